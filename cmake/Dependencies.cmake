@@ -1,0 +1,37 @@
+# Finds the header-only libraries in the system's folders or under CMAKE_PREFIX_PATH. Nothing is downloaded.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
+
+set(rt_missing "")
+function(rt_header_library target header package)
+  find_path(RT_${target}_INCLUDE NAMES ${header} PATH_SUFFIXES include)
+  mark_as_advanced(RT_${target}_INCLUDE)
+  add_library(rt_dep_${target} INTERFACE)
+  if(RT_${target}_INCLUDE)
+    target_include_directories(rt_dep_${target} SYSTEM INTERFACE ${RT_${target}_INCLUDE})
+  else()
+    set(rt_missing "${rt_missing} ${package}" PARENT_SCOPE)
+  endif()
+endfunction()
+
+rt_header_library(fmt fmt/format.h libfmt-dev)
+rt_header_library(cli11 CLI/CLI.hpp libcli11-dev)
+rt_header_library(json nlohmann/json.hpp nlohmann-json3-dev)
+rt_header_library(toml toml++/toml.h libtomlplusplus-dev)
+rt_header_library(xxhash xxhash.h libxxhash-dev)
+rt_header_library(doctest doctest/doctest.h doctest-dev)
+if(rt_missing)
+  message(FATAL_ERROR "rtrain needs headers that were not found. On Debian or Ubuntu: apt-get install${rt_missing}\n"
+                      "Elsewhere: put them in a folder and pass -DCMAKE_PREFIX_PATH=THAT_FOLDER.")
+endif()
+
+# The CUDA toolkit is optional: the build says what it sees and goes on without it.
+find_program(RT_NVCC nvcc PATHS /usr/local/cuda/bin)
+mark_as_advanced(RT_NVCC)
+if(RT_NVCC)
+  execute_process(COMMAND ${RT_NVCC} --version OUTPUT_VARIABLE rt_nvcc_version ERROR_QUIET)
+  string(REGEX MATCH "release [0-9.]+" rt_nvcc_version "${rt_nvcc_version}")
+  message(STATUS "nvcc: ${RT_NVCC} (${rt_nvcc_version}); this version of rtrain has no CUDA code yet, building for the CPU")
+else()
+  message(STATUS "nvcc: not found, building for the CPU")
+endif()

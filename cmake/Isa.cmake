@@ -1,0 +1,25 @@
+# Instruction sets that the vector kernels are compiled for. A file named *_simd.cpp is compiled once per entry with
+# RT_ISA set to the entry's name (the namespace of its code); src/kernels/table.cpp picks at run time. Such a file includes
+# no standard-library header, so that no inline function built for AVX-512 can be linked into baseline code.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(RT_ISAS baseline avx2 avx512)
+  set(RT_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -mtune=haswell)
+  set(RT_ISA_FLAGS_avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512)
+else()
+  set(RT_ISAS baseline)
+endif()
+
+function(rt_add_simd_sources target)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/*_simd.cpp)
+  foreach(isa ${RT_ISAS})
+    if(sources)
+      add_library(rt_simd_${isa} OBJECT ${sources})
+      target_link_libraries(rt_simd_${isa} PRIVATE rt_options OpenMP::OpenMP_CXX)
+      target_compile_definitions(rt_simd_${isa} PRIVATE RT_ISA=${isa} RT_ISA_${isa}=1)
+      target_compile_options(rt_simd_${isa} PRIVATE ${RT_ISA_FLAGS_${isa}} -ffp-contract=fast -fno-math-errno -Wno-psabi)
+      target_link_libraries(${target} PRIVATE rt_simd_${isa})
+    endif()
+    string(TOUPPER ${isa} name)
+    target_compile_definitions(${target} PUBLIC RT_HAVE_${name}=1)
+  endforeach()
+endfunction()

@@ -1,0 +1,12 @@
+# One interface target that every target of ours links: warnings as errors, and the floating-point rules of the project.
+add_library(rt_options INTERFACE)
+target_compile_features(rt_options INTERFACE cxx_std_20)
+target_include_directories(rt_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
+target_compile_options(rt_options INTERFACE -Wall -Wextra -Wshadow -Wno-unknown-pragmas)
+if(RTRAIN_WERROR)
+  target_compile_options(rt_options INTERFACE -Werror)
+endif()
+# No contraction outside the vector kernels: one expression has one value, whatever the compiler and optimisation level.
+target_compile_options(rt_options INTERFACE -ffp-contract=off)
+# fmt without its library, so that a folder of headers is all a build needs.
+target_compile_definitions(rt_options INTERFACE FMT_HEADER_ONLY=1)

@@ -1,0 +1,74 @@
+#include "core/log.hpp"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+
+namespace rt {
+namespace {
+struct State {
+  std::mutex mutex;
+  bool quiet = false;
+  std::FILE* file = nullptr;
+  std::string status;
+};
+State& state() {
+  static State s;
+  return s;
+}
+void clear_status(State& s) {
+  if (!s.status.empty()) std::fputs("\r\033[K", stderr);
+}
+void draw_status(State& s) {
+  if (s.status.empty()) return;
+  winsize size{};
+  size_t columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : 79u;
+  std::string text = s.status.substr(0, columns);
+  std::fputs(("\r" + text + "\033[K").c_str(), stderr);
+}
+}  // namespace
+
+bool stderr_is_terminal() {
+  static const bool yes = isatty(STDERR_FILENO) == 1;
+  return yes;
+}
+bool color_allowed() {
+  const char* no = std::getenv("NO_COLOR");
+  return stderr_is_terminal() && (no == nullptr || *no == '\0');
+}
+void log_line(LogLevel level, std::string_view text) {
+  State& s = state();
+  std::lock_guard lock(s.mutex);
+  if (!s.quiet || level == LogLevel::warning) {
+    clear_status(s);
+    std::string prefix = level == LogLevel::info ? "" : color_allowed() ? "\033[33mwarning:\033[0m " : "warning: ";
+    std::fputs((prefix + std::string(text) + "\n").c_str(), stderr);
+    draw_status(s);
+    std::fflush(stderr);
+  }
+  if (s.file != nullptr) {
+    std::fputs((std::string(level == LogLevel::info ? "" : "warning: ") + std::string(text) + "\n").c_str(), s.file);
+    std::fflush(s.file);
+  }
+}
+void log_set_quiet(bool quiet) { state().quiet = quiet; }
+void log_to_file(const std::string& path) {
+  State& s = state();
+  std::lock_guard lock(s.mutex);
+  if (s.file != nullptr) std::fclose(s.file);
+  s.file = path.empty() ? nullptr : std::fopen(path.c_str(), "a");
+}
+void log_status(std::string_view text) {
+  if (!stderr_is_terminal()) return;
+  State& s = state();
+  std::lock_guard lock(s.mutex);
+  if (text.empty()) clear_status(s);
+  s.status = text;
+  draw_status(s);
+  std::fflush(stderr);
+}
+
+}  // namespace rt

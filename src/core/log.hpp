@@ -1,0 +1,33 @@
+// Narration for people, on stderr (results go to stdout). A log line can be copied to a file (a run's log.txt).
+// A progress line, when one is on the terminal, is cleared before a log line and drawn again after it.
+#pragma once
+#include <fmt/format.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace rt {
+
+enum class LogLevel { info, warning };
+
+void log_line(LogLevel level, std::string_view text);  // thread-safe; appends a newline
+
+template <class... A>
+void log_info(fmt::format_string<A...> format, A&&... args) {
+  log_line(LogLevel::info, fmt::format(format, std::forward<A>(args)...));
+}
+template <class... A>
+void log_warning(fmt::format_string<A...> format, A&&... args) {
+  log_line(LogLevel::warning, fmt::format(format, std::forward<A>(args)...));
+}
+
+void log_set_quiet(bool quiet);               // only warnings reach the terminal
+void log_to_file(const std::string& path);    // append every line to this file as well; "" stops
+bool stderr_is_terminal();
+bool color_allowed();                         // a terminal, and NO_COLOR is unset or empty
+
+// One redrawn line at the bottom of the terminal. `text` replaces the line; "" removes it. Does nothing elsewhere.
+void log_status(std::string_view text);
+
+}  // namespace rt

@@ -1,0 +1,1 @@
+namespace rt { void data_room(); void data_room() {} }

@@ -1,0 +1,1 @@
+namespace rt { void kernels_room(); void kernels_room() {} }

@@ -1,0 +1,1 @@
+namespace rt { void layers_room(); void layers_room() {} }

@@ -1,0 +1,1 @@
+namespace rt { void train_room(); void train_room() {} }

@@ -1,0 +1,1 @@
+namespace rt { void tools_room(); void tools_room() {} }
