@@ -1,0 +1,69 @@
+// A plan is a traced tape made ready to be replayed: rewritten by rules, every step bound to its row, every value placed in
+// one arena by lifetime. Plans that never run at the same time share an Arena, which is as large as the largest needs.
+#pragma once
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/rewrite.hpp"
+#include "core/tape.hpp"
+
+namespace rt {
+
+class Arena {
+ public:
+  // Grows to at least `bytes`. Contents do not survive growth: plans keep nothing in the arena between replays.
+  void reserve(size_t bytes);
+  std::byte* data() const { return static_cast<std::byte*>(storage_.data()); }
+  size_t bytes() const { return storage_.bytes(); }
+
+ private:
+  Storage storage_;
+};
+
+struct PlanOptions {
+  std::span<const Rewrite> rewrites;  // optimize.fuse: empty when off
+  bool memory = true;                 // optimize.memory: share memory by lifetime, work in place where a row allows it
+  std::vector<Var> keep;              // values that are read after a replay
+};
+
+class Plan {
+ public:
+  // Nothing is allocated until the first replay, so a plan also answers how much memory a step would need.
+  Plan(Tape&& traced, std::shared_ptr<Arena> arena, PlanOptions options);
+
+  using Observer = std::function<void(const Step&)>;  // called after each step of a replay
+  void replay(const Observer& after_step = {});
+
+  size_t arena_bytes() const { return arena_bytes_; }        // with sharing (or without, where memory is off)
+  size_t unshared_bytes() const { return unshared_bytes_; }  // the sum of all values and the largest workspace
+  int rewritten(std::string_view rule) const;                // how often a rewrite rule applied
+  const std::vector<Step>& steps() const { return tape_.steps_; }
+  const Spec& spec(Var v) const { return tape_.spec(v); }
+  const Value& value(Var v) const { return tape_.value(v); }
+  View view(Var v) const;  // of a kept or external value, after a replay
+  std::string explain() const;  // a line per distinct step: count, kind, specs, the chosen row, why better ones refused
+
+ private:
+  void choose_rows();
+  void place(const std::vector<Var>& keep, bool share);
+  void bind();
+
+  struct Bound {
+    std::vector<View> in, out;
+    void* workspace = nullptr;
+  };
+  Tape tape_;
+  std::shared_ptr<Arena> arena_;
+  std::vector<std::pair<std::string, int>> rewrite_counts_;
+  std::vector<size_t> offset_;            // by value id, in the arena
+  std::vector<size_t> workspace_offset_;  // by step
+  std::vector<size_t> workspace_bytes_;   // by step
+  std::vector<Bound> bound_;
+  std::byte* bound_to_ = nullptr;
+  size_t arena_bytes_ = 0, unshared_bytes_ = 0;
+};
+
+}  // namespace rt

@@ -1,0 +1,56 @@
+#include "core/step.hpp"
+
+namespace rt {
+
+Target cpu_target() { return {Device::cpu, machine().isa, false}; }
+
+namespace {
+std::string refusal(const Row& row, const Target& target, const Problem& problem) {
+  if (row.device != target.device) return fmt::format("needs {}", name_of(row.device));
+  if (target.capability < row.min_capability)
+    return target.device == Device::cpu
+               ? fmt::format("needs {}", name_of(static_cast<Isa>(row.min_capability)))
+               : fmt::format("needs compute capability {}.{}", row.min_capability / 10, row.min_capability % 10);
+  return row.refuse ? row.refuse(problem) : "";
+}
+std::string describe(const Problem& problem) {
+  std::string s;
+  for (const Spec& spec : problem.in) s += (s.empty() ? "" : ", ") + spec.str();
+  s += " ->";
+  for (const Spec& spec : problem.out) s += " " + spec.str();
+  return s;
+}
+}  // namespace
+
+const Row& select_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem) {
+  const Row* found = nullptr;
+  std::string refusals;
+  for (const Row& row : table) {
+    if (row.kind != kind) continue;
+    const std::string why = refusal(row, target, problem);
+    if (why.empty()) {
+      found = &row;
+      if (!target.reference_only) return row;
+    } else {
+      refusals += fmt::format("\n  {}: {}", row.name, why);
+    }
+  }
+  if (found) return *found;
+  fail(ExitCode::device, "no implementation of {} fits {} on {}{}", kind, describe(problem), name_of(target.device),
+       refusals.empty() ? " (the table has no row for it)" : refusals);
+}
+
+std::string explain_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem) {
+  std::string skipped;
+  for (const Row& row : table) {
+    if (row.kind != kind) continue;
+    const std::string why = refusal(row, target, problem);
+    if (why.empty() && !target.reference_only)
+      return fmt::format("{}{}", row.name, skipped.empty() ? "" : " (not " + skipped + ")");
+    if (why.empty()) continue;
+    skipped += fmt::format("{}{}: {}", skipped.empty() ? "" : ", ", row.name, why);
+  }
+  return std::string(select_row(table, target, kind, problem).name) + (target.reference_only ? " (optimize.select=false)" : "");
+}
+
+}  // namespace rt

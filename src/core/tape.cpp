@@ -1,0 +1,136 @@
+#include "core/tape.hpp"
+
+#include <algorithm>
+
+namespace rt {
+
+Tape::Tape(Mode mode, std::span<const Row> table, const Target& target) : mode_(mode), table_(table), target_(target) {}
+
+Var Tape::external(const View& view, std::string name, bool needs_grad) {
+  values_.push_back({view.spec, std::move(name), view.data, true, needs_grad});
+  return {static_cast<int>(values_.size()) - 1};
+}
+
+Var Tape::make(const Spec& spec, std::string name) {
+  Value value{spec, std::move(name), nullptr, false, false};
+  if (mode_ == Mode::eager) {
+    owned_.emplace_back(spec.bytes());
+    value.data = owned_.back().data();
+  }
+  values_.push_back(std::move(value));
+  return {static_cast<int>(values_.size()) - 1};
+}
+
+View Tape::view(Var v) const {
+  RT_CHECK(v && value(v).data, "value '{}' has no memory: it was traced, not run", v ? value(v).name : "");
+  return {spec(v), value(v).data};
+}
+
+std::vector<Var> Tape::apply(OpPtr op, std::span<const Var> in) {
+  std::vector<Spec> specs;
+  bool needs_grad = false;
+  for (Var v : in) {
+    specs.push_back(spec(v));
+    needs_grad |= value(v).needs_grad;
+  }
+  std::vector<Var> out;
+  for (const Spec& s : op->infer(specs)) {
+    out.push_back(make(s, label_.empty() ? std::string(op->name()) : label_));
+    values_.back().needs_grad = needs_grad;
+  }
+  applied_.push_back({op, {in.begin(), in.end()}, out, label_});
+  op->forward(*this, in, out);
+  return out;
+}
+
+void Tape::step(std::string_view kind, const Op* self, std::vector<Var> in, std::vector<Var> out) {
+  // The op that is being applied, or whose backward is running, is always the one that calls.
+  auto it = std::find_if(applied_.rbegin(), applied_.rend(), [&](const Applied& a) { return a.op.get() == self; });
+  RT_CHECK(it != applied_.rend(), "{}: a step recorded by an op that was not applied", kind);
+  step(kind, it->op, std::move(in), std::move(out));
+}
+
+void Tape::step(std::string_view kind, OpPtr op, std::vector<Var> in, std::vector<Var> out) {
+  Step s{kind, std::move(op), std::move(in), std::move(out), label_, nullptr};
+  if (mode_ == Mode::eager) run(s);
+  steps_.push_back(std::move(s));
+}
+
+void Tape::run(const Step& s) {
+  std::vector<Spec> in_specs, out_specs;
+  std::vector<View> in, out;
+  for (Var v : s.in) in_specs.push_back(spec(v)), in.push_back(view(v));
+  for (Var v : s.out) out_specs.push_back(spec(v)), out.push_back(view(v));
+  const Problem problem{s.op.get(), in_specs, out_specs};
+  const Row& row = select_row(table_, target_, s.kind, problem);
+  if (const size_t bytes = row.workspace ? row.workspace(problem) : 0; bytes > scratch_.bytes()) scratch_ = Storage(bytes);
+  row.run({s.op.get(), in, out, scratch_.data(), nullptr});
+}
+
+bool Gradients::wants(int i) const { return tape_.value(in[static_cast<size_t>(i)]).needs_grad; }
+
+Var Gradients::din(int i) {
+  const size_t k = static_cast<size_t>(i);
+  if (din_[k]) return din_[k];
+  const Tape::GradientTarget* target = tape_.target_of(in[k]);
+  if (target && !target->accumulate && !tape_.gradient(in[k])) return din_[k] = target->target;
+  return din_[k] = tape_.make(tape_.spec(in[k]), "d " + tape_.value(in[k]).name);
+}
+
+void Gradients::pass(int i, Var gradient) { din_[static_cast<size_t>(i)] = gradient; }
+
+Tape::GradientTarget* Tape::target_of(Var parameter) {
+  auto it = std::find_if(targets_.begin(), targets_.end(), [&](auto& t) { return t.parameter == parameter; });
+  return it == targets_.end() ? nullptr : &*it;
+}
+
+void Tape::set_gradient_target(Var parameter, Var target, bool accumulate) {
+  RT_CHECK(spec(parameter) == spec(target), "gradient target of '{}' is {}, the parameter is {}", value(parameter).name,
+           spec(target).str(), spec(parameter).str());
+  targets_.push_back({parameter, target, accumulate});
+}
+
+Var Tape::gradient(Var v) const {
+  return static_cast<size_t>(v.id) < gradients_.size() ? gradients_[static_cast<size_t>(v.id)] : Var{};
+}
+
+void Tape::add_gradient(Var of, Var contribution) {
+  if (gradients_.size() < values_.size()) gradients_.resize(values_.size());
+  Var& slot = gradients_[static_cast<size_t>(of.id)];
+  const GradientTarget* target = target_of(of);
+  if (target && contribution != target->target) {
+    RT_CHECK(slot || target->accumulate, "the gradient of '{}' is another value's and cannot be written to its target",
+             value(of).name);
+    step("accumulate", OpPtr{}, {target->target, contribution}, {target->target});
+    slot = target->target;
+  } else if (!slot) {
+    slot = contribution;
+  } else {
+    const Var sum = make(spec(of), "d " + value(of).name);
+    step("accumulate", OpPtr{}, {slot, contribution}, {sum});
+    gradients_[static_cast<size_t>(of.id)] = sum;  // not `slot`: make() may have moved the vector
+  }
+}
+
+void Tape::backward(Var loss, Var dloss) {
+  gradients_.assign(values_.size(), Var{});
+  gradients_[static_cast<size_t>(loss.id)] = dloss;
+  for (size_t a = applied_.size(); a-- > 0;) {
+    const Applied applied = applied_[a];
+    std::vector<Var> dout;
+    bool reached = false;
+    for (Var v : applied.out) {
+      dout.push_back(gradient(v));
+      reached |= static_cast<bool>(dout.back());
+    }
+    if (!reached || !value(applied.out[0]).needs_grad) continue;
+    Scope scope(*this, applied.label);
+    Gradients g(*this, applied.in.size());
+    g.in = applied.in, g.out = applied.out, g.dout = dout;
+    applied.op->backward(*this, g);
+    for (size_t i = 0; i < applied.in.size(); ++i)
+      if (g.wants(static_cast<int>(i)) && g.din_[i]) add_gradient(applied.in[i], g.din_[i]);
+  }
+}
+
+}  // namespace rt

@@ -1,0 +1,114 @@
+// Shapes, types and memory. A shape is logical: N,C,H,W for images whatever the memory order, which is the layout.
+// View: a spec and a pointer, owns nothing. Tensor: a view that owns its memory. Storage: 64-byte aligned bytes.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/check.hpp"
+
+namespace rt {
+
+enum class DType : uint8_t { f32, f64, f16, bf16, i32, u8 };  // halves are stored as 16-bit integers on the host
+enum class Layout : uint8_t { nchw, nhwc };                   // memory order of 4-d values; others are row-major
+
+size_t size_of(DType dtype);
+const char* name_of(DType dtype);
+const char* name_of(Layout layout);
+template <class T> constexpr DType dtype_of();
+template <> constexpr DType dtype_of<float>() { return DType::f32; }
+template <> constexpr DType dtype_of<double>() { return DType::f64; }
+template <> constexpr DType dtype_of<int32_t>() { return DType::i32; }
+template <> constexpr DType dtype_of<uint8_t>() { return DType::u8; }
+
+class Shape {  // rank 0 (a scalar: one element) to 4
+ public:
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
+  explicit Shape(std::span<const int64_t> dims);
+
+  int rank() const { return rank_; }
+  int64_t operator[](int i) const { return dims_[static_cast<size_t>(i)]; }
+  int64_t n() const { return dims_[0]; }
+  int64_t c() const { return dims_[1]; }
+  int64_t h() const { return dims_[2]; }
+  int64_t w() const { return dims_[3]; }
+  int64_t numel() const;
+  std::string str() const;  // "[128,64,32,32]"
+  friend bool operator==(const Shape&, const Shape&) = default;
+
+ private:
+  std::array<int64_t, 4> dims_{};
+  int rank_ = 0;
+};
+
+struct Strides {  // in elements, of logical N,C,H,W
+  int64_t n, c, h, w;
+};
+
+struct Spec {
+  Shape shape;
+  DType dtype = DType::f32;
+  Layout layout = Layout::nchw;
+
+  size_t bytes() const { return static_cast<size_t>(shape.numel()) * size_of(dtype); }
+  Strides strides() const;  // of a 4-d shape
+  std::string str() const;  // "[128,64,32,32] f32 nhwc"
+  friend bool operator==(const Spec&, const Spec&) = default;
+};
+
+struct View {
+  Spec spec;
+  void* data = nullptr;
+
+  const Shape& shape() const { return spec.shape; }
+  int64_t numel() const { return spec.shape.numel(); }
+  template <class T> T* as() const {
+    RT_CHECK(spec.dtype == dtype_of<T>(), "view of {} read as {}", name_of(spec.dtype), name_of(dtype_of<T>()));
+    return static_cast<T*>(data);
+  }
+};
+
+class Storage {
+ public:
+  Storage() = default;
+  explicit Storage(size_t bytes);  // contents unspecified; Error(device) names the size when memory is short
+  void* data() const { return data_.get(); }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  std::unique_ptr<void, Free> data_;
+  size_t bytes_ = 0;
+};
+
+class Tensor {
+ public:
+  Tensor() = default;
+  explicit Tensor(const Spec& spec);  // zero-filled
+  View view() const { return {spec_, storage_.data()}; }
+  const Spec& spec() const { return spec_; }
+  template <class T> T* as() const { return view().as<T>(); }
+
+ private:
+  Spec spec_;
+  Storage storage_;
+};
+
+// Copies between any two types and layouts; the shapes must agree. Rounds to nearest even.
+void copy_convert(const View& from, const View& to);
+void fill_zero(const View& view);
+
+uint16_t f32_to_bf16(float x);
+float bf16_to_f32(uint16_t x);
+uint16_t f32_to_f16(float x);
+float f16_to_f32(uint16_t x);
+
+}  // namespace rt
