@@ -2,7 +2,7 @@
 add_library(rt_options INTERFACE)
 target_compile_features(rt_options INTERFACE cxx_std_20)
 target_include_directories(rt_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
-target_compile_options(rt_options INTERFACE -Wall -Wextra -Wshadow -Wno-unknown-pragmas)
+target_compile_options(rt_options INTERFACE -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(rt_options INTERFACE -Wno-restrict)  # false alarms on std::string concatenation in GCC 12
 endif()

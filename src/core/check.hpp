@@ -35,7 +35,7 @@ template <class... A>
 }  // namespace rt
 
 // RT_CHECK(x.c() == w.c(), "conv2d: input has {} channels, weight expects {}", x.c(), w.c());
-#define RT_CHECK(condition, ...)                                       \
-  do {                                                                 \
+#define RT_CHECK(condition, ...)                                        \
+  do {                                                                  \
     if (!(condition)) ::rt::fail(::rt::ExitCode::runtime, __VA_ARGS__); \
   } while (0)

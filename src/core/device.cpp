@@ -197,7 +197,8 @@ void set_threads(int threads) {
   omp_set_dynamic(0);
   omp_set_num_threads(threads);
   auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
-  if (is_set("OMP_PROC_BIND") || is_set("OMP_PLACES") || is_set("GOMP_CPU_AFFINITY") || machine().cgroup_cpus > 0) return;
+  if (is_set("OMP_PROC_BIND") || is_set("OMP_PLACES") || is_set("GOMP_CPU_AFFINITY") || machine().cgroup_cpus > 0)
+    return;
   static const std::vector<int> cpus = [] {
     std::vector<int> list;
     cpu_set_t mask;
@@ -207,7 +208,7 @@ void set_threads(int threads) {
     return list;
   }();
   if (threads > static_cast<int>(cpus.size())) return;
-  // Worker threads only: pinning the main thread would hand its one-CPU mask to every thread created later.
+    // Worker threads only: pinning the main thread would hand its one-CPU mask to every thread created later.
 #pragma omp parallel num_threads(threads)
   if (const int id = omp_get_thread_num(); id > 0) {
     cpu_set_t one;

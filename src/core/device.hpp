@@ -1,5 +1,5 @@
-// What this process may use: instruction set, threads, memory. Probed once; every figure keeps the reason it has the value
-// it has, because `auto` settings show that reason to the user.
+// What this process may use: instruction set, threads, memory. Probed once; every figure keeps the reason it has the
+// value it has, because `auto` settings show that reason to the user.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -10,7 +10,11 @@ enum class Device : uint8_t { cpu, cuda };
 const char* name_of(Device device);
 
 // Capability of a device: the CPU's instruction set below, or a CUDA compute capability as 61, 90.
-enum Isa : int { isa_scalar = 0, isa_avx2 = 2, isa_avx512 = 3 };  // scalar: the compiler's baseline for the architecture
+enum Isa : int {
+  isa_scalar = 0,
+  isa_avx2 = 2,
+  isa_avx512 = 3
+};  // scalar: the compiler's baseline for the architecture
 const char* name_of(Isa isa);
 
 struct Count {
@@ -20,12 +24,12 @@ struct Count {
 
 struct Machine {
   std::string cpu_model;
-  Isa isa;                    // what the kernels may use (RT_FORCE_ISA applied)
-  std::string isa_reason;     // "found", or "RT_FORCE_ISA=avx2"
+  Isa isa;                 // what the kernels may use (RT_FORCE_ISA applied)
+  std::string isa_reason;  // "found", or "RT_FORCE_ISA=avx2"
   int physical_cores;
-  int logical_cpus;           // online
-  int affinity_cpus;          // in this process's affinity mask
-  double cgroup_cpus;         // CPU quota in CPUs; 0 without one
+  int logical_cpus;    // online
+  int affinity_cpus;   // in this process's affinity mask
+  double cgroup_cpus;  // CPU quota in CPUs; 0 without one
   int64_t total_memory_bytes;
   Count threads;              // min(affinity mask, physical cores, floor(quota)), at least 1
   Count usable_memory_bytes;  // min(available memory, cgroup limit, address-space limit)
@@ -37,8 +41,8 @@ const Machine& machine();
 int64_t peak_resident_bytes();     // of this process so far
 int64_t current_resident_bytes();  // now
 
-// OpenMP threads for the kernels; pins them to the CPUs of the affinity mask, one each, unless OMP_PROC_BIND/OMP_PLACES/
-// GOMP_CPU_AFFINITY is set, a CPU quota is in force, or there are more threads than CPUs.
+// OpenMP threads for the kernels; pins them to the CPUs of the affinity mask, one each, unless
+// OMP_PROC_BIND/OMP_PLACES/ GOMP_CPU_AFFINITY is set, a CPU quota is in force, or there are more threads than CPUs.
 void set_threads(int threads);
 int threads_in_use();
 

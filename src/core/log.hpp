@@ -22,10 +22,10 @@ void log_warning(fmt::format_string<A...> format, A&&... args) {
   log_line(LogLevel::warning, fmt::format(format, std::forward<A>(args)...));
 }
 
-void log_set_quiet(bool quiet);               // only warnings reach the terminal
-void log_to_file(const std::string& path);    // append every line to this file as well; "" stops
+void log_set_quiet(bool quiet);             // only warnings reach the terminal
+void log_to_file(const std::string& path);  // append every line to this file as well; "" stops
 bool stderr_is_terminal();
-bool color_allowed();                         // a terminal, and NO_COLOR is unset or empty
+bool color_allowed();  // a terminal, and NO_COLOR is unset or empty
 
 // One redrawn line at the bottom of the terminal. `text` replaces the line; "" removes it. Does nothing elsewhere.
 void log_status(std::string_view text);

@@ -1,5 +1,5 @@
-// An op is immutable: attributes, and three adjacent functions. `infer` is pure. `forward` and `backward` record steps on a
-// tape; on an eager tape a step runs as it is recorded, on a tracing one it is only recorded.
+// An op is immutable: attributes, and three adjacent functions. `infer` is pure. `forward` and `backward` record steps
+// on a tape; on an eager tape a step runs as it is recorded, on a tracing one it is only recorded.
 #pragma once
 #include <memory>
 #include <span>
@@ -32,7 +32,8 @@ class Op {
  public:
   virtual ~Op() = default;
   virtual std::string_view name() const = 0;
-  // Specs of the outputs, then of the values that forward saves for backward. Throws where the inputs do not fit together.
+  // Specs of the outputs, then of the values that forward saves for backward. Throws where the inputs do not fit
+  // together.
   virtual std::vector<Spec> infer(std::span<const Spec> in) const = 0;
   virtual void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const = 0;
   virtual void backward(Tape& tape, Gradients& g) const = 0;

@@ -93,8 +93,8 @@ void Plan::place(const std::vector<Var>& keep, bool share) {
     if (step.row->overwrites < 0) continue;
     const size_t from = static_cast<size_t>(step.in[static_cast<size_t>(step.row->overwrites)].id);
     const size_t to = static_cast<size_t>(step.out[0].id);
-    const bool once = std::count_if(step.in.begin(), step.in.end(),
-                                    [&](Var v) { return static_cast<size_t>(v.id) == from; }) == 1;
+    const bool once =
+        std::count_if(step.in.begin(), step.in.end(), [&](Var v) { return static_cast<size_t>(v.id) == from; }) == 1;
     Block& block = blocks[block_of[from]];
     if (from == to || !once || tape_.values_[from].external || tape_.values_[to].external || last[from] != s ||
         first[to] != s || block_of[to] != to || blocks[to].bytes != blocks[from].bytes)

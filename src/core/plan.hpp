@@ -1,5 +1,6 @@
-// A plan is a traced tape made ready to be replayed: rewritten by rules, every step bound to its row, every value placed in
-// one arena by lifetime. Plans that never run at the same time share an Arena, which is as large as the largest needs.
+// A plan is a traced tape made ready to be replayed: rewritten by rules, every step bound to its row, every value
+// placed in one arena by lifetime. Plans that never run at the same time share an Arena, which is as large as the
+// largest needs.
 #pragma once
 #include <functional>
 #include <memory>
@@ -24,9 +25,9 @@ class Arena {
 };
 
 struct PlanOptions {
-  std::span<const Rewrite> rewrites;  // optimize.fuse: empty when off
-  bool memory = true;                 // optimize.memory: share memory by lifetime, work in place where a row allows it
-  std::vector<Var> keep;              // values that are read after a replay
+  std::span<const Rewrite> rewrites = {};  // optimize.fuse: empty when off
+  bool memory = true;          // optimize.memory: share memory by lifetime, work in place where a row allows it
+  std::vector<Var> keep = {};  // values that are read after a replay
 };
 
 class Plan {
@@ -43,7 +44,7 @@ class Plan {
   const std::vector<Step>& steps() const { return tape_.steps_; }
   const Spec& spec(Var v) const { return tape_.spec(v); }
   const Value& value(Var v) const { return tape_.value(v); }
-  View view(Var v) const;  // of a kept or external value, after a replay
+  View view(Var v) const;       // of a kept or external value, after a replay
   std::string explain() const;  // a line per distinct step: count, kind, specs, the chosen row, why better ones refused
 
  private:

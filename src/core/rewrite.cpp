@@ -96,7 +96,8 @@ bool vanishing_is_private(const std::vector<Step>& steps, const std::vector<Valu
   return true;
 }
 
-// Whether every matched step may move to `position`, which is the first or the last of them, across what stands between.
+// Whether every matched step may move to `position`, which is the first or the last of them, across what stands
+// between.
 bool can_gather(const std::vector<Step>& steps, const Match& m, size_t position) {
   for (size_t k : m.at)
     for (size_t i = std::min(k, position); i <= std::max(k, position); ++i)
@@ -114,12 +115,14 @@ std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& val
     std::vector<Pattern> from, to;
     for (std::string_view text : rule.from) from.push_back(parse(text));
     for (std::string_view text : rule.to) to.push_back(parse(text));
-    for (size_t i = 0; i < steps.size(); ++i) {
+    for (size_t i = 0; i < steps.size();) {
       const std::optional<Match> m = match(steps, from, i);
-      if (!m || !vanishing_is_private(steps, values, *m, to, keep)) continue;
-      size_t position = m->at.front();
-      if (!can_gather(steps, *m, position)) position = m->at.back();
-      if (!can_gather(steps, *m, position)) continue;
+      size_t position = i;
+      if (m && !can_gather(steps, *m, position)) position = m->at.back();
+      if (!m || !vanishing_is_private(steps, values, *m, to, keep) || !can_gather(steps, *m, position)) {
+        ++i;
+        continue;
+      }
       std::vector<Step> fused;
       for (const Pattern& p : to) {
         Step s{p.kind, steps[i].op, {}, {}, steps[i].label, nullptr};

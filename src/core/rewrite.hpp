@@ -1,5 +1,5 @@
-// Rewrite rules: a sequence of steps and the steps that replace it, both as text. A rule is at once the definition of a fused
-// step, its test oracle (run both, compare) and its fallback (leave the sequence alone).
+// Rewrite rules: a sequence of steps and the steps that replace it, both as text. A rule is at once the definition of a
+// fused step, its test oracle (run both, compare) and its fallback (leave the sequence alone).
 //
 //   {"bn_relu.forward", {"batch_norm.apply: x mean rstd gamma beta -> t", "relu.forward: t -> y"},
 //                       {"bn_relu.apply: x mean rstd gamma beta -> y"}}
@@ -18,9 +18,9 @@ struct Rewrite {
   std::vector<std::string_view> from, to;
 };
 
-// Applies each rule wherever it matches, in order, and returns how often each one did. The new steps carry the op and label
-// of the first replaced step and stand in its place, or in the last one's where what lies between forbids the first.
-// `keep`: values that somebody outside the list reads.
+// Applies each rule wherever it matches, in order, and returns how often each one did. The new steps carry the op and
+// label of the first replaced step and stand in its place, or in the last one's where what lies between forbids the
+// first. `keep`: values that somebody outside the list reads.
 std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& values, std::span<const Rewrite> rules,
                          std::span<const Var> keep);
 

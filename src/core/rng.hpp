@@ -1,6 +1,6 @@
-// Counter-based random numbers: Philox-4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-// SC 2011). Integer arithmetic only, so host and device, one worker or many, draw the same numbers.
-// A stream is named by (seed, purpose, a, b): its numbers do not depend on what was drawn elsewhere, nor in which order.
+// Counter-based random numbers: Philox-4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2,
+// 3", SC 2011). Integer arithmetic only, so host and device, one worker or many, draw the same numbers. A stream is
+// named by (seed, purpose, a, b): its numbers do not depend on what was drawn elsewhere, nor in which order.
 #pragma once
 #include <array>
 #include <cstdint>

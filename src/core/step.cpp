@@ -40,7 +40,8 @@ const Row& select_row(std::span<const Row> table, const Target& target, std::str
        refusals.empty() ? " (the table has no row for it)" : refusals);
 }
 
-std::string explain_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem) {
+std::string explain_row(std::span<const Row> table, const Target& target, std::string_view kind,
+                        const Problem& problem) {
   std::string skipped;
   for (const Row& row : table) {
     if (row.kind != kind) continue;
@@ -50,7 +51,8 @@ std::string explain_row(std::span<const Row> table, const Target& target, std::s
     if (why.empty()) continue;
     skipped += fmt::format("{}{}: {}", skipped.empty() ? "" : ", ", row.name, why);
   }
-  return std::string(select_row(table, target, kind, problem).name) + (target.reference_only ? " (optimize.select=false)" : "");
+  return std::string(select_row(table, target, kind, problem).name) +
+         (target.reference_only ? " (optimize.select=false)" : "");
 }
 
 }  // namespace rt

@@ -1,5 +1,6 @@
 // A step is the unit of work: a kind ("batch_norm.apply"), the values it reads and writes, and the attributes of the op
-// that recorded it. A row is one implementation of a kind; the table lists rows best first and the first that fits runs.
+// that recorded it. A row is one implementation of a kind; the table lists rows best first and the first that fits
+// runs.
 #pragma once
 #include <memory>
 #include <span>
@@ -22,8 +23,8 @@ struct Var {  // a value on a tape
 
 struct Target {  // what steps run on, probed once
   Device device = Device::cpu;
-  int capability = isa_scalar;    // an Isa on the CPU, a compute capability (61, 90) on CUDA
-  bool reference_only = false;    // optimize.select=false: the last row that fits, which is the reference
+  int capability = isa_scalar;  // an Isa on the CPU, a compute capability (61, 90) on CUDA
+  bool reference_only = false;  // optimize.select=false: the last row that fits, which is the reference
 };
 Target cpu_target();
 
@@ -40,14 +41,14 @@ struct Args {  // what a running row gets
 };
 
 struct Row {
-  std::string_view kind;                      // "conv2d.forward"
-  std::string_view name;                      // "cpu.avx512.direct"
+  std::string_view kind;  // "conv2d.forward"
+  std::string_view name;  // "cpu.avx512.direct"
   Device device = Device::cpu;
   int min_capability = 0;
   std::string (*refuse)(const Problem&) = nullptr;  // "" when the row fits, else the reason; null: fits everything
   void (*run)(const Args&) = nullptr;               // only enqueues work: no allocation, no host read of device data
   size_t (*workspace)(const Problem&) = nullptr;    // bytes; null: none
-  int overwrites = -1;                        // out[0] may take the memory of in[overwrites] when nobody else needs it
+  int overwrites = -1;  // out[0] may take the memory of in[overwrites] when nobody else needs it
 };
 
 struct Step {
@@ -61,6 +62,7 @@ struct Step {
 // The first row of `kind` that fits. If none does: an error that lists every refusal.
 const Row& select_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem);
 // "conv2d.forward: cpu.avx512 (not cuda.nhwc: needs cuda)" for --explain.
-std::string explain_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem);
+std::string explain_row(std::span<const Row> table, const Target& target, std::string_view kind,
+                        const Problem& problem);
 
 }  // namespace rt

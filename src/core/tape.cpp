@@ -63,7 +63,8 @@ void Tape::run(const Step& s) {
   for (Var v : s.out) out_specs.push_back(spec(v)), out.push_back(view(v));
   const Problem problem{s.op.get(), in_specs, out_specs};
   const Row& row = select_row(table_, target_, s.kind, problem);
-  if (const size_t bytes = row.workspace ? row.workspace(problem) : 0; bytes > scratch_.bytes()) scratch_ = Storage(bytes);
+  if (const size_t bytes = row.workspace ? row.workspace(problem) : 0; bytes > scratch_.bytes())
+    scratch_ = Storage(bytes);
   row.run({s.op.get(), in, out, scratch_.data(), nullptr});
 }
 

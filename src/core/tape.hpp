@@ -1,5 +1,6 @@
-// The tape records a training step as a list of steps over values. Eager: each step runs as it is recorded, in memory of
-// its own. Trace: nothing runs and nothing is allocated; the list becomes a Plan. backward() appends to the same list.
+// The tape records a training step as a list of steps over values. Eager: each step runs as it is recorded, in memory
+// of its own. Trace: nothing runs and nothing is allocated; the list becomes a Plan. backward() appends to the same
+// list.
 #pragma once
 #include <initializer_list>
 #include <span>
@@ -14,8 +15,8 @@ namespace rt {
 struct Value {
   Spec spec;
   std::string name;
-  void* data = nullptr;     // external memory, or the eager tape's own; null on a trace
-  bool external = false;    // lives outside: inputs, parameters, their gradients, state
+  void* data = nullptr;   // external memory, or the eager tape's own; null on a trace
+  bool external = false;  // lives outside: inputs, parameters, their gradients, state
   bool needs_grad = false;
 };
 
@@ -32,13 +33,16 @@ class Tape {
   Var make(const Spec& spec, std::string name = {});
 
   std::vector<Var> apply(OpPtr op, std::span<const Var> in);  // all of infer's values; [0] is the op's result
-  Var apply(OpPtr op, std::initializer_list<Var> in) { return apply(std::move(op), std::span(in.begin(), in.size()))[0]; }
+  Var apply(OpPtr op, std::initializer_list<Var> in) {
+    return apply(std::move(op), std::span(in.begin(), in.size()))[0];
+  }
 
   // Called by ops (and for what has no op of its own, as the update): records one step, and runs it on an eager tape.
   void step(std::string_view kind, OpPtr op, std::vector<Var> in, std::vector<Var> out);
   void step(std::string_view kind, const Op* self, std::vector<Var> in, std::vector<Var> out);  // from within an op
 
-  // d in `target` is where the gradient of `parameter` is to be written; with `accumulate` it is added to what is there.
+  // d in `target` is where the gradient of `parameter` is to be written; with `accumulate` it is added to what is
+  // there.
   void set_gradient_target(Var parameter, Var target, bool accumulate);
   // Appends the backward steps of everything that `loss` depends on; `dloss` holds d(final)/d(loss).
   void backward(Var loss, Var dloss);
@@ -52,7 +56,9 @@ class Tape {
   // Steps recorded while a Scope lives carry its label: `Tape::Scope scope(tape, "layer1.0.conv1");`
   class Scope {
    public:
-    Scope(Tape& tape, std::string label) : tape_(tape), before_(std::move(tape.label_)) { tape.label_ = std::move(label); }
+    Scope(Tape& tape, std::string label) : tape_(tape), before_(std::move(tape.label_)) {
+      tape.label_ = std::move(label);
+    }
     ~Scope() { tape_.label_ = std::move(before_); }
     Scope(const Scope&) = delete;
 

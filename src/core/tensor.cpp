@@ -10,12 +10,16 @@ namespace rt {
 
 size_t size_of(DType dtype) {
   switch (dtype) {
-    case DType::f64: return 8;
+    case DType::f64:
+      return 8;
     case DType::f32:
-    case DType::i32: return 4;
+    case DType::i32:
+      return 4;
     case DType::f16:
-    case DType::bf16: return 2;
-    case DType::u8: return 1;
+    case DType::bf16:
+      return 2;
+    case DType::u8:
+      return 1;
   }
   return 0;
 }
@@ -88,7 +92,8 @@ uint16_t f32_to_f16(float x) {
 }
 float f16_to_f32(uint16_t x) {
   const uint32_t sign = static_cast<uint32_t>(x & 0x8000u) << 16, exponent = (x >> 10) & 31u, mantissa = x & 0x3ffu;
-  if (exponent == 0) return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(static_cast<float>(mantissa) * 0x1p-24f));
+  if (exponent == 0)
+    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(static_cast<float>(mantissa) * 0x1p-24f));
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
   return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
 }
@@ -96,23 +101,41 @@ float f16_to_f32(uint16_t x) {
 namespace {
 double load(const View& v, int64_t i) {
   switch (v.spec.dtype) {
-    case DType::f32: return static_cast<const float*>(v.data)[i];
-    case DType::f64: return static_cast<const double*>(v.data)[i];
-    case DType::f16: return f16_to_f32(static_cast<const uint16_t*>(v.data)[i]);
-    case DType::bf16: return bf16_to_f32(static_cast<const uint16_t*>(v.data)[i]);
-    case DType::i32: return static_cast<const int32_t*>(v.data)[i];
-    case DType::u8: return static_cast<const uint8_t*>(v.data)[i];
+    case DType::f32:
+      return static_cast<const float*>(v.data)[i];
+    case DType::f64:
+      return static_cast<const double*>(v.data)[i];
+    case DType::f16:
+      return f16_to_f32(static_cast<const uint16_t*>(v.data)[i]);
+    case DType::bf16:
+      return bf16_to_f32(static_cast<const uint16_t*>(v.data)[i]);
+    case DType::i32:
+      return static_cast<const int32_t*>(v.data)[i];
+    case DType::u8:
+      return static_cast<const uint8_t*>(v.data)[i];
   }
   return 0;
 }
 void store(const View& v, int64_t i, double x) {
   switch (v.spec.dtype) {
-    case DType::f32: static_cast<float*>(v.data)[i] = static_cast<float>(x); break;
-    case DType::f64: static_cast<double*>(v.data)[i] = x; break;
-    case DType::f16: static_cast<uint16_t*>(v.data)[i] = f32_to_f16(static_cast<float>(x)); break;
-    case DType::bf16: static_cast<uint16_t*>(v.data)[i] = f32_to_bf16(static_cast<float>(x)); break;
-    case DType::i32: static_cast<int32_t*>(v.data)[i] = static_cast<int32_t>(x); break;
-    case DType::u8: static_cast<uint8_t*>(v.data)[i] = static_cast<uint8_t>(x); break;
+    case DType::f32:
+      static_cast<float*>(v.data)[i] = static_cast<float>(x);
+      break;
+    case DType::f64:
+      static_cast<double*>(v.data)[i] = x;
+      break;
+    case DType::f16:
+      static_cast<uint16_t*>(v.data)[i] = f32_to_f16(static_cast<float>(x));
+      break;
+    case DType::bf16:
+      static_cast<uint16_t*>(v.data)[i] = f32_to_bf16(static_cast<float>(x));
+      break;
+    case DType::i32:
+      static_cast<int32_t*>(v.data)[i] = static_cast<int32_t>(x);
+      break;
+    case DType::u8:
+      static_cast<uint8_t*>(v.data)[i] = static_cast<uint8_t>(x);
+      break;
   }
 }
 }  // namespace

@@ -20,11 +20,24 @@ enum class Layout : uint8_t { nchw, nhwc };                   // memory order of
 size_t size_of(DType dtype);
 const char* name_of(DType dtype);
 const char* name_of(Layout layout);
-template <class T> constexpr DType dtype_of();
-template <> constexpr DType dtype_of<float>() { return DType::f32; }
-template <> constexpr DType dtype_of<double>() { return DType::f64; }
-template <> constexpr DType dtype_of<int32_t>() { return DType::i32; }
-template <> constexpr DType dtype_of<uint8_t>() { return DType::u8; }
+template <class T>
+constexpr DType dtype_of();
+template <>
+constexpr DType dtype_of<float>() {
+  return DType::f32;
+}
+template <>
+constexpr DType dtype_of<double>() {
+  return DType::f64;
+}
+template <>
+constexpr DType dtype_of<int32_t>() {
+  return DType::i32;
+}
+template <>
+constexpr DType dtype_of<uint8_t>() {
+  return DType::u8;
+}
 
 class Shape {  // rank 0 (a scalar: one element) to 4
  public:
@@ -68,7 +81,8 @@ struct View {
 
   const Shape& shape() const { return spec.shape; }
   int64_t numel() const { return spec.shape.numel(); }
-  template <class T> T* as() const {
+  template <class T>
+  T* as() const {
     RT_CHECK(spec.dtype == dtype_of<T>(), "view of {} read as {}", name_of(spec.dtype), name_of(dtype_of<T>()));
     return static_cast<T*>(data);
   }
@@ -95,7 +109,10 @@ class Tensor {
   explicit Tensor(const Spec& spec);  // zero-filled
   View view() const { return {spec_, storage_.data()}; }
   const Spec& spec() const { return spec_; }
-  template <class T> T* as() const { return view().as<T>(); }
+  template <class T>
+  T* as() const {
+    return view().as<T>();
+  }
 
  private:
   Spec spec_;

@@ -1,1 +1,4 @@
-namespace rt { void data_room(); void data_room() {} }
+namespace rt {
+void data_room();
+void data_room() {}
+}  // namespace rt

@@ -1,1 +1,4 @@
-namespace rt { void layers_room(); void layers_room() {} }
+namespace rt {
+void layers_room();
+void layers_room() {}
+}  // namespace rt

@@ -1,1 +1,4 @@
-namespace rt { void train_room(); void train_room() {} }
+namespace rt {
+void train_room();
+void train_room() {}
+}  // namespace rt

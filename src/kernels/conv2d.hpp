@@ -1,0 +1,29 @@
+// Two-dimensional cross-correlation without bias:
+//   y[n,k,p,q] = sum over c,r,s of x[n, c, p*stride-pad+r, q*stride-pad+s] * w[k,c,r,s]
+// x [N,C,H,W] in either layout, w [K,C,R,S] always in that order (checkpoints hold it so), y [N,K,P,Q] in x's layout.
+#pragma once
+#include "core/tape.hpp"
+
+namespace rt {
+
+struct Conv2dAttrs {
+  int stride = 1, pad = 0;
+};
+
+// Steps: conv2d.forward: x w -> y     conv2d.dx: dy w -> dx     conv2d.dw: dy x -> dw
+Var conv2d(Tape& tape, Var x, Var w, Conv2dAttrs attrs);
+
+struct Conv2dShape {
+  int64_t n, c, h, w, k, r, s, p, q;
+  int stride, pad;
+};
+// The sizes of a step, from the specs it reads and writes (x and w stand in different places in the three kinds).
+Conv2dShape conv2d_shape(const Op* op, const Spec& x, const Spec& w);
+
+namespace cpu::reference {
+void conv2d_forward(const Args& a);
+void conv2d_dx(const Args& a);
+void conv2d_dw(const Args& a);
+}  // namespace cpu::reference
+
+}  // namespace rt

@@ -1,0 +1,25 @@
+// Label-smoothed softmax cross-entropy, mean over the batch, as one op (Szegedy et al., 2016; PyTorch's convention):
+//   target = (1-s) * onehot(label) + s/K,   loss = mean over n of  -sum over k of target[k] * log softmax(logits[n])[k]
+// logits [N,K], labels [N] i32 in 0..K-1, loss [] (a scalar).
+//   cross_entropy.forward: logits labels -> loss lse correct     lse [N]: log of the sum of exponentials
+//                                             correct [2] i32: samples whose label is the best, and among the best
+//                                             five; of equal logits the lower index ranks first, a NaN is never correct
+//   cross_entropy.backward: logits labels lse dloss -> dlogits
+#pragma once
+#include "core/tape.hpp"
+
+namespace rt {
+
+struct CrossEntropy {
+  Var loss, correct;
+};
+CrossEntropy cross_entropy(Tape& tape, Var logits, Var labels, double label_smoothing);
+
+double label_smoothing_of(const Op* op);
+
+namespace cpu::reference {
+void cross_entropy_forward(const Args& a);
+void cross_entropy_backward(const Args& a);
+}  // namespace cpu::reference
+
+}  // namespace rt

@@ -1,1 +1,0 @@
-namespace rt { void kernels_room(); void kernels_room() {} }

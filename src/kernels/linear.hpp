@@ -1,0 +1,17 @@
+// The classifier: y[n,k] = sum over c of x[n,c] * w[k,c], plus bias[k].   x [N,C], w [K,C], bias [K], y [N,K].
+//   linear.forward: x w bias -> y      linear.dx: dy w -> dx      linear.dw: dy x -> dw      linear.dbias: dy -> dbias
+#pragma once
+#include "core/tape.hpp"
+
+namespace rt {
+
+Var linear(Tape& tape, Var x, Var w, Var bias);
+
+namespace cpu::reference {
+void linear_forward(const Args& a);
+void linear_dx(const Args& a);
+void linear_dw(const Args& a);
+void linear_dbias(const Args& a);
+}  // namespace cpu::reference
+
+}  // namespace rt

@@ -1,0 +1,13 @@
+// Every implementation of every step, best first; see table.cpp. And the rules that fuse steps.
+#pragma once
+#include <span>
+
+#include "core/rewrite.hpp"
+#include "core/step.hpp"
+
+namespace rt {
+
+std::span<const Row> kernel_table();
+std::span<const Rewrite> fusion_rules();
+
+}  // namespace rt

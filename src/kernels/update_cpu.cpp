@@ -1,0 +1,62 @@
+// The update on the CPU: bound by memory, one pass for the norm and one for everything else.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "core/op.hpp"
+#include "kernels/update.hpp"
+
+namespace rt::cpu {
+
+void grad_norm(const Args& a) {
+  // Chunks of a fixed size, added in order: the sum does not depend on the thread count.
+  constexpr int64_t chunk = 1 << 14, most = 1 << 14;
+  const float* g = a.in[0].as<float>();
+  const int64_t n = a.in[0].numel(), step = std::max(chunk, (n + most - 1) / most), chunks = (n + step - 1) / step;
+  static thread_local std::vector<double> sums(most);
+  double* sum = sums.data();
+#pragma omp parallel for schedule(static)
+  for (int64_t c = 0; c < chunks; ++c) {
+    double lanes[16] = {};
+    const int64_t end = std::min(n, (c + 1) * step);
+    int64_t i = c * step;
+    for (; i + 16 <= end; i += 16)
+      for (int64_t j = 0; j < 16; ++j) lanes[j] += static_cast<double>(g[i + j]) * static_cast<double>(g[i + j]);
+    for (; i < end; ++i) lanes[0] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+    double s = 0;
+    for (double lane : lanes) s += lane;
+    sum[c] = s;
+  }
+  double total = 0;
+  for (int64_t c = 0; c < chunks; ++c) total += sum[c];
+  const float norm = static_cast<float>(std::sqrt(total));
+  a.out[0].as<float>()[0] = norm;
+  a.out[0].as<float>()[1] = std::isfinite(norm) && std::isfinite(a.in[1].as<float>()[0]) ? 1.0f : 0.0f;
+}
+
+void sgd_update(const Args& a) {
+  const SgdAttrs& s = sgd_attrs(a.op);
+  const float norm = a.in[4].as<float>()[0];
+  if (a.in[4].as<float>()[1] == 0.0f) return;
+  const float* g = a.in[1].as<float>();
+  const float lr = a.in[3].as<float>()[0], mu = static_cast<float>(s.momentum);
+  const float clip =
+      s.clip_norm > 0 ? static_cast<float>(std::min(1.0, s.clip_norm / (static_cast<double>(norm) + 1e-6))) : 1.0f;
+  float *w = a.out[0].as<float>(), *v = a.out[1].as<float>();
+  const int64_t n = a.out[0].numel();
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < n; ++i) {
+    const float decay = i < s.decayed ? static_cast<float>(s.weight_decay) : 0.0f;
+    const float grad = clip * g[i] + decay * w[i];
+    v[i] = mu * v[i] + grad;
+    w[i] -= lr * (s.nesterov ? grad + mu * v[i] : v[i]);
+  }
+}
+
+void commit(const Args& a) {
+  const bool good = a.in[2].as<float>()[1] != 0.0f;
+  std::memcpy(a.out[good ? 1 : 0].data, a.out[good ? 0 : 1].data, a.out[0].spec.bytes());
+}
+
+}  // namespace rt::cpu
