@@ -1,4 +1,0 @@
-namespace rt {
-void layers_room();
-void layers_room() {}
-}  // namespace rt

@@ -1,0 +1,75 @@
+// ResNets: names, shapes, parameter counts and initialisation as in torchvision.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <set>
+
+#include "kernels/table.hpp"
+#include "layers/resnet.hpp"
+#include "layers/state.hpp"
+
+using namespace rt;
+
+TEST_CASE("resnet: parameter counts are the published ones") {
+  auto count = [](ResNetConfig config) {
+    return ModelState(*make_resnet(config), DType::f32, false).parameter_count();
+  };
+  CHECK(count({"resnet18", "cifar", 10}) == 11173962);
+  CHECK(count({"resnet18", "imagenet", 1000}) == 11689512);
+  CHECK(count({"resnet34", "imagenet", 1000}) == 21797672);
+  CHECK(count({"resnet50", "imagenet", 1000}) == 25557032);
+}
+
+TEST_CASE("resnet18: 62 parameters and 40 statistics with torchvision's names") {
+  auto net = make_resnet({"resnet18", "imagenet", 1000});
+  ModelState state(*net, DType::f32, false);
+  std::set<std::string> names;
+  for (auto& p : state.parameters()) names.insert(p.name);
+  for (auto& s : state.statistics()) names.insert(s.name);
+  CHECK(state.parameters().size() == 62);
+  CHECK(state.statistics().size() == 40);
+  CHECK(names.size() == 102);
+  for (const char* name : {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight",
+                           "layer4.0.downsample.1.running_mean", "layer4.1.bn2.bias", "fc.weight", "fc.bias"})
+    CHECK(names.count(name) == 1);
+  CHECK(names.count("layer1.0.downsample.0.weight") == 0);
+  CHECK(state.parameters()[0].view.shape() == Shape{64, 3, 7, 7});
+}
+
+TEST_CASE("state: decaying parameters stand first and initialisation follows torchvision") {
+  auto net = make_resnet({"resnet18", "cifar", 10});
+  ModelState state(*net);
+  state.initialise(1);
+  const float* start = state.weights().as<float>();
+  for (auto& p : state.parameters()) {
+    const bool decays = p.view.shape().rank() > 1;
+    CHECK(((p.view.as<float>() - start) < state.decayed(false)) == decays);
+    if (p.name == "layer3.0.conv2.weight") {
+      double square = 0;
+      for (int64_t i = 0; i < p.view.numel(); ++i) square += std::pow(static_cast<double>(p.view.as<float>()[i]), 2);
+      CHECK(std::sqrt(square / static_cast<double>(p.view.numel())) ==
+            doctest::Approx(std::sqrt(2.0 / (256 * 9))).epsilon(0.01));
+    }
+    if (p.name == "bn1.weight") CHECK(p.view.as<float>()[63] == 1.0f);
+    if (p.name == "fc.bias")
+      for (int64_t i = 0; i < 10; ++i) CHECK(std::abs(p.view.as<float>()[i]) <= 1 / std::sqrt(512.0f));
+  }
+  ModelState again(*net), other(*net);
+  again.initialise(1), other.initialise(2);
+  CHECK(again.parameters()[5].view.as<float>()[7] == state.parameters()[5].view.as<float>()[7]);
+  CHECK(other.parameters()[3].view.as<float>()[7] != state.parameters()[3].view.as<float>()[7]);
+}
+
+TEST_CASE("resnet: shapes through every architecture and stem") {
+  for (const char* arch : {"resnet18", "resnet34", "resnet50"})
+    for (const char* stem : {"cifar", "imagenet"}) {
+      auto net = make_resnet({arch, stem, 7, 3, 4});
+      ModelState state(*net);
+      Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
+      const Var x = tape.make({{2, 3, 64, 64}, DType::f32, Layout::nhwc});
+      Pass pass = state.begin(tape, true);
+      CHECK(tape.spec((*net)(pass, x)).shape == Shape{2, 7});
+    }
+  CHECK_THROWS_AS(make_resnet({"resnet19", "cifar", 10}), Error);
+  CHECK_THROWS_AS(make_resnet({"resnet18", "large", 10}), Error);
+}
