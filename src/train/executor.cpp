@@ -1,0 +1,163 @@
+#include "train/executor.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/cross_entropy.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/table.hpp"
+
+namespace rt {
+
+Executor::Executor(const ResNet& net, ModelState& state, const ExecutorOptions& options)
+    : net_(net),
+      state_(state),
+      options_(options),
+      target_(cpu_target()),
+      images_(static_cast<size_t>(options.largest_batch * net.config().channels * options.height * options.width) * sizeof(float)),
+      labels_({{options.largest_batch}, DType::i32}),
+      lr_({{}, DType::f32}),
+      dloss_({{}, DType::f32}),
+      logits_({{options.largest_batch, net.config().classes}, DType::f32}) {
+  target_.reference_only = !options.select;
+  options_.sgd.decayed = state.decayed(options.decay_all);
+}
+
+void Executor::load(const Batch& batch) {
+  RT_CHECK(batch.count >= 1 && batch.count <= options_.largest_batch, "a batch of {} images, prepared for at most {}",
+           batch.count, options_.largest_batch);
+  const size_t image = static_cast<size_t>(net_.config().channels * options_.height * options_.width);
+  std::memcpy(images_.data(), batch.images, static_cast<size_t>(batch.count) * image * sizeof(float));
+  std::memcpy(labels_.as<int32_t>(), batch.labels, static_cast<size_t>(batch.count) * sizeof(int32_t));
+}
+
+Executor::Recorded Executor::record(Tape& tape, const Key& key) {
+  const bool training = key.kind == Kind::train;
+  const Spec images{{key.batch, net_.config().channels, options_.height, options_.width}};
+  Var x = tape.external({images, images_.data()}, "images");
+  const Var labels = tape.external({{{key.batch}, DType::i32}, labels_.view().data}, "labels");
+  Pass pass = state_.begin(tape, training, !key.first);
+  if (options_.layout) x = to_layout(tape, x, Layout::nhwc);
+  Recorded r;
+  r.logits = net_(pass, x);
+  {
+    Tape::Scope scope(tape, "loss");
+    const CrossEntropy ce = cross_entropy(tape, r.logits, labels, training ? options_.label_smoothing : 0.0);
+    r.loss = ce.loss, r.correct = ce.correct;
+  }
+  if (!training) return r;
+  tape.backward(r.loss, tape.external(dloss_.view(), "d loss"));
+  if (!key.last) return r;
+  Tape::Scope scope(tape, "update");
+  r.norm = sgd_update(tape,
+                      {.weights = tape.external(state_.weights(), "weights"),
+                       .grads = tape.external(state_.grads(), "gradients"),
+                       .momentum = tape.external(state_.momentum(), "momentum"),
+                       .lr = tape.external(lr_.view(), "lr"),
+                       .loss = r.loss,
+                       .running = tape.external(state_.running(), "running"),
+                       .running_fresh = tape.external(state_.running_fresh(), "running_fresh")},
+                      options_.sgd);
+  return r;
+}
+
+Executor::Compiled Executor::compile(const Key& key) {
+  Tape tape(Tape::Mode::trace, kernel_table(), target_);
+  Compiled c;
+  c.vars = record(tape, key);
+  std::vector<Var> keep{c.vars.loss, c.vars.correct, c.vars.logits};
+  if (c.vars.norm) keep.push_back(c.vars.norm);
+  c.plan = std::make_unique<Plan>(std::move(tape), arena_,
+                                  PlanOptions{options_.fuse ? fusion_rules() : std::span<const Rewrite>{}, options_.memory, keep});
+  return c;
+}
+
+// read(vars, view): `view` gives the memory of a value while the step's memory still holds it.
+template <class Read>
+void Executor::run(const Key& key, Read&& read) {
+  if (!options_.plan) {
+    Tape tape(Tape::Mode::eager, kernel_table(), target_);
+    const Recorded vars = record(tape, key);
+    read(vars, [&](Var v) { return tape.view(v); });
+    return;
+  }
+  auto it = plans_.find(key);
+  if (it == plans_.end()) it = plans_.emplace(key, compile(key)).first;
+  it->second.plan->replay(observer_);
+  read(it->second.vars, [&](Var v) { return it->second.plan->view(v); });
+}
+
+TrainResult Executor::train(const Batch& batch, double weight, bool first, bool last, double lr) {
+  load(batch);
+  *lr_.as<float>() = static_cast<float>(lr);
+  *dloss_.as<float>() = static_cast<float>(weight);
+  TrainResult result{};
+  run({Kind::train, batch.count, first, last}, [&](const Recorded& vars, auto view) {
+    result.loss = static_cast<double>(*view(vars.loss).template as<float>());
+    result.top1 = view(vars.correct).template as<int32_t>()[0];
+    if (last) {
+      result.grad_norm = static_cast<double>(view(vars.norm).template as<float>()[0]);
+      result.finite = view(vars.norm).template as<float>()[1] != 0.0f;
+    }
+  });
+  return result;
+}
+
+EvalResult Executor::evaluate(const Batch& batch) {
+  load(batch);
+  EvalResult result;
+  run({Kind::evaluate, batch.count, false, false}, [&](const Recorded& vars, auto view) {
+    result.loss_sum = static_cast<double>(*view(vars.loss).template as<float>()) * static_cast<double>(batch.count);
+    result.images = batch.count;
+    result.top1 = view(vars.correct).template as<int32_t>()[0];
+    result.top5 = view(vars.correct).template as<int32_t>()[1];
+    const View logits = view(vars.logits);
+    std::memcpy(logits_.view().data, logits.data, logits.spec.bytes());
+  });
+  return result;
+}
+
+View Executor::predict(const Batch& batch) {
+  evaluate(batch);
+  return {{{batch.count, net_.config().classes}}, logits_.view().data};
+}
+
+std::string Executor::first_bad_layer(const Batch& batch) {
+  load(batch);
+  Tape tape(Tape::Mode::eager, kernel_table(), target_);
+  record(tape, {Kind::train, batch.count, true, false});
+  for (const Step& step : tape.steps())
+    for (const std::vector<Var>* list : {&step.in, &step.out})
+      for (Var v : *list) {
+        const View view = tape.view(v);
+        if (view.spec.dtype != DType::f32) continue;
+        const float* data = view.as<float>();
+        if (std::any_of(data, data + view.numel(), [](float f) { return !std::isfinite(f); }))
+          return list == &step.in ? fmt::format("{} (an input of {} in {})", tape.value(v).name, step.kind, step.label)
+                                  : fmt::format("{} ({})", step.label, step.kind);
+      }
+  return "none: the batch alone gives finite values";
+}
+
+Plan* Executor::train_plan(int64_t batch) {
+  if (!options_.plan) return nullptr;
+  const Key key{Kind::train, batch, true, true};
+  auto it = plans_.find(key);
+  if (it == plans_.end()) it = plans_.emplace(key, compile(key)).first;
+  return it->second.plan.get();
+}
+
+MemoryFigures Executor::memory(int64_t batch) {
+  const Compiled compiled = compile({Kind::train, batch, true, true});
+  const Plan& plan = *compiled.plan;
+  const size_t fixed = 3 * state_.weights().spec.bytes() + 2 * state_.running().spec.bytes() +
+                       static_cast<size_t>(batch * net_.config().channels * options_.height * options_.width) * sizeof(float);
+  // An eager step holds every value at once.
+  return {static_cast<int64_t>(options_.plan ? plan.arena_bytes() : plan.unshared_bytes()),
+          static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed)};
+}
+
+std::string Executor::explain(int64_t batch) { return compile({Kind::train, batch, true, true}).plan->explain(); }
+
+}  // namespace rt
