@@ -1,4 +1,0 @@
-namespace rt {
-void data_room();
-void data_room() {}
-}  // namespace rt

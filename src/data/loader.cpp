@@ -1,0 +1,152 @@
+// Workers take whole batches in turn and fill the slots of a ring; the caller takes them out in order.
+#include "data/loader.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/check.hpp"
+
+namespace rt {
+namespace {
+
+int64_t samples_per_epoch(const Dataset& data, const LoaderOptions& options) {
+  RT_CHECK(options.batch >= 1, "loader: batch is {}, at least 1", options.batch);
+  RT_CHECK(options.workers >= 0 && options.prefetch >= 0, "loader: {} workers, prefetch {}: not negative",
+           options.workers, options.prefetch);
+  RT_CHECK(!options.augment || options.augment->crop_padding >= 0, "loader: crop padding is {}, not negative",
+           options.augment->crop_padding);
+  for (uint32_t i : options.indices)
+    RT_CHECK(i < data.size(), "loader: index {} in a data set of {} images", i, data.size());
+  const int64_t n = options.indices.empty() ? data.size() : static_cast<int64_t>(options.indices.size());
+  return options.drop_last ? n / options.batch * options.batch : n;
+}
+
+// Threads inherit the mask of their creator: signals stay with the threads that expect them.
+class BlockSignals {
+ public:
+  BlockSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
+Loader::Loader(const Dataset& data, LoaderOptions options)
+    : data_(data),
+      options_(std::move(options)),
+      table_(options_.normalisation),
+      samples_(samples_per_epoch(data, options_)),
+      slots_(options_.workers == 0 ? 1 : static_cast<size_t>(std::max(options_.prefetch, 1)) + 1) {
+  const int64_t images = std::min(options_.batch, samples_);
+  const int64_t image = static_cast<int64_t>(3) * data.info().height * data.info().width;
+  for (Slot& slot : slots_) {
+    slot.batch.image_storage.resize(static_cast<size_t>(images * image));
+    slot.batch.label_storage.resize(static_cast<size_t>(images));
+    slot.batch.images = slot.batch.image_storage.data();
+    slot.batch.labels = slot.batch.label_storage.data();
+  }
+}
+
+void Loader::start(uint32_t epoch, int64_t first_sample) {
+  RT_CHECK(first_sample >= 0 && first_sample <= samples_, "loader: start at sample {} of an epoch of {}", first_sample,
+           samples_);
+  workers_.clear();  // each is asked to stop, does so before its next image, and is joined
+
+  const size_t n = options_.indices.empty() ? static_cast<size_t>(data_.size()) : options_.indices.size();
+  if (options_.shuffle) {
+    order_ = shuffled(static_cast<uint32_t>(n), options_.seed, RngPurpose::shuffle, epoch);
+  } else {
+    order_.resize(n);
+    std::iota(order_.begin(), order_.end(), 0u);
+  }
+  if (!options_.indices.empty())
+    for (uint32_t& i : order_) i = options_.indices[i];
+  epoch_ = epoch;
+  first_sample_ = first_sample;
+  batches_left_ = (samples_ - first_sample + (options_.drop_last ? 0 : options_.batch - 1)) / options_.batch;
+  claimed_ = handed_ = released_ = 0;
+  for (Slot& slot : slots_) slot.filled = -1, slot.error = nullptr;
+
+  const BlockSignals block;
+  for (int64_t i = 0; i < std::min<int64_t>(options_.workers, batches_left_); ++i)
+    workers_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+}
+
+const Batch* Loader::next() {
+  RT_CHECK(batches_left_ >= 0, "loader: next() before start()");
+  std::unique_lock lock(mutex_);
+  released_ = handed_;
+  if (handed_ == batches_left_) return nullptr;
+  Slot& slot = slots_[static_cast<size_t>(handed_) % slots_.size()];
+  if (workers_.empty()) {
+    fill(slot, handed_, {});
+  } else {
+    slot_free_.notify_one();
+    batch_ready_.wait(lock, [&] { return slot.filled == handed_; });
+    if (slot.error) std::rethrow_exception(slot.error);
+  }
+  ++handed_;
+  return &slot.batch;
+}
+
+void Loader::work(const std::stop_token& stop) {
+  const auto ring = static_cast<int64_t>(slots_.size());
+  std::unique_lock lock(mutex_);
+  while (slot_free_.wait(lock, stop, [&] { return claimed_ == batches_left_ || claimed_ < released_ + ring; })) {
+    if (claimed_ == batches_left_ || stop.stop_requested()) return;
+    const int64_t number = claimed_++;
+    Slot& slot = slots_[static_cast<size_t>(number % ring)];
+    lock.unlock();
+    try {
+      fill(slot, number, stop);
+    } catch (...) {
+      slot.error = std::current_exception();
+    }
+    lock.lock();
+    slot.filled = number;
+    batch_ready_.notify_one();
+  }
+}
+
+void Loader::fill(Slot& slot, int64_t number, const std::stop_token& stop) const {
+  const int height = data_.info().height, width = data_.info().width;
+  const int64_t image = static_cast<int64_t>(3) * height * width;
+  Batch& batch = slot.batch;
+  batch.first = first_sample_ + number * options_.batch;
+  batch.count = std::min(options_.batch, samples_ - batch.first);
+  for (int64_t i = 0; i < batch.count && !stop.stop_requested(); ++i) {
+    const uint32_t index = order_[static_cast<size_t>(batch.first + i)];
+    batch.labels[i] = data_.label(index);
+    if (options_.augment)
+      augment(data_.pixels(index), height, width, *options_.augment, table_,
+              Rng(options_.seed, RngPurpose::augment, epoch_, index), batch.images + i * image);
+    else
+      normalise(data_.pixels(index), height, width, table_, batch.images + i * image);
+  }
+}
+
+std::pair<std::vector<uint32_t>, std::vector<uint32_t>> split_indices(int64_t n, double val_fraction, uint64_t seed) {
+  RT_CHECK(val_fraction >= 0 && val_fraction < 1, "split: the validation fraction is {}, from 0 up to below 1",
+           val_fraction);
+  RT_CHECK(val_fraction == 0 || n >= 2, "split: {} images cannot be split in two", n);
+  std::vector<uint32_t> train = shuffled(static_cast<uint32_t>(n), seed, RngPurpose::split, 0);
+  int64_t count = 0;
+  if (val_fraction > 0) count = std::clamp<int64_t>(std::llround(val_fraction * static_cast<double>(n)), 1, n - 1);
+  std::vector<uint32_t> val(train.end() - count, train.end());
+  train.resize(static_cast<size_t>(n - count));
+  std::sort(train.begin(), train.end());
+  std::sort(val.begin(), val.end());
+  return {std::move(train), std::move(val)};
+}
+
+}  // namespace rt

@@ -1,0 +1,89 @@
+// Batches for a training or evaluation loop, prepared ahead by worker threads.
+// The order follows from (seed, epoch) and an image's augmentation from (seed, epoch, its index in the data set), so
+// the batches have the same bits whatever the number of workers and the prefetch. The position is the caller's: it
+// counts samples handed out, not those prepared, and start() continues an epoch from any of them.
+#pragma once
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "data/augment.hpp"
+#include "data/dataset.hpp"
+
+namespace rt {
+
+struct LoaderOptions {
+  int64_t batch = 128;
+  uint64_t seed = 0;
+  bool shuffle = false;
+  std::optional<AugmentOptions> augment;  // none: only normalise
+  Normalisation normalisation;
+  bool drop_last = false;         // leave out a last batch that is not full
+  int workers = 0;                // threads; 0: next() prepares the batch itself
+  int prefetch = 2;               // batches prepared ahead, at least 1 when there are workers
+  std::vector<uint32_t> indices;  // the part of the data set to use; empty: all of it
+};
+
+struct Batch {
+  Batch() = default;
+  Batch(Batch&&) = default;  // no copy: images and labels would point into the original
+  Batch& operator=(Batch&&) = default;
+
+  int64_t count = 0;                 // images in it: options.batch, or fewer at the end of the epoch
+  int64_t first = 0;                 // position in the epoch of its first image
+  float* images = nullptr;           // [count,3,H,W] f32, nchw
+  int32_t* labels = nullptr;         // [count]
+  std::vector<float> image_storage;  // what images and labels point into
+  std::vector<int32_t> label_storage;
+};
+
+class Loader {
+ public:
+  // data must outlive the loader. Throws Error(runtime) for an index out of range or an option that makes no sense.
+  Loader(const Dataset& data, LoaderOptions options);
+
+  // Begins (or continues) an epoch at the sample first_sample; whatever was under way is dropped.
+  void start(uint32_t epoch, int64_t first_sample = 0);
+  // The next batch, valid until the following next() or start(); null at the end of the epoch. Rethrows what failed in
+  // a worker when the batch it failed in is due.
+  const Batch* next();
+
+  int64_t samples() const { return samples_; }  // handed out in a whole epoch
+  int64_t batches() const { return (samples_ + options_.batch - 1) / options_.batch; }
+
+ private:
+  struct Slot {
+    Batch batch;
+    int64_t filled = -1;  // number of the batch it holds
+    std::exception_ptr error;
+  };
+  void fill(Slot& slot, int64_t number, const std::stop_token& stop) const;
+  void work(const std::stop_token& stop);
+
+  const Dataset& data_;
+  const LoaderOptions options_;
+  const NormaliseTable table_;
+  const int64_t samples_;
+  std::vector<uint32_t> order_;  // position in the epoch -> index in the data set
+  uint32_t epoch_ = 0;
+  int64_t first_sample_ = 0, batches_left_ = -1;  // of this start(): batch number k begins at first_sample_ + k * batch
+
+  std::vector<Slot> slots_;  // a ring: batch number k lies in slot k % size
+  std::mutex mutex_;         // guards the three counters and Slot::filled
+  std::condition_variable_any slot_free_, batch_ready_;
+  int64_t claimed_ = 0;                // batches that a worker has taken on
+  int64_t handed_ = 0;                 // batches given to the caller
+  int64_t released_ = 0;               // batches the caller is done with
+  std::vector<std::jthread> workers_;  // last: joined before anything they use goes
+};
+
+// A seeded split of 0..n-1 into training and validation indices, each sorted. val_fraction in [0,1): of n, rounded;
+// when it is above 0 neither part is empty (n >= 2).
+std::pair<std::vector<uint32_t>, std::vector<uint32_t>> split_indices(int64_t n, double val_fraction, uint64_t seed);
+
+}  // namespace rt
