@@ -96,6 +96,7 @@ TrainResult Executor::train(const Batch& batch, double weight, bool first, bool 
   run({Kind::train, batch.count, first, last}, [&](const Recorded& vars, auto view) {
     result.loss = static_cast<double>(*view(vars.loss).template as<float>());
     result.top1 = view(vars.correct).template as<int32_t>()[0];
+    keep_logits(view(vars.logits));
     if (last) {
       result.grad_norm = static_cast<double>(view(vars.norm).template as<float>()[0]);
       result.finite = view(vars.norm).template as<float>()[1] != 0.0f;
@@ -112,16 +113,17 @@ EvalResult Executor::evaluate(const Batch& batch) {
     result.images = batch.count;
     result.top1 = view(vars.correct).template as<int32_t>()[0];
     result.top5 = view(vars.correct).template as<int32_t>()[1];
-    const View logits = view(vars.logits);
-    std::memcpy(logits_.view().data, logits.data, logits.spec.bytes());
+    keep_logits(view(vars.logits));
   });
   return result;
 }
 
-View Executor::predict(const Batch& batch) {
-  evaluate(batch);
-  return {{{batch.count, net_.config().classes}}, logits_.view().data};
+void Executor::keep_logits(const View& logits) {
+  std::memcpy(logits_.view().data, logits.data, logits.spec.bytes());
+  logit_rows_ = logits.shape()[0];
 }
+
+View Executor::logits() const { return {{{logit_rows_, net_.config().classes}}, logits_.view().data}; }
 
 std::string Executor::first_bad_layer(const Batch& batch) {
   load(batch);

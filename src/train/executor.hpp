@@ -44,8 +44,7 @@ class Executor {
   // One micro-batch. `weight` is its share of the update's images; `first` overwrites the gradients, `last` updates with `lr`.
   TrainResult train(const Batch& batch, double weight, bool first, bool last, double lr);
   EvalResult evaluate(const Batch& batch);
-  // Logits [n,classes] of the latest evaluate() or predict(): valid until the next call.
-  View predict(const Batch& batch);
+  View logits() const;  // [n,classes] of the latest train() or evaluate()
 
   // Runs the batch eagerly from the present weights and names the first step with a result that is not finite.
   std::string first_bad_layer(const Batch& batch);
@@ -76,6 +75,7 @@ class Executor {
   template <class Read>
   void run(const Key& key, Read&& read);
   void load(const Batch& batch);
+  void keep_logits(const View& logits);
 
   const ResNet& net_;
   ModelState& state_;
@@ -85,6 +85,7 @@ class Executor {
   std::map<Key, Compiled> plans_;
   Storage images_;
   Tensor labels_, lr_, dloss_, logits_;
+  int64_t logit_rows_ = 0;
   Plan::Observer observer_;
 };
 

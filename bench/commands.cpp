@@ -1,0 +1,57 @@
+#include "bench/commands.hpp"
+
+#include <cstdio>
+#include <memory>
+#include <new>
+
+#include "bench/ops.hpp"
+#include "bench/step.hpp"
+#include "core/check.hpp"
+#include "core/log.hpp"
+
+namespace rt {
+
+void add_bench_commands(CLI::App& app, int& exit_code) {
+  app.require_subcommand(1);
+  auto options = std::make_shared<StepBenchOptions>();
+  CLI::App* step = app.add_subcommand(
+      "step", "Time whole training steps on random images.\n\n  rbench step --stem cifar --batch 128\n  rbench step --stem imagenet --batch 32 --json");
+  step->add_option("--stem", options->stem, "cifar (32x32 images) or imagenet (224x224)")->check(CLI::IsMember({"cifar", "imagenet"}));
+  step->add_option("--arch", options->arch, "resnet18, resnet34 or resnet50");
+  step->add_option("--batch", options->batch, "images a step")->check(CLI::Range(1, 1 << 20));
+  step->add_option("--side", options->side, "image side in pixels; 0: the stem's own")->check(CLI::Range(0, 4096));
+  step->add_option("--precision", options->precision, "f32")->check(CLI::IsMember({"f32"}));
+  step->add_option("--device", options->device, "cpu")->check(CLI::IsMember({"cpu"}));
+  step->add_option("--threads", options->threads, "0: as training chooses")->check(CLI::Range(0, 1024));
+  step->add_option("--repeat", options->repeat, "timed repeats")->check(CLI::Range(1, 1000));
+  step->add_option("--steps", options->steps, "steps in one repeat")->check(CLI::Range(1, 1000));
+  step->add_option("settings", options->settings, "optimize.* switches")->type_name("key=value");
+  step->add_flag("--json", options->json, "one JSON object");
+  step->callback([&exit_code, options] { exit_code = run_step_bench(*options); });
+
+  auto filter = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* ops = app.add_subcommand("ops", "Time every implementation of every op.\n\n  rbench ops\n  rbench ops conv2d.dw --json");
+  ops->add_option("filter", *filter, "part of an op's or step's name");
+  ops->add_flag("--json", *json, "a JSON array");
+  ops->callback([&exit_code, filter, json] { exit_code = run_op_bench(*filter, *json); });
+}
+
+int run_main(const std::function<int()>& f) {
+  try {
+    return f();
+  } catch (const Error& e) {
+    log_status("");
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return static_cast<int>(e.code());
+  } catch (const std::bad_alloc&) {
+    std::fputs("error: out of memory; a smaller train.batch needs less\n", stderr);
+    return static_cast<int>(ExitCode::device);
+  } catch (const std::exception& e) {
+    log_status("");
+    std::fprintf(stderr, "error: %s\n", e.what());
+    return static_cast<int>(ExitCode::runtime);
+  }
+}
+
+}  // namespace rt

@@ -1,0 +1,114 @@
+#include "train/checkpoint.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/log.hpp"
+
+namespace rt {
+namespace {
+
+constexpr const char* momentum_prefix = "optimizer.momentum.";
+constexpr const char* loop_key = "rtrain.loop";
+
+nlohmann::json to_json(const LoopState& s) {
+  nlohmann::json j = {{"step", s.step},
+                      {"epoch", s.epoch},
+                      {"position", s.position},
+                      {"evaluated", s.evaluated},
+                      {"finished", s.finished},
+                      {"loss_sum", s.loss_sum},
+                      {"top1", s.top1},
+                      {"best_step", s.best_step},
+                      {"fingerprint", s.fingerprint}};
+  if (s.best) j["best"] = *s.best;
+  return j;
+}
+
+LoopState from_json(const nlohmann::json& j) {
+  LoopState s;
+  j.at("step").get_to(s.step);
+  j.at("epoch").get_to(s.epoch);
+  j.at("position").get_to(s.position);
+  j.at("evaluated").get_to(s.evaluated);
+  j.at("finished").get_to(s.finished);
+  j.at("loss_sum").get_to(s.loss_sum);
+  j.at("top1").get_to(s.top1);
+  j.at("best_step").get_to(s.best_step);
+  j.at("fingerprint").get_to(s.fingerprint);
+  if (j.contains("best")) s.best = j.at("best").get<double>();
+  return s;
+}
+
+LoopState read_loop(const SafetensorsFile& file) {
+  const auto it = file.metadata().find(loop_key);
+  if (it == file.metadata().end()) fail(ExitCode::data, "{}: not a checkpoint: its metadata hold no '{}'", file.path(), loop_key);
+  try {
+    return from_json(nlohmann::json::parse(it->second));
+  } catch (const nlohmann::json::exception& e) {
+    fail(ExitCode::data, "{}: its '{}' cannot be read: {}", file.path(), loop_key, e.what());
+  }
+}
+
+void read_momentum(const SafetensorsFile& file, const ModelState& state) {
+  for (const NamedView& v : state.momenta()) {
+    const TensorInfo* t = file.find(momentum_prefix + v.name);
+    if (!t || t->bytes != v.view.spec.bytes() || t->dtype != "F32")
+      fail(ExitCode::data, "{}: '{}{}' is missing or of another size", file.path(), momentum_prefix, v.name);
+    std::memcpy(v.view.data, t->data, t->bytes);
+  }
+}
+
+}  // namespace
+
+void CheckpointFolder::save(const LoopState& loop, const ModelInfo& info, const ModelState& state) const {
+  std::vector<TensorInfo> tensors = state_dict(state);
+  for (const NamedView& v : state.momenta()) {
+    const auto same = std::find_if(tensors.begin(), tensors.end(), [&](const TensorInfo& t) { return t.name == v.name; });
+    tensors.push_back({momentum_prefix + v.name, "F32", same->shape, static_cast<const std::byte*>(v.view.data), v.view.spec.bytes()});
+  }
+  Metadata metadata = model_metadata(info);
+  metadata[loop_key] = to_json(loop).dump();
+  std::filesystem::create_directories(folder_);
+  write_safetensors(fmt::format("{}/step-{:09}.safetensors", folder_, loop.step), tensors, metadata);
+  const std::vector<std::string> files = newest_first();
+  for (size_t i = static_cast<size_t>(keep_); i < files.size(); ++i) {
+    std::error_code ignored;  // a file that stays behind costs space, nothing else
+    std::filesystem::remove(files[i], ignored);
+  }
+}
+
+std::vector<std::string> CheckpointFolder::newest_first() const {
+  std::vector<std::string> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("step-") && name.ends_with(".safetensors")) files.push_back(entry.path().string());
+  }
+  std::sort(files.rbegin(), files.rend());  // the step is zero-padded
+  return files;
+}
+
+CheckpointFolder::Loaded CheckpointFolder::load_newest(ModelState* state) const {
+  std::string skipped;
+  for (const std::string& path : newest_first()) {
+    try {
+      const SafetensorsFile file = SafetensorsFile::open(path);
+      Loaded loaded{read_loop(file), read_model_info(file), path};
+      if (state) {
+        load_weights(file, *state, Head::must_fit);
+        read_momentum(file, *state);
+      }
+      return loaded;
+    } catch (const Error& e) {
+      if (e.code() != ExitCode::data) throw;
+      log_warning("skipping a damaged checkpoint: {}", e.what());
+      skipped += fmt::format("\n  {}", e.what());
+    }
+  }
+  fail(ExitCode::data, "{}: no checkpoint to resume from{}{}", folder_, skipped.empty() ? "" : "; these were skipped:", skipped);
+}
+
+}  // namespace rt

@@ -1,0 +1,47 @@
+// Checkpoints: everything that a run needs to go on as if it had never stopped, in one safetensors file per update:
+// weights and statistics by torchvision's names, momentum as "optimizer.momentum.NAME", the loop's state in the metadata.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "train/model_file.hpp"
+
+namespace rt {
+
+struct LoopState {
+  int64_t step = 0;      // updates done
+  uint32_t epoch = 0;    // the epoch under way, from 0
+  int64_t position = 0;  // samples of it that were consumed (not: prefetched)
+  bool evaluated = false;  // the evaluation due after this very step was made
+  bool finished = false;
+  double loss_sum = 0;   // over the images of this epoch so far
+  int64_t top1 = 0;
+  std::optional<double> best;  // of eval.monitor
+  int64_t best_step = 0;
+  std::string fingerprint;  // what the bits depend on: instruction set, build, chosen implementations
+};
+
+class CheckpointFolder {
+ public:
+  CheckpointFolder(std::string folder, int keep) : folder_(std::move(folder)), keep_(keep) {}
+
+  // Writes step-N.safetensors (atomically), then removes all but the newest `keep`.
+  void save(const LoopState& loop, const ModelInfo& info, const ModelState& state) const;
+
+  struct Loaded {
+    LoopState loop;
+    ModelInfo info;
+    std::string path;
+  };
+  // The newest one that is whole; damaged ones are named and skipped. Error(data) if there is none.
+  // With a state: fills it (weights, statistics, momentum).
+  Loaded load_newest(ModelState* state) const;
+
+ private:
+  std::vector<std::string> newest_first() const;
+  std::string folder_;
+  int keep_;
+};
+
+}  // namespace rt

@@ -1,0 +1,146 @@
+#include "train/session.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/log.hpp"
+#include "train/progress.hpp"
+#include "train/signals.hpp"
+
+namespace rt {
+namespace {
+
+ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
+  ExecutorOptions o;
+  o.plan = c.optimize.plan, o.fuse = c.optimize.fuse, o.layout = c.optimize.layout;
+  o.select = c.optimize.select, o.memory = c.optimize.memory;
+  o.label_smoothing = c.loss.label_smoothing;
+  o.sgd = {.momentum = c.optimizer.momentum,
+           .weight_decay = c.optimizer.weight_decay,
+           .nesterov = c.optimizer.nesterov,
+           .clip_norm = c.train.clip_norm};
+  o.decay_all = c.optimizer.decay_bn_and_bias;
+  o.largest_batch = std::max(c.train.batch, c.eval.batch);
+  o.height = data.height, o.width = data.width;
+  return o;
+}
+
+ResNetConfig net_config(const Config& c, const DatasetInfo& data) {
+  return {c.model.arch, c.model.stem, data.classes, data.channels};
+}
+
+// What a training step of `batch` images needs besides the program itself: the data set is in memory already.
+int64_t step_bytes(const Config& c, const DatasetInfo& data, ResNet& net, ModelState& state, int batch) {
+  Config sized = c;
+  sized.train.batch = sized.eval.batch = batch;
+  const MemoryFigures m = Executor(net, state, executor_options(sized, data)).memory(batch);
+  constexpr int64_t loader_batches = 3;  // prefetched ones, and the one in use
+  const int64_t batch_bytes = int64_t{batch} * data.channels * data.height * data.width * int64_t{sizeof(float)};
+  return m.arena_bytes + m.fixed_bytes + loader_batches * batch_bytes;
+}
+
+}  // namespace
+
+int64_t Session::train_images() const {
+  return train_indices.empty() ? data.train->size() : static_cast<int64_t>(train_indices.size());
+}
+
+std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* saved) {
+  auto s = std::make_unique<Session>();
+  s->loaded = std::move(loaded);
+  Config& c = s->loaded.config;
+  if (c.data.dir.empty())
+    fail(ExitCode::usage, "no data: name a folder of CIFAR binaries (rtrain train DIR, or data.dir in the configuration); "
+                          "rtrain synth --out DIR writes a synthetic set");
+  c.data.dir = std::filesystem::absolute(c.data.dir).lexically_normal().string();  // a run may be resumed from elsewhere
+  s->data = open_datasets(c.data.source, c.data.dir);
+  if (!s->data.train) fail(ExitCode::data, "{}: there are no training images in this folder", c.data.dir);
+  const DatasetInfo& data = s->data.train->info();
+
+  if (c.data.val_fraction > 0) {
+    std::tie(s->train_indices, s->eval_indices) =
+        split_indices(s->data.train->size(), c.data.val_fraction, static_cast<uint64_t>(c.run.seed));
+    s->eval_data = s->data.train.get();
+  } else {
+    s->eval_data = s->data.test.get();
+  }
+
+  // The model is built when the first fact about its memory is asked for, which is after model.* was decided.
+  auto build = [&] {
+    if (s->net) return;
+    s->net = make_resnet(net_config(c, data));
+    s->state = std::make_unique<ModelState>(*s->net);
+  };
+  resolve_auto(s->loaded, {.machine = machine(),
+                           .data_source = data.kind == "cifar100" ? "cifar100" : "cifar10",
+                           .data_source_reason = fmt::format("{} images of {}x{} in {} classes", s->data.train->size(),
+                                                             data.height, data.width, data.classes),
+                           .image_size = std::max(data.height, data.width),
+                           .train_images = s->train_images(),
+                           .plan_bytes = [&](int batch) {
+                             build();
+                             return step_bytes(c, data, *s->net, *s->state, batch);
+                           }});
+  set_threads(c.threads);
+  build();
+
+  if (saved) {
+    s->info = *saved;
+  } else {
+    s->info.normalisation = channel_statistics(*s->data.train);
+    s->info.classes = data.class_names;
+    s->info.has_normalisation = true;
+  }
+  s->info.net = s->net->config();
+  s->info.height = data.height, s->info.width = data.width;
+  s->state->initialise(static_cast<uint64_t>(c.run.seed));
+  if (!c.model.weights.empty()) load_weights(SafetensorsFile::open(c.model.weights), *s->state, Head::may_differ);
+  s->executor = std::make_unique<Executor>(*s->net, *s->state, executor_options(c, data));
+  return s;
+}
+
+Loader make_train_loader(const Session& s) {
+  const Config& c = s.config();
+  LoaderOptions o;
+  o.batch = c.train.batch;
+  o.seed = static_cast<uint64_t>(c.run.seed);
+  o.shuffle = true;
+  if (c.augment.enabled) o.augment = AugmentOptions{c.augment.crop_padding, c.augment.flip};
+  o.normalisation = s.info.normalisation;
+  o.drop_last = c.train.drop_last;
+  o.workers = c.data.workers;
+  o.indices = s.train_indices;
+  return Loader(*s.data.train, std::move(o));
+}
+
+Loader make_eval_loader(const Session& s) {
+  LoaderOptions o;
+  o.batch = s.config().eval.batch;
+  o.normalisation = s.info.normalisation;
+  o.workers = s.config().data.workers;
+  o.indices = s.eval_indices;
+  return Loader(*s.eval_data, std::move(o));
+}
+
+EvalResult evaluate(Executor& executor, Loader& loader, const std::string& label) {
+  EvalResult total;
+  Progress progress(label, loader.batches());
+  loader.start(0);
+  int64_t done = 0;
+  for (const Batch* batch; stop_signal() == 0 && (batch = loader.next());) {
+    const EvalResult r = executor.evaluate(*batch);
+    total.loss_sum += r.loss_sum;
+    total.images += r.images, total.top1 += r.top1, total.top5 += r.top5;
+    const double images = static_cast<double>(total.images);
+    progress.update(++done, {.loss = total.loss_sum / images, .top1 = static_cast<double>(total.top1) / images});
+  }
+  return total;
+}
+
+std::string memory_line(const MemoryFigures& f) {
+  auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  return fmt::format("memory of a training step: arena {:.0f} MiB ({:.0f} MiB if no memory were shared), parameters and batch {:.0f} MiB",
+                     mib(f.arena_bytes), mib(f.unshared_bytes), mib(f.fixed_bytes));
+}
+
+}  // namespace rt

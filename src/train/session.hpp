@@ -1,0 +1,41 @@
+// What training and evaluation share: a resolved configuration becomes data, model, executor and loaders.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.hpp"
+#include "train/config.hpp"
+#include "train/executor.hpp"
+#include "train/model_file.hpp"
+
+namespace rt {
+
+struct Session {
+  LoadedConfig loaded;
+  DatasetPair data;
+  const Dataset* eval_data = nullptr;  // the test set, or the training set where a part of it is held out; null: none
+  std::vector<uint32_t> train_indices, eval_indices;  // empty: all
+  ModelInfo info;
+  std::unique_ptr<ResNet> net;
+  std::unique_ptr<ModelState> state;
+  std::unique_ptr<Executor> executor;
+
+  const Config& config() const { return loaded.config; }
+  int64_t train_images() const;
+};
+
+// Opens data.dir, resolves what is still `auto`, builds the model and initialises it (from model.weights where given).
+// With `saved`: the model of a run, whose classes and normalisation are kept instead of taken from the data.
+std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* saved = nullptr);
+
+Loader make_train_loader(const Session& session);
+Loader make_eval_loader(const Session& session);
+
+// All of a loader's images; polls for a stop signal and shows progress under `label`.
+EvalResult evaluate(Executor& executor, Loader& loader, const std::string& label);
+
+// One line about a training step's memory: arena, what it would be without sharing, parameters.
+std::string memory_line(const MemoryFigures& figures);
+
+}  // namespace rt

@@ -1,0 +1,129 @@
+// The whole network against PyTorch, from the same weights and batches. The fixtures were recorded by tests/torch_fixture.py;
+// RT_PARITY_FIXTURE=FILE compares with one more, such as the full-size ResNet-18 of `torch_fixture.py --full FILE`.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "train/executor.hpp"
+#include "train/safetensors.hpp"
+
+using namespace rt;
+
+namespace {
+
+struct Fixture {
+  SafetensorsFile file;
+  nlohmann::json options;
+  int64_t steps, batch, side;
+
+  explicit Fixture(const std::string& path) : file(SafetensorsFile::open(path)) {
+    options = nlohmann::json::parse(file.metadata().at("options"));
+    const auto& shape = file.find("images")->shape;
+    steps = shape[0], batch = shape[1], side = shape[3];
+  }
+  const float* f32(const std::string& name) const { return reinterpret_cast<const float*>(file.find(name)->data); }
+  const double* f64(const std::string& name) const { return reinterpret_cast<const double*>(file.find(name)->data); }
+  Batch at(int64_t step) const {
+    Batch b;
+    b.count = batch;
+    b.images = const_cast<float*>(f32("images")) + step * batch * 3 * side * side;
+    b.labels = reinterpret_cast<int32_t*>(const_cast<std::byte*>(file.find("labels")->data)) + step * batch;
+    return b;
+  }
+};
+
+double distance(const float* a, const float* b, int64_t n) {
+  double difference = 0, norm = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+    norm += std::pow(static_cast<double>(b[i]), 2);
+  }
+  return std::sqrt(difference / std::max(norm, 1e-30));
+}
+
+struct Worst {
+  double value = 0;
+  std::string name;
+  void see(double v, const std::string& n) {
+    if (v > value || std::isnan(v)) value = v, name = n;
+  }
+};
+
+struct Model {
+  std::unique_ptr<ResNet> net;
+  std::unique_ptr<ModelState> state;
+  std::unique_ptr<Executor> executor;
+
+  Model(const Fixture& f, bool plan) {
+    const auto& o = f.options;
+    net = make_resnet({o["arch"], o["stem"], o["classes"], 3, o["width"]});
+    state = std::make_unique<ModelState>(*net);
+    for (const NamedView& v : state->parameters()) std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
+    for (const NamedView& v : state->statistics()) std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
+    state->restart_statistics();
+    ExecutorOptions e;
+    e.plan = plan;
+    e.label_smoothing = o["smoothing"];
+    e.sgd = {.momentum = o["momentum"], .weight_decay = o["weight_decay"], .nesterov = o["nesterov"], .clip_norm = o["clip_norm"]};
+    e.decay_all = o["decay_all"];
+    e.largest_batch = f.batch, e.height = e.width = f.side;
+    executor = std::make_unique<Executor>(*net, *state, e);
+  }
+};
+
+void compare(const std::string& path, bool plan) {
+  const Fixture f(path);
+  CAPTURE(path);
+  CAPTURE(plan);
+  const double lr = f.options["lr"];
+  Model m(f, plan);
+
+  Model first(f, plan);
+  std::vector<double> losses;
+  losses.push_back(first.executor->train(f.at(0), 1.0, true, false, 0).loss);  // no update: gradients as they are
+  Worst gradient, statistic;
+  for (const NamedView& g : first.state->gradients())
+    gradient.see(distance(g.view.as<float>(), f.f32("grad." + g.name), g.view.numel()), g.name);
+  // A step without an update leaves the statistics in the fresh copy.
+  std::memcpy(first.state->running().data, first.state->running_fresh().data, first.state->running().spec.bytes());
+  for (const NamedView& s : first.state->statistics())
+    statistic.see(distance(s.view.as<float>(), f.f32("stats." + s.name), s.view.numel()), s.name);
+  const double logits = distance(first.executor->logits().as<float>(), f.f32("logits"), f.batch * f.options["classes"].get<int64_t>());
+
+  losses.clear();
+  for (int64_t t = 0; t < f.steps; ++t) losses.push_back(m.executor->train(f.at(t), 1.0, true, true, lr).loss);
+  const double *torch = f.f64("losses"), *other = f.f64("losses_other_threads");
+  double early = 0, late = 0, itself = 0;
+  for (int64_t t = 0; t < f.steps; ++t) {
+    const double ours = std::abs(losses[static_cast<size_t>(t)] - torch[t]) / torch[t];
+    double& worst = t < 20 ? early : late;
+    worst = std::max(worst, ours);
+    if (t >= 20) itself = std::max(itself, std::abs(other[t] - torch[t]) / torch[t]);
+  }
+  Worst final_weight;
+  if (f.file.find("final.fc.weight"))
+    for (const NamedView& v : m.state->parameters())
+      final_weight.see(distance(v.view.as<float>(), f.f32("final." + v.name), v.view.numel()), v.name);
+
+  MESSAGE(path << (plan ? " (plan)" : " (eager)") << ": logits " << logits << ", gradients " << gradient.value << " ("
+               << gradient.name << "), statistics " << statistic.value << ", losses 1-20 " << early << ", 21-" << f.steps
+               << ": " << late << " (PyTorch from itself at another thread count: " << itself << "), final weights "
+               << final_weight.value);
+  CHECK(logits < 1e-5);
+  CHECK(gradient.value < 1e-4);
+  CHECK(statistic.value < 1e-5);
+  CHECK(early < 1e-4);
+  CHECK(late <= std::max(itself, 1e-4));
+  CHECK(final_weight.value < 1e-3);
+}
+
+}  // namespace
+
+TEST_CASE("parity: logits, gradients, statistics and the losses of SGD steps are PyTorch's") {
+  for (const char* name : {"/torch_cifar.safetensors", "/torch_imagenet.safetensors"})
+    for (bool plan : {true, false}) compare(std::string(RT_FIXTURES) + name, plan);
+  if (const char* extra = std::getenv("RT_PARITY_FIXTURE")) compare(extra, true);
+}

@@ -1,0 +1,63 @@
+// rtrain eval: a run (its best model) or a model file, on the test images or a run's held-out ones.
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "core/log.hpp"
+#include "tools/verbs.hpp"
+#include "train/run_folder.hpp"
+#include "train/session.hpp"
+#include "train/signals.hpp"
+
+namespace rt {
+
+int run_eval(const std::string& model, const std::vector<std::string>& overrides, bool json) {
+  install_stop_handlers();
+  const bool is_run = std::filesystem::is_directory(model);
+  if (!is_run && !std::filesystem::exists(model))
+    fail(ExitCode::usage, "{}: there is no such run folder or model file", model);
+  std::string path = model;
+  LoadedConfig loaded;
+  if (is_run) {
+    const RunFolder folder = open_run_folder(model);
+    path = folder.best;
+    if (!std::filesystem::exists(path)) fail(ExitCode::data, "{}: no model yet; it appears after the first evaluation", path);
+    loaded = load_config(folder.config, overrides);
+  } else {
+    loaded = load_config("", overrides);
+  }
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  ModelInfo info = read_model_info(file);
+  loaded.config.model.arch = info.net.arch;
+  loaded.config.model.stem = info.net.stem;
+  loaded.origins["model.arch"] = loaded.origins["model.stem"] = {path, false};
+  loaded.config.model.weights.clear();
+
+  const auto session = open_session(loaded, &info);
+  const DatasetInfo& data = session->data.train->info();
+  if (info.net.classes != data.classes)
+    fail(ExitCode::data, "{} has {} classes, {} has {}", path, info.net.classes, session->config().data.dir, data.classes);
+  if (!session->eval_data)
+    fail(ExitCode::data, "{}: no test images to evaluate on; data.val_fraction=0.1 holds out a part of the training set",
+         session->config().data.dir);
+  if (!info.has_normalisation) {
+    session->info.normalisation = channel_statistics(*session->data.train);
+    log_info("{} does not say how its images were normalised: using the statistics of {}", path, session->config().data.dir);
+  }
+  load_weights(file, *session->state, Head::must_fit);
+  Loader loader = make_eval_loader(*session);
+  const EvalResult r = evaluate(*session->executor, loader, "evaluation");
+  if (stop_signal() != 0) return 128 + stop_signal();
+  const double n = static_cast<double>(r.images);
+  if (json)
+    fmt::print("{}\n", nlohmann::json{{"images", r.images},
+                                      {"loss", r.loss_sum / n},
+                                      {"top1", static_cast<double>(r.top1) / n},
+                                      {"top5", static_cast<double>(r.top5) / n}}
+                           .dump());
+  else
+    fmt::print("{}: {} images, loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %\n", path, r.images, r.loss_sum / n,
+               100 * static_cast<double>(r.top1) / n, 100 * static_cast<double>(r.top5) / n);
+  return 0;
+}
+
+}  // namespace rt
