@@ -1,1 +1,0 @@
-namespace rt { void train_room(); void train_room() {} }
