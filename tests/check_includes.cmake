@@ -1,4 +1,5 @@
 # The folder order of ARCHITECTURE.md, checked on the #include lines themselves.
+cmake_minimum_required(VERSION 3.25)  # in script mode nothing else sets the policies (IN_LIST)
 set(may_core core)
 set(may_kernels core kernels)
 set(may_layers core kernels layers)
