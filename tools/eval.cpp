@@ -44,7 +44,7 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
     log_info("{} does not say how its images were normalised: using the statistics of {}", path, session->config().data.dir);
   }
   load_weights(file, *session->state, Head::must_fit);
-  Loader loader = make_eval_loader(*session);
+  Loader loader(*session->eval_data, eval_loader_options(*session));
   const EvalResult r = evaluate(*session->executor, loader, "evaluation");
   if (stop_signal() != 0) return 128 + stop_signal();
   const double n = static_cast<double>(r.images);

@@ -99,7 +99,7 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
   return s;
 }
 
-Loader make_train_loader(const Session& s) {
+LoaderOptions train_loader_options(const Session& s) {
   const Config& c = s.config();
   LoaderOptions o;
   o.batch = c.train.batch;
@@ -110,16 +110,16 @@ Loader make_train_loader(const Session& s) {
   o.drop_last = c.train.drop_last;
   o.workers = c.data.workers;
   o.indices = s.train_indices;
-  return Loader(*s.data.train, std::move(o));
+  return o;
 }
 
-Loader make_eval_loader(const Session& s) {
+LoaderOptions eval_loader_options(const Session& s) {
   LoaderOptions o;
   o.batch = s.config().eval.batch;
   o.normalisation = s.info.normalisation;
   o.workers = s.config().data.workers;
   o.indices = s.eval_indices;
-  return Loader(*s.eval_data, std::move(o));
+  return o;
 }
 
 EvalResult evaluate(Executor& executor, Loader& loader, const std::string& label) {

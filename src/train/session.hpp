@@ -29,8 +29,8 @@ struct Session {
 // With `saved`: the model of a run, whose classes and normalisation are kept instead of taken from the data.
 std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* saved = nullptr);
 
-Loader make_train_loader(const Session& session);
-Loader make_eval_loader(const Session& session);
+LoaderOptions train_loader_options(const Session& session);  // over *session.data.train
+LoaderOptions eval_loader_options(const Session& session);   // over *session.eval_data
 
 // All of a loader's images; polls for a stop signal and shows progress under `label`.
 EvalResult evaluate(Executor& executor, Loader& loader, const std::string& label);

@@ -34,12 +34,12 @@ class Trainer {
         folder_(folder),
         checkpoints_(folder.checkpoints, c_.train.keep),
         metrics_(folder.metrics_csv, folder.metrics_jsonl),
-        loader_(make_train_loader(session)),
+        loader_(*session.data.train, train_loader_options(session)),
         loop_(loop),
         steps_per_epoch_((loader_.batches() + c_.train.accumulate - 1) / c_.train.accumulate),
         total_steps_(c_.train.steps > 0 ? c_.train.steps : c_.train.epochs * steps_per_epoch_),
         schedule_(c_.schedule, c_.optimizer.lr, steps_per_epoch_, total_steps_) {
-    if (s_.eval_data) eval_loader_.emplace(make_eval_loader(s_));
+    if (s_.eval_data) eval_loader_.emplace(*s_.eval_data, eval_loader_options(s_));
   }
 
   int run() {
