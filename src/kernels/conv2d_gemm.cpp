@@ -22,6 +22,7 @@ constexpr int64_t pixel_block = 192;     // and this many rows of windows the L2
 constexpr int64_t dw_pixel_block = 128;  // depth of the products in dw
 constexpr int64_t dw_tile = 1 << 17;     // elements of dw that one task accumulates: half a MiB
 constexpr int64_t enough_tasks = 32;     // to keep many cores busy, and two evenly
+constexpr int64_t whole_tiles = 48;      // a multiple of the tile height of every instruction set
 constexpr int64_t row_pad = 16;          // rows a power of two apart would share few sets of the L1 cache
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -93,20 +94,26 @@ struct Destination {
   int64_t h, w, step, h0, w0;
 };
 
-struct Split {  // of a product with [pixels, outputs] results
-  int64_t pixels, columns;
+struct Split {  // of a product with [pixels, outputs] results into tasks
+  int64_t pixels, columns, tasks;
   Split(int64_t all_pixels, int64_t outputs, const GemmKernels& kernels) {
     const int64_t blocks = ceil_div(all_pixels, pixel_block), panels = ceil_div(outputs, kernels.columns);
-    pixels = round_up(ceil_div(all_pixels, blocks), 48);
+    pixels = std::min(all_pixels, round_up(ceil_div(all_pixels, blocks), whole_tiles));
     columns = ceil_div(panels, std::min(panels, ceil_div(enough_tasks, blocks))) * kernels.columns;
+    tasks = ceil_div(all_pixels, pixels) * ceil_div(outputs, columns);
   }
 };
 
+// Threads that have a task, and so need scratch memory.
+int64_t workers(int64_t tasks) { return std::min<int64_t>(threads_in_use(), tasks); }
+
+int64_t correlate_floats_per_worker(bool scatter, const Split& split, int64_t depth) {
+  const int64_t windows = split.pixels * (std::min(depth, depth_block) + row_pad);
+  return round_up(windows + (scatter ? split.pixels * split.columns : 0), 16);
+}
 size_t correlate_floats(bool scatter, int64_t pixels, int64_t depth, int64_t outputs, const GemmKernels& kernels) {
   const Split split(pixels, outputs, kernels);
-  const int64_t windows = split.pixels * (std::min(depth, depth_block) + row_pad);
-  const int64_t result = scatter ? split.pixels * split.columns : 0;
-  return static_cast<size_t>(round_up(windows + result, 16));
+  return static_cast<size_t>(workers(split.tasks) * correlate_floats_per_worker(scatter, split, depth));
 }
 
 // destination[pixel, output] = sum over the depth of windows[pixel, d] * weights[d, output]
@@ -116,11 +123,11 @@ void correlate(const GemmKernels& kernels, const Windows& v, const float* panels
   const bool scatter = to.step != 1;
   const Split split(pixels, outputs, kernels);
   const int64_t a_row = std::min(depth, depth_block) + row_pad;
-  const size_t thread_floats = correlate_floats(scatter, pixels, depth, outputs, kernels);
-#pragma omp parallel for collapse(2) schedule(dynamic, 1)
+  const int64_t worker_floats = correlate_floats_per_worker(scatter, split, depth);
+#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(split.tasks))
   for (int64_t first = 0; first < pixels; first += split.pixels)
     for (int64_t column = 0; column < outputs; column += split.columns) {
-      float* const windows = scratch + static_cast<size_t>(omp_get_thread_num()) * thread_floats;
+      float* const windows = scratch + omp_get_thread_num() * worker_floats;
       float* const result = windows + split.pixels * a_row;
       const int64_t m = std::min(split.pixels, pixels - first), n = std::min(split.columns, outputs - column);
       float* const c = scatter ? result : to.data + first * outputs + column;
@@ -144,8 +151,6 @@ size_t panel_floats(int64_t outputs, int64_t depth, const GemmKernels& kernels) 
   return static_cast<size_t>(round_up(outputs, kernels.columns) * depth);
 }
 
-size_t threads() { return static_cast<size_t>(threads_in_use()); }
-
 Windows forward_windows(const Conv2dShape& s, const float* x) {
   return {x, s.n, s.h, s.w, s.c, s.p, s.q, s.stride, -s.pad, -s.pad, s.r, s.s};
 }
@@ -160,8 +165,7 @@ void forward(const GemmKernels& kernels, const Conv2dShape& s, const float* x, c
 
 size_t forward_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
   const int64_t depth = s.c * s.r * s.s;
-  return (panel_floats(s.k, depth, kernels) +
-          threads() * correlate_floats(false, s.n * s.p * s.q, depth, s.k, kernels)) *
+  return (panel_floats(s.k, depth, kernels) + correlate_floats(false, s.n * s.p * s.q, depth, s.k, kernels)) *
          sizeof(float);
 }
 
@@ -210,28 +214,29 @@ size_t dx_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
   size_t floats = 0;
   for_each_class(s, [&](int64_t, int64_t, const Reach& h, const Reach& v) {
     const int64_t depth = h.count * v.count * s.k;
-    const size_t per_thread = correlate_floats(s.stride != 1, s.n * h.outputs * v.outputs, depth, s.c, kernels);
-    floats = std::max(floats, panel_floats(s.c, depth, kernels) + threads() * per_thread);
+    const size_t scratch = correlate_floats(s.stride != 1, s.n * h.outputs * v.outputs, depth, s.c, kernels);
+    floats = std::max(floats, panel_floats(s.c, depth, kernels) + scratch);
   });
   return floats * sizeof(float);
 }
 
 // dw as [depth, K] tiles: a task accumulates one chunk of the depth over one chunk of the pixels.
 struct DwSplit {
-  int64_t depth, pixels, depth_chunk, pixel_chunk, pixel_chunks, block;
+  int64_t depth, pixels, depth_chunk, pixel_chunk, pixel_chunks, block, tasks;
   explicit DwSplit(const Conv2dShape& s) : depth(s.c * s.r * s.s), pixels(s.n * s.p * s.q) {
     const int64_t chunks = ceil_div(depth, std::max<int64_t>(48, dw_tile / s.k));
-    depth_chunk = std::min(depth, round_up(ceil_div(depth, chunks), 48));  // 48: whole tiles in every instruction set
+    depth_chunk = std::min(depth, round_up(ceil_div(depth, chunks), whole_tiles));
     const int64_t wanted = ceil_div(enough_tasks, ceil_div(depth, depth_chunk));
     pixel_chunk = ceil_div(pixels, std::min(wanted, ceil_div(pixels, dw_pixel_block)));
     pixel_chunks = ceil_div(pixels, pixel_chunk);
     block = ceil_div(pixel_chunk, ceil_div(pixel_chunk, dw_pixel_block));
+    tasks = pixel_chunks * ceil_div(depth, depth_chunk);
   }
   int64_t a_row() const { return depth_chunk + row_pad; }
-  size_t thread_floats(int64_t k, const GemmKernels& kernels) const {
-    return static_cast<size_t>(round_up(block * (a_row() + round_up(k, kernels.columns)), 16));
+  int64_t floats_per_worker(int64_t k, const GemmKernels& kernels) const {
+    return round_up(block * (a_row() + round_up(k, kernels.columns)), 16);
   }
-  size_t partial_floats(int64_t k) const { return static_cast<size_t>(round_up(depth * k, 16)); }
+  int64_t partial_floats(int64_t k) const { return round_up(depth * k, 16); }
 };
 
 // rows of [rows, k] as panels [k / columns][row][columns]
@@ -249,12 +254,12 @@ void dw(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const
   const DwSplit split(s);
   const Windows v = forward_windows(s, x);
   float* const partial = static_cast<float*>(space);
-  const size_t partial_floats = split.partial_floats(s.k), thread_floats = split.thread_floats(s.k, kernels);
-  float* const scratch = partial + static_cast<size_t>(split.pixel_chunks) * partial_floats;
-#pragma omp parallel for collapse(2) schedule(dynamic, 1)
+  const int64_t partial_floats = split.partial_floats(s.k), worker_floats = split.floats_per_worker(s.k, kernels);
+  float* const scratch = partial + split.pixel_chunks * partial_floats;
+#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(split.tasks))
   for (int64_t chunk = 0; chunk < split.pixel_chunks; ++chunk)
     for (int64_t d = 0; d < split.depth; d += split.depth_chunk) {
-      float* const windows = scratch + static_cast<size_t>(omp_get_thread_num()) * thread_floats;
+      float* const windows = scratch + omp_get_thread_num() * worker_floats;
       float* const panels = windows + split.block * split.a_row();
       const int64_t m = std::min(split.depth_chunk, split.depth - d), begin = chunk * split.pixel_chunk;
       const int64_t end = std::min(split.pixels, begin + split.pixel_chunk);
@@ -263,7 +268,7 @@ void dw(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const
         copy_windows(v, first, count, d, d + m, windows, split.a_row());
         pack_rows(dy + first * s.k, count, s.k, kernels.columns, panels);
         kernels.multiply({m, s.k, count, windows, 1, split.a_row(), panels, count * kernels.columns, kernels.columns,
-                          partial + static_cast<size_t>(chunk) * partial_floats + d * s.k, s.k, first > begin});
+                          partial + chunk * partial_floats + d * s.k, s.k, first > begin});
       }
     }
   // Chunks are added in order, and [tap, C, K] becomes [K, C, tap].
@@ -278,16 +283,15 @@ void dw(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const
         float sum[group];
         std::copy_n(from, n, sum);
         for (int64_t chunk = 1; chunk < split.pixel_chunks; ++chunk)
-          for (int64_t j = 0; j < n; ++j)
-            sum[j] += from[static_cast<size_t>(chunk) * partial_floats + static_cast<size_t>(j)];
+          for (int64_t j = 0; j < n; ++j) sum[j] += from[chunk * partial_floats + j];
         for (int64_t j = 0; j < n; ++j) dw[((k + j) * s.c + c) * taps + tap] = sum[j];
       }
 }
 
 size_t dw_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
   const DwSplit split(s);
-  return (static_cast<size_t>(split.pixel_chunks) * split.partial_floats(s.k) +
-          threads() * split.thread_floats(s.k, kernels)) *
+  return static_cast<size_t>(split.pixel_chunks * split.partial_floats(s.k) +
+                             workers(split.tasks) * split.floats_per_worker(s.k, kernels)) *
          sizeof(float);
 }
 
