@@ -4,6 +4,7 @@
 
 #include "kernels/batch_norm.hpp"
 #include "kernels/conv2d.hpp"
+#include "kernels/conv2d_gemm.hpp"
 #include "kernels/cross_entropy.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/linear.hpp"
@@ -19,10 +20,31 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
   return {kind, "cpu.reference", Device::cpu, isa_scalar, nullptr, run, nullptr, overwrites};
 }
 
+// The rows on the register-tile matrix product, for one instruction set.
+#define GEMM_ROW(kind, body, refuse, isa, capability)                                                   \
+  {                                                                                                     \
+    kind, "cpu." #isa ".gemm", Device::cpu, capability, refuse, cpu::run<isa::gemm_kernels, cpu::body>, \
+        cpu::bytes<isa::gemm_kernels, cpu::body##_bytes>                                                \
+  }
+#define GEMM_ROWS(isa, capability)                                                          \
+  GEMM_ROW("conv2d.forward", conv2d_forward, cpu::refuse_conv2d_gemm, isa, capability),     \
+      GEMM_ROW("conv2d.dx", conv2d_dx, cpu::refuse_conv2d_gemm, isa, capability),           \
+      GEMM_ROW("conv2d.dw", conv2d_dw, cpu::refuse_conv2d_gemm, isa, capability),           \
+      GEMM_ROW("linear.forward", linear_forward, cpu::refuse_linear_gemm, isa, capability), \
+      GEMM_ROW("linear.dx", linear_dx, cpu::refuse_linear_gemm, isa, capability),           \
+      GEMM_ROW("linear.dw", linear_dw, cpu::refuse_linear_gemm, isa, capability)
+
 }  // namespace
 
 std::span<const Row> kernel_table() {
   static const Row rows[] = {
+#ifdef RT_HAVE_AVX512
+      GEMM_ROWS(avx512, isa_avx512),
+#endif
+#ifdef RT_HAVE_AVX2
+      GEMM_ROWS(avx2, isa_avx2),
+#endif
+      GEMM_ROWS(baseline, isa_scalar),
       reference("conv2d.forward", ref::conv2d_forward),
       reference("conv2d.dx", ref::conv2d_dx),
       reference("conv2d.dw", ref::conv2d_dw),

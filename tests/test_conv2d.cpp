@@ -1,0 +1,288 @@
+// Convolution and the classifier: every row that this machine can run, on every shape of ResNet-18 and on shapes chosen
+// to break blocking. Small integers make f32 sums exact, so there any difference at all is a wrong index.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "core/device.hpp"
+#include "core/rng.hpp"
+#include "core/tape.hpp"
+#include "kernels/conv2d.hpp"
+#include "kernels/linear.hpp"
+#include "kernels/table.hpp"
+
+using namespace rt;
+
+namespace {
+
+struct Conv {
+  int64_t n, c, h, w, k, r, s;
+  int stride, pad;
+};
+
+// The steps of one op, forward and backward, with the tensors they read.
+struct Recorded {
+  std::vector<Tensor> tensors;
+  std::vector<Step> steps;
+  std::vector<Spec> specs;  // by value
+
+  Recorded(std::vector<Spec> inputs, const std::function<Var(Tape&, std::span<const Var>)>& op, bool integers) {
+    Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
+    std::vector<Var> in;
+    auto add = [&](const Spec& spec) {
+      Tensor& t = tensors.emplace_back(spec);
+      Rng rng(7, RngPurpose::test, static_cast<uint32_t>(tensors.size()));
+      for (int64_t i = 0; i < spec.shape.numel(); ++i) {
+        const float value = rng.uniform(-2.5f, 2.5f);
+        if (spec.dtype == DType::f64)
+          t.as<double>()[i] = static_cast<double>(value);
+        else
+          t.as<float>()[i] = integers ? std::nearbyint(value) : value;
+      }
+      return tape.external(t.view(), "in", true);
+    };
+    for (const Spec& spec : inputs) in.push_back(add(spec));
+    const Var y = op(tape, in);
+    tape.backward(y, add(tape.spec(y)));
+    steps = tape.steps();
+    for (const Step& step : steps)
+      for (auto& vars : {step.in, step.out})
+        for (Var v : vars) {
+          specs.resize(std::max(specs.size(), static_cast<size_t>(v.id) + 1));
+          specs[static_cast<size_t>(v.id)] = tape.spec(v);
+          memory_.resize(specs.size());
+          memory_[static_cast<size_t>(v.id)] = tape.value(v).data;
+        }
+  }
+  const Step& step(std::string_view kind) const {
+    for (const Step& s : steps)
+      if (s.kind == kind) return s;
+    FAIL("no step of this kind");
+    return steps[0];
+  }
+  Spec spec(Var v) const { return specs[static_cast<size_t>(v.id)]; }
+
+  std::vector<const Row*> rows(std::string_view kind) const {  // that run here, the reference last
+    const Step& s = step(kind);
+    const std::vector<Spec> in = specs_of(s.in), out = specs_of(s.out);
+    std::vector<const Row*> list;
+    for (const Row& row : kernel_table())
+      if (row.kind == kind && row.device == Device::cpu && row.min_capability <= machine().isa &&
+          (!row.refuse || row.refuse({s.op.get(), in, out}).empty()))
+        list.push_back(&row);
+    return list;
+  }
+  // Output and workspace hold NaNs before the row runs.
+  Tensor run(const Row& row) const {
+    const Step& s = step(row.kind);
+    const std::vector<Spec> in_specs = specs_of(s.in), out_specs = specs_of(s.out);
+    std::vector<View> in;
+    for (Var v : s.in) in.push_back({spec(v), memory_[static_cast<size_t>(v.id)]});
+    Tensor result(out_specs[0]);
+    std::memset(result.view().data, 0xff, out_specs[0].bytes());
+    const Storage workspace(row.workspace ? row.workspace({s.op.get(), in_specs, out_specs}) : 64);
+    std::memset(workspace.data(), 0xff, workspace.bytes());
+    const View out[] = {result.view()};
+    row.run({s.op.get(), in, out, workspace.data(), nullptr});
+    return result;
+  }
+
+ private:
+  std::vector<Spec> specs_of(const std::vector<Var>& vars) const {
+    std::vector<Spec> list;
+    for (Var v : vars) list.push_back(spec(v));
+    return list;
+  }
+  std::vector<void*> memory_;
+};
+
+Recorded record(const Conv& s, bool integers, DType dtype = DType::f32, Layout layout = Layout::nhwc) {
+  return Recorded(
+      {{{s.n, s.c, s.h, s.w}, dtype, layout}, {{s.k, s.c, s.r, s.s}, dtype}},
+      [&](Tape& t, std::span<const Var> in) {
+        return conv2d(t, in[0], in[1], {s.stride, s.pad});
+      },
+      integers);
+}
+Recorded record_linear(int64_t n, int64_t c, int64_t k, bool integers) {
+  return Recorded(
+      {{{n, c}}, {{k, c}}, {{k}}}, [](Tape& t, std::span<const Var> in) { return linear(t, in[0], in[1], in[2]); },
+      integers);
+}
+
+// The definition with the innermost loop over contiguous channels; quick, and exact on small integers.
+struct Expected {
+  std::vector<float> y, dx, dw;
+  Expected(const Conv& s, const float* x, const float* w, const float* dy) {
+    const int64_t p = (s.h + 2 * s.pad - s.r) / s.stride + 1, q = (s.w + 2 * s.pad - s.s) / s.stride + 1;
+    const int64_t taps = s.r * s.s, ck = s.c * s.k;
+    std::vector<float> w_ck(static_cast<size_t>(taps * ck)), w_kc(w_ck.size()), dw_ck(w_ck.size());
+    auto each_weight = [&](auto&& f) {
+      for (int64_t t = 0; t < taps; ++t)
+        for (int64_t c = 0; c < s.c; ++c)
+          for (int64_t k = 0; k < s.k; ++k)
+            f(static_cast<size_t>((k * s.c + c) * taps + t), static_cast<size_t>(t * ck + c * s.k + k),
+              static_cast<size_t>(t * ck + k * s.c + c));
+    };
+    each_weight([&](size_t oihw, size_t tck, size_t tkc) { w_ck[tck] = w_kc[tkc] = w[oihw]; });
+    y.resize(static_cast<size_t>(s.n * p * q * s.k));
+    dx.resize(static_cast<size_t>(s.n * s.h * s.w * s.c));
+    dw.resize(w_ck.size());
+    auto each_pixel = [&](int64_t n, int64_t t, auto&& f) {  // that tap t reaches: f(pixel of y, pixel of x)
+      for (int64_t i = 0; i < p; ++i)
+        for (int64_t j = 0; j < q; ++j) {
+          const int64_t h = i * s.stride - s.pad + t / s.s, v = j * s.stride - s.pad + t % s.s;
+          if (h >= 0 && h < s.h && v >= 0 && v < s.w) f((n * p + i) * q + j, (n * s.h + h) * s.w + v);
+        }
+    };
+    auto add_scaled = [](float* to, const float* from, float factor, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) to[i] += factor * from[i];
+    };
+#pragma omp parallel for
+    for (int64_t n = 0; n < s.n; ++n)
+      for (int64_t t = 0; t < taps; ++t)
+        each_pixel(n, t, [&](int64_t out, int64_t in) {
+          for (int64_t c = 0; c < s.c; ++c)
+            add_scaled(&y[static_cast<size_t>(out * s.k)], &w_ck[static_cast<size_t>(t * ck + c * s.k)],
+                       x[in * s.c + c], s.k);
+          for (int64_t k = 0; k < s.k; ++k)
+            add_scaled(&dx[static_cast<size_t>(in * s.c)], &w_kc[static_cast<size_t>(t * ck + k * s.c)],
+                       dy[out * s.k + k], s.c);
+        });
+#pragma omp parallel for
+    for (int64_t t = 0; t < taps; ++t)
+      for (int64_t n = 0; n < s.n; ++n)
+        each_pixel(n, t, [&](int64_t out, int64_t in) {
+          for (int64_t c = 0; c < s.c; ++c)
+            add_scaled(&dw_ck[static_cast<size_t>(t * ck + c * s.k)], dy + out * s.k, x[in * s.c + c], s.k);
+        });
+    each_weight([&](size_t oihw, size_t tck, size_t) { dw[oihw] = dw_ck[tck]; });
+  }
+};
+
+double relative_l2(const Tensor& a, const Tensor& b) {
+  double error = 0, norm = 0;
+  for (int64_t i = 0; i < a.spec().shape.numel(); ++i) {
+    const double x = static_cast<double>(a.as<float>()[i]), y = static_cast<double>(b.as<float>()[i]);
+    error += (x - y) * (x - y), norm += y * y;
+  }
+  return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
+}
+
+constexpr std::string_view conv_kinds[] = {"conv2d.forward", "conv2d.dx", "conv2d.dw"};
+constexpr std::string_view linear_kinds[] = {"linear.forward", "linear.dx", "linear.dw", "linear.dbias"};
+
+std::vector<Conv> resnet18(bool imagenet) {
+  const int64_t n = imagenet ? 1 : 2;
+  std::vector<Conv> list;
+  if (imagenet)
+    list.push_back({n, 3, 224, 224, 64, 7, 7, 2, 3});
+  else
+    list.push_back({n, 3, 32, 32, 64, 3, 3, 1, 1});
+  int64_t size = imagenet ? 56 : 32;
+  for (int64_t c = 64; c <= 512; c *= 2, size /= 2) {
+    list.push_back({n, c, size, size, c, 3, 3, 1, 1});
+    if (c == 512) break;
+    list.push_back({n, c, size, size, 2 * c, 3, 3, 2, 1});
+    list.push_back({n, c, size, size, 2 * c, 1, 1, 2, 0});
+  }
+  return list;
+}
+
+const Conv odd_shapes[] = {
+    {3, 5, 9, 11, 7, 5, 5, 3, 2},     {2, 1, 7, 5, 1, 3, 3, 1, 1},    {1, 33, 6, 10, 35, 3, 3, 2, 1},
+    {2, 4, 5, 5, 6, 1, 1, 3, 0},      {5, 6, 1, 1, 9, 3, 3, 1, 1},    {1, 17, 13, 2, 70, 2, 4, 1, 1},
+    {2, 7, 3, 4, 5, 7, 7, 1, 4},      {1, 3, 20, 19, 10, 7, 7, 2, 3}, {2, 200, 4, 3, 50, 1, 1, 1, 0},
+    {1, 8, 12, 12, 16, 3, 3, 4, 0},   {1, 2, 2, 40, 3, 1, 6, 5, 3},   {4, 130, 5, 5, 31, 3, 3, 1, 0},
+    {1, 40, 23, 27, 100, 3, 3, 1, 2}, {1, 9, 3, 3, 4, 2, 2, 1, 5},
+};
+
+}  // namespace
+
+TEST_CASE("conv2d: every row is exact on integers, in all three passes, on every shape of ResNet-18") {
+  for (bool imagenet : {false, true})
+    for (const Conv& s : resnet18(imagenet)) {
+      const Recorded recorded = record(s, true);
+      const Expected expected(s, recorded.tensors[0].as<float>(), recorded.tensors[1].as<float>(),
+                              recorded.tensors[2].as<float>());
+      const std::vector<float>* const wanted[] = {&expected.y, &expected.dx, &expected.dw};
+      for (size_t pass = 0; pass < 3; ++pass) {
+        const std::vector<const Row*> rows = recorded.rows(conv_kinds[pass]);
+        CHECK(rows.size() >= 2);
+        for (size_t i = 0; i + 1 < rows.size(); ++i) {  // not the reference: too slow, and compared below
+          INFO(rows[i]->kind << " " << rows[i]->name << " " << recorded.spec({0}).str() << " "
+                             << recorded.spec({1}).str());
+          const Tensor got = recorded.run(*rows[i]);
+          REQUIRE(got.spec().bytes() == wanted[pass]->size() * sizeof(float));
+          CHECK(std::memcmp(got.as<float>(), wanted[pass]->data(), got.spec().bytes()) == 0);
+        }
+      }
+    }
+}
+
+TEST_CASE("conv2d: every row agrees with the reference on odd sizes, strides, paddings and channel counts") {
+  for (const Conv& s : odd_shapes) {
+    const Recorded recorded = record(s, false);
+    for (std::string_view kind : conv_kinds) {
+      const std::vector<const Row*> rows = recorded.rows(kind);
+      const Tensor reference = recorded.run(*rows.back());
+      for (const Row* row : rows) {
+        INFO(row->kind << " " << row->name << " " << recorded.spec({0}).str() << " " << recorded.spec({1}).str());
+        CHECK(relative_l2(recorded.run(*row), reference) < 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("linear: every row agrees with the reference") {
+  const int64_t shapes[][3] = {{128, 512, 10}, {1, 1, 1}, {7, 33, 1000}, {50, 300, 37}, {3, 2048, 5}};
+  for (const auto& s : shapes) {
+    const Recorded recorded = record_linear(s[0], s[1], s[2], false);
+    for (std::string_view kind : linear_kinds) {
+      const std::vector<const Row*> rows = recorded.rows(kind);
+      const Tensor reference = recorded.run(*rows.back());
+      for (const Row* row : rows) {
+        INFO(row->kind << " " << row->name << " " << s[0] << " " << s[1] << " " << s[2]);
+        CHECK(relative_l2(recorded.run(*row), reference) < 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("conv2d and linear: the bits do not depend on the number of threads") {
+  const int threads_before = threads_in_use();
+  std::vector<Recorded> all;
+  for (const Conv& s : {Conv{6, 20, 31, 17, 40, 3, 3, 1, 1}, Conv{3, 64, 15, 15, 72, 3, 3, 2, 1},
+                        Conv{2, 130, 7, 7, 150, 1, 1, 2, 0}, Conv{2, 3, 56, 56, 64, 7, 7, 2, 3}})
+    all.push_back(record(s, false));
+  all.push_back(record_linear(300, 400, 100, false));
+  for (const Recorded& recorded : all)
+    for (const Step& step : recorded.steps)
+      for (const Row* row : recorded.rows(step.kind)) {
+        set_threads(1);
+        const Tensor alone = recorded.run(*row);
+        for (int threads : {2, 3, 4}) {
+          set_threads(threads);
+          INFO(row->kind << " " << row->name << " " << recorded.spec({0}).str() << " threads " << threads);
+          CHECK(std::memcmp(recorded.run(*row).as<float>(), alone.as<float>(), alone.spec().bytes()) == 0);
+        }
+      }
+  set_threads(threads_before);
+}
+
+TEST_CASE("conv2d: f64 and nchw go to the reference, and explain says why") {
+  const Conv s{2, 3, 5, 5, 4, 3, 3, 1, 1};
+  for (const auto& [dtype, layout, why] :
+       {std::tuple(DType::f64, Layout::nhwc, "needs f32"), std::tuple(DType::f32, Layout::nchw, "needs nhwc")}) {
+    const Recorded recorded = record(s, false, dtype, layout);
+    for (std::string_view kind : conv_kinds) {
+      const Step& step = recorded.step(kind);
+      const Spec in[] = {recorded.spec(step.in[0]), recorded.spec(step.in[1])}, out[] = {recorded.spec(step.out[0])};
+      const Problem problem{step.op.get(), in, out};
+      CHECK(select_row(kernel_table(), cpu_target(), kind, problem).name == "cpu.reference");
+      CHECK(explain_row(kernel_table(), cpu_target(), kind, problem).find(why) != std::string::npos);
+    }
+  }
+}
