@@ -258,8 +258,8 @@ std::vector<OpCase> small_cases() {
 std::vector<OpCase> parity_cases() {
   std::vector<OpCase> cases = small_cases();
   for (OpCase c : {bn_case({16, 24, 20, 20}), bn_relu_case({16, 24, 20, 20}), bn_add_relu_case({16, 24, 20, 20}),
-                   relu_case({8, 64, 17, 16}), fan_out_case({8, 64, 17, 16}), conv_case({5, 64, 16, 16}, 64, 3, {1, 1}),
-                   conv_case({5, 64, 16, 16}, 128, 3, {2, 1}), conv_case({2, 3, 64, 60}, 64, 7, {2, 3}),
+                   relu_case({8, 64, 17, 16}), fan_out_case({8, 64, 17, 16}), conv_case({3, 64, 12, 12}, 64, 3, {1, 1}),
+                   conv_case({3, 64, 12, 12}, 128, 3, {2, 1}), conv_case({1, 3, 64, 60}, 64, 7, {2, 3}),
                    max_pool_case({4, 64, 32, 30}, {}), linear_case(33, 512, 100)})
     cases.push_back(std::move(c));
   return cases;

@@ -27,6 +27,17 @@ std::vector<int64_t> sample(int64_t count, uint32_t input) {
   return list;
 }
 
+// Thousands of problems of a few microseconds: at more than one thread, waking the others is most of the time.
+class OneThread {
+ public:
+  OneThread() { set_threads(1); }
+  ~OneThread() { set_threads(before_); }
+  OneThread(const OneThread&) = delete;
+
+ private:
+  const int before_ = threads_in_use();
+};
+
 std::vector<double> output(CaseRun& run, std::span<const Row> table) {
   Tape tape(Tape::Mode::eager, table, cpu_target());
   run.forward(tape);
@@ -73,6 +84,7 @@ void known_or_fail(const std::vector<std::string>& ops, const std::vector<OpCase
 }  // namespace
 
 std::vector<GradientCheck> check_gradients(const OpCase& c, Layout layout, std::span<const Row> table) {
+  const OneThread guard;
   CaseRun run(c, DType::f64, layout);
   Tape tape(Tape::Mode::eager, table, cpu_target());
   run.record(tape);
