@@ -1,4 +1,33 @@
+// Every backward pass against central differences of its forward pass, in f64, on an eager tape: `rtrain gradcheck`.
+// The output is reduced to a number by a random direction d:  (sum over j of d[j] * (y+[j] - y-[j])) / 2h  is compared
+// with the gradient that the tape gives for that direction. Differences are taken output by output, before the sum,
+// so that outputs an input does not reach add no rounding.
 #pragma once
+#include <span>
 #include <string>
 #include <vector>
-namespace rt { inline int run_gradcheck(const std::vector<std::string>&, bool) { return 1; } }
+
+#include "core/step.hpp"
+#include "tests/op_cases.hpp"
+
+namespace rt {
+
+struct GradientCheck {
+  std::string op, shape, input;
+  Layout layout;     // the one with the larger error
+  double error;      // the worst over the elements: |analytic - numeric| / max(|analytic|, |numeric|, largest / 100),
+  double tolerance;  //   where `largest` is the largest gradient of that input: small ones are judged by its scale
+  bool ok() const { return error <= tolerance; }  // false for a NaN
+};
+
+// One entry per differentiable input. Every element of a small input, a seeded sample of a large one.
+std::vector<GradientCheck> check_gradients(const OpCase& c, Layout layout, std::span<const Row> table);
+
+std::string gradcheck_table(std::span<const GradientCheck> checks);
+std::string gradcheck_json(std::span<const GradientCheck> checks);
+
+// The verb: prints the table of all cases of the named ops (none: all) in every layout. Returns 1 if any fails, else 0.
+// Error(usage) lists the known names where one is unknown.
+int run_gradcheck(const std::vector<std::string>& ops, bool json);
+
+}  // namespace rt

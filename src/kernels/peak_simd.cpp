@@ -1,0 +1,44 @@
+// Twelve independent accumulators hide the latency of a multiply-add (4 cycles, two a cycle) and fit, with the two
+// operands, into 16 registers.
+#include "kernels/peak_simd.hpp"
+
+namespace rt::RT_ISA {
+namespace {
+
+#if defined(RT_ISA_avx512)
+constexpr int lanes = 16;
+#elif defined(RT_ISA_avx2)
+constexpr int lanes = 8;
+#else
+constexpr int lanes = 4;
+#endif
+using Vec = float __attribute__((vector_size(lanes * sizeof(float)), may_alias));
+constexpr int chains = 12;
+
+float multiply_add(int64_t iterations, float factor, float term) {
+  Vec sum[chains];
+  const Vec f = factor - Vec{}, t = term - Vec{};
+  for (int j = 0; j < chains; ++j) sum[j] = t * static_cast<float>(j);
+  for (int64_t i = 0; i < iterations; ++i) {
+#pragma GCC unroll 12
+    for (int j = 0; j < chains; ++j) sum[j] = sum[j] * f + t;
+  }
+  float total = 0;
+  for (int j = 0; j < chains; ++j)
+    for (int l = 0; l < lanes; ++l) total += sum[j][l];
+  return total;
+}
+
+void triad(float* a, const float* b, const float* c, float scale, int64_t n) {
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    *reinterpret_cast<Vec*>(a + i) =
+        *reinterpret_cast<const Vec*>(b + i) + scale * *reinterpret_cast<const Vec*>(c + i);
+  for (; i < n; ++i) a[i] = b[i] + scale * c[i];
+}
+
+}  // namespace
+
+extern const PeakKernels peak_kernels = {2LL * chains * lanes, multiply_add, triad};
+
+}  // namespace rt::RT_ISA

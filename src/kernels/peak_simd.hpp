@@ -1,0 +1,32 @@
+// What a core can do at most: loops that do nothing but multiply-add in registers, and nothing but stream memory.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace rt {
+
+struct PeakKernels {
+  int64_t flops_per_iteration;
+  float (*multiply_add)(int64_t iterations, float factor, float term);  // returns the sum, so that the loop is needed
+  void (*triad)(float* a, const float* b, const float* c, float scale,
+                int64_t n);  // a = b + scale * c; 64-byte aligned
+};
+
+#ifdef RT_HAVE_AVX512
+namespace avx512 {
+extern const PeakKernels peak_kernels;
+}
+#endif
+#ifdef RT_HAVE_AVX2
+namespace avx2 {
+extern const PeakKernels peak_kernels;
+}
+#endif
+namespace baseline {
+extern const PeakKernels peak_kernels;
+}
+
+// The kernels of the best instruction set this process may use.
+const PeakKernels& peak_kernels();
+
+}  // namespace rt

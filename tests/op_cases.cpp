@@ -1,0 +1,352 @@
+// The cases. Ranges are chosen so that no element sits near a kink: a finite difference across one means nothing.
+#include "tests/op_cases.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/rng.hpp"
+#include "kernels/batch_norm.hpp"
+#include "kernels/conv2d.hpp"
+#include "kernels/cross_entropy.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/linear.hpp"
+#include "kernels/pool.hpp"
+#include "kernels/update.hpp"
+
+namespace rt {
+namespace {
+
+using Vars = std::span<const Var>;
+
+OpCase conv_case(Shape x, int64_t k, int64_t size, Conv2dAttrs attrs, Role role = Role::activation) {
+  const float bound = 1 / std::max(1.0f, 0.5f * static_cast<float>(size));
+  return {"conv2d",
+          fmt::format("{} {}x{}/{} -> {}{}", x.str(), size, size, attrs.stride, k,
+                      2 * attrs.pad + 1 == size ? "" : fmt::format(" pad {}", attrs.pad)),
+          {{"x", x, role}, {"w", {k, x.c(), size, size}, Role::parameter, Fill::uniform, -bound, bound}},
+          [attrs](Tape& t, Vars v) { return conv2d(t, v[0], v[1], attrs); }};
+}
+
+// off_zero inputs, gamma well above beta and skip: the normalised values keep their distance from relu's kink too.
+std::vector<CaseInput> bn_inputs(Shape x) {
+  const Shape c{x.c()};
+  return {{"x", x, Role::activation, Fill::off_zero, 1, 2},
+          {"gamma", c, Role::parameter, Fill::uniform, 1, 1.5},
+          {"beta", c, Role::parameter, Fill::uniform, -0.1f, 0.1f},
+          {"running_mean", c, Role::state, Fill::uniform, -0.5f, 0.5f},
+          {"running_var", c, Role::state, Fill::uniform, 0.5f, 1.5f}};
+}
+Var bn(Tape& t, Vars v, BatchNormAttrs attrs = {}) { return batch_norm(t, v[0], v[1], v[2], {v[3], v[4]}, attrs); }
+
+OpCase bn_case(Shape x) {
+  return {"batch_norm", x.str(), bn_inputs(x), [](Tape& t, Vars v) { return bn(t, v); }};
+}
+OpCase bn_inference_case(Shape x) {
+  return {"batch_norm", x.str() + " inference", bn_inputs(x),
+          [](Tape& t, Vars v) { return bn(t, v, {.training = false}); }, false};
+}
+OpCase bn_relu_case(Shape x) {
+  return {"bn_relu", x.str(), bn_inputs(x), [](Tape& t, Vars v) { return relu(t, bn(t, v)); }};
+}
+OpCase bn_add_relu_case(Shape x) {
+  std::vector<CaseInput> in = bn_inputs(x);
+  in.push_back({"skip", x, Role::activation, Fill::uniform, -0.1f, 0.1f});
+  return {"bn_add_relu", x.str(), in, [](Tape& t, Vars v) { return relu(t, add(t, bn(t, v), v[5])); }};
+}
+OpCase relu_case(Shape x) {
+  return {"relu", x.str(), {{"x", x, Role::activation, Fill::off_zero, 0.1f, 1}}, [](Tape& t, Vars v) {
+            return relu(t, v[0]);
+          }};
+}
+OpCase add_case(Shape x) {
+  return {"add", x.str(), {{"a", x}, {"b", x}}, [](Tape& t, Vars v) { return add(t, v[0], v[1]); }};
+}
+OpCase fan_out_case(Shape x) {  // two gradients meet in one value: the tape's `accumulate`
+  return {"add", x.str() + " x + x", {{"x", x}}, [](Tape& t, Vars v) { return add(t, v[0], v[0]); }};
+}
+OpCase max_pool_case(Shape x, MaxPoolAttrs attrs) {
+  return {"max_pool",
+          fmt::format("{} {}x{}/{}", x.str(), attrs.kernel, attrs.kernel, attrs.stride),
+          {{"x", x, Role::activation, Fill::distinct}},
+          [attrs](Tape& t, Vars v) { return max_pool(t, v[0], attrs); }};
+}
+OpCase avg_pool_case(Shape x) {
+  return {"global_avg_pool", x.str(), {{"x", x}}, [](Tape& t, Vars v) { return global_avg_pool(t, v[0]); }};
+}
+OpCase linear_case(int64_t n, int64_t c, int64_t k) {
+  return {"linear",
+          fmt::format("[{},{}] -> {}", n, c, k),
+          {{"x", {n, c}}, {"w", {k, c}, Role::parameter}, {"bias", {k}, Role::parameter}},
+          [](Tape& t, Vars v) { return linear(t, v[0], v[1], v[2]); }};
+}
+OpCase cross_entropy_case(int64_t n, int64_t k, double smoothing) {
+  return {"cross_entropy",
+          fmt::format("[{},{}] smoothing {}", n, k, smoothing),
+          {{"logits", {n, k}, Role::activation, Fill::uniform, -3, 3},
+           {"labels", {n}, Role::labels, Fill::uniform, 0, static_cast<float>(k)}},
+          [smoothing](Tape& t, Vars v) { return cross_entropy(t, v[0], v[1], smoothing).loss; }};
+}
+OpCase layout_case(Shape x, Role role = Role::activation) {
+  return {"layout", x.str(), {{"x", x, role}}, [](Tape& t, Vars v) {
+            return to_layout(t, v[0], t.spec(v[0]).layout == Layout::nchw ? Layout::nhwc : Layout::nchw);
+          }};
+}
+OpCase sgd_case(int64_t parameters) {
+  const Shape p{parameters};
+  return {"sgd",
+          p.str(),
+          {{"weights", p, Role::state},
+           {"grads", p, Role::state, Fill::uniform, -0.01f, 0.01f},
+           {"momentum", p, Role::state, Fill::uniform, -0.01f, 0.01f},
+           {"lr", {}, Role::state, Fill::uniform, 0, 1e-4f},
+           {"loss", {}, Role::state}},
+          [parameters](Tape& t, Vars v) {
+            return sgd_update(t, {v[0], v[1], v[2], v[3], v[4], {}, {}}, {.decayed = parameters});
+          },
+          false};
+}
+
+// Nets. The list of inputs and the code that takes them in the same order are written as one function: run with a tape
+// it records, without one it lists.
+class Net {
+ public:
+  explicit Net(std::vector<CaseInput>& inputs) : list_(&inputs) {}
+  Net(Tape& tape, Vars inputs) : tape_(&tape), vars_(inputs) {}
+
+  Var take(const CaseInput& input) {
+    if (tape_) return vars_[next_++];
+    list_->push_back(input);
+    return {};
+  }
+  Var conv_bn(Var x, int64_t c, int64_t k, int64_t size, int stride) {
+    const std::string n = fmt::format("{}", ++convs_);
+    const Conv2dAttrs attrs{stride, static_cast<int>(size / 2)};
+    const float bound = 1.5f / std::sqrt(static_cast<float>(c * size * size));
+    const Var w = take({"conv" + n, {k, c, size, size}, Role::parameter, Fill::uniform, -bound, bound});
+    const Var gamma = take({"gamma" + n, {k}, Role::parameter, Fill::uniform, 0.5f, 1.5f});
+    const Var beta = take({"beta" + n, {k}, Role::parameter, Fill::uniform, -0.3f, 0.3f});
+    const Var mean = take({"mean" + n, {k}, Role::state, Fill::uniform, -0.5f, 0.5f});
+    const Var var = take({"var" + n, {k}, Role::state, Fill::uniform, 0.5f, 1.5f});
+    return tape_ ? batch_norm(*tape_, conv2d(*tape_, x, w, attrs), gamma, beta, {mean, var}, {}) : Var{};
+  }
+  Var relu(Var x) { return tape_ ? rt::relu(*tape_, x) : x; }
+  Var max_pool(Var x) { return tape_ ? rt::max_pool(*tape_, x, {}) : x; }
+  Var join(Var a, Var b) { return tape_ ? rt::relu(*tape_, add(*tape_, a, b)) : a; }
+  Var basic_block(Var x, int64_t c, int64_t k, int stride) {
+    const Var main = conv_bn(relu(conv_bn(x, c, k, 3, stride)), k, k, 3, 1);
+    return join(main, c == k ? x : conv_bn(x, c, k, 1, stride));
+  }
+  Var bottleneck(Var x, int64_t c, int64_t k, int stride) {
+    const Var main = conv_bn(relu(conv_bn(relu(conv_bn(x, c, k, 1, 1)), k, k, 3, stride)), k, 4 * k, 1, 1);
+    return join(main, c == 4 * k ? x : conv_bn(x, c, 4 * k, 1, stride));
+  }
+  Var classify(Var x, int64_t n, int64_t c, int64_t classes) {
+    const Var w = take({"fc.weight", {classes, c}, Role::parameter}), b = take({"fc.bias", {classes}, Role::parameter});
+    const Var labels = take({"labels", {n}, Role::labels, Fill::uniform, 0, static_cast<float>(classes)});
+    return tape_ ? cross_entropy(*tape_, linear(*tape_, global_avg_pool(*tape_, x), w, b), labels, 0.1).loss : Var{};
+  }
+
+ private:
+  std::vector<CaseInput>* list_ = nullptr;
+  Tape* tape_ = nullptr;
+  Vars vars_;
+  size_t next_ = 0;
+  int convs_ = 0;
+};
+
+Var basic_net(Net& net) {
+  Var x = net.take({"images", {4, 3, 8, 8}});
+  x = net.relu(net.conv_bn(x, 3, 8, 3, 1));
+  x = net.basic_block(x, 8, 16, 2);
+  x = net.basic_block(x, 16, 16, 1);
+  return net.classify(x, 4, 16, 7);
+}
+Var bottleneck_net(Net& net) {
+  Var x = net.take({"images", {3, 3, 17, 15}});
+  x = net.max_pool(net.relu(net.conv_bn(x, 3, 8, 7, 2)));
+  x = net.bottleneck(x, 8, 4, 2);
+  x = net.bottleneck(x, 16, 4, 1);
+  return net.classify(x, 3, 16, 5);
+}
+OpCase net_case(std::string label, Var (*net)(Net&)) {
+  OpCase c{"net", std::move(label), {}, [net](Tape& t, Vars v) {
+             Net recording(t, v);
+             return net(recording);
+           }};
+  Net listing(c.in);
+  net(listing);
+  return c;
+}
+
+void fill(const CaseInput& input, uint32_t number, const View& view) {
+  Rng rng(20240607, RngPurpose::test, number);
+  const int64_t count = view.numel();
+  std::vector<uint32_t> order;
+  if (input.fill == Fill::distinct) order = shuffled(static_cast<uint32_t>(count), 20240607, RngPurpose::test, number);
+  int64_t drawn = 0;
+  auto draw = [&] {
+    if (input.fill == Fill::distinct)
+      return input.low + (input.high - input.low) * static_cast<float>(order[static_cast<size_t>(drawn++)]) /
+                             static_cast<float>(count);
+    const float v = rng.uniform(input.low, input.high);
+    return input.fill == Fill::off_zero && rng.below(2) ? -v : v;
+  };
+  auto put = [&](int64_t i) {
+    if (view.spec.dtype == DType::i32)
+      view.as<int32_t>()[i] = static_cast<int32_t>(draw());
+    else if (view.spec.dtype == DType::f64)
+      view.as<double>()[i] = static_cast<double>(draw());
+    else
+      view.as<float>()[i] = draw();
+  };
+  const Shape& s = view.shape();
+  if (s.rank() < 4) {
+    for (int64_t i = 0; i < count; ++i) put(i);
+    return;
+  }
+  const Strides t = view.spec.strides();  // in logical order, so that every layout gets the same numbers
+  for (int64_t n = 0; n < s.n(); ++n)
+    for (int64_t c = 0; c < s.c(); ++c)
+      for (int64_t h = 0; h < s.h(); ++h)
+        for (int64_t w = 0; w < s.w(); ++w) put(n * t.n + c * t.c + h * t.h + w * t.w);
+}
+
+}  // namespace
+
+std::vector<OpCase> small_cases() {
+  return {
+      conv_case({2, 3, 8, 8}, 8, 3, {1, 1}),
+      conv_case({2, 8, 9, 7}, 16, 3, {1, 1}),
+      conv_case({1, 33, 6, 5}, 35, 3, {1, 1}),
+      conv_case({2, 64, 4, 4}, 32, 3, {1, 1}),
+      conv_case({3, 6, 2, 1}, 5, 3, {1, 1}),
+      conv_case({2, 4, 6, 5}, 9, 3, {1, 0}),
+      conv_case({2, 5, 9, 7}, 6, 3, {2, 1}),
+      conv_case({2, 16, 8, 8}, 32, 3, {2, 1}),
+      conv_case({2, 4, 7, 5}, 19, 1, {1, 0}),
+      conv_case({2, 8, 8, 8}, 16, 1, {2, 0}),
+      conv_case({2, 5, 7, 9}, 6, 1, {2, 0}),
+      conv_case({2, 3, 15, 13}, 8, 7, {2, 3}),
+      bn_case({3, 5, 4, 3}),
+      bn_case({2, 33, 3, 3}),
+      bn_inference_case({3, 5, 4, 3}),
+      bn_inference_case({2, 32, 5, 3}),
+      bn_relu_case({3, 5, 4, 3}),
+      bn_relu_case({2, 32, 5, 3}),
+      bn_add_relu_case({3, 5, 4, 3}),
+      bn_add_relu_case({2, 32, 5, 3}),
+      relu_case({2, 5, 4, 3}),
+      relu_case({3, 33, 7, 5}),
+      add_case({2, 5, 4, 3}),
+      add_case({3, 33, 7, 5}),
+      fan_out_case({2, 5, 4, 3}),
+      max_pool_case({2, 5, 7, 6}, {}),
+      max_pool_case({2, 16, 6, 6}, {2, 2, 0}),
+      avg_pool_case({3, 5, 4, 3}),
+      avg_pool_case({2, 64, 4, 4}),
+      linear_case(5, 7, 3),
+      linear_case(6, 64, 10),
+      cross_entropy_case(5, 7, 0),
+      cross_entropy_case(5, 7, 0.1),
+      cross_entropy_case(4, 3, 0.1),
+      layout_case({2, 5, 4, 3}),
+      net_case("basic blocks, downsample and identity", basic_net),
+      net_case("bottlenecks, imagenet stem", bottleneck_net),
+  };
+}
+
+std::vector<OpCase> parity_cases() {
+  std::vector<OpCase> cases = small_cases();
+  for (OpCase c : {bn_case({16, 24, 20, 20}), bn_relu_case({16, 24, 20, 20}), bn_add_relu_case({16, 24, 20, 20}),
+                   relu_case({8, 64, 17, 16}), fan_out_case({8, 64, 17, 16}), conv_case({3, 64, 12, 12}, 64, 3, {1, 1}),
+                   conv_case({3, 64, 12, 12}, 128, 3, {2, 1}), conv_case({1, 3, 64, 60}, 64, 7, {2, 3}),
+                   max_pool_case({4, 64, 32, 30}, {}), linear_case(33, 512, 100)})
+    cases.push_back(std::move(c));
+  return cases;
+}
+
+std::vector<OpCase> resnet18_cases(const std::string& stem, int64_t batch) {
+  if (stem != "cifar" && stem != "imagenet")
+    fail(ExitCode::usage, "stem '{}' is unknown; known stems are cifar and imagenet", stem);
+  const bool cifar = stem == "cifar";
+  const int64_t n = batch, side = cifar ? 32 : 56;
+  std::vector<OpCase> cases;
+  if (cifar) {
+    cases.push_back(layout_case({n, 3, 32, 32}, Role::image));
+    cases.push_back(conv_case({n, 3, 32, 32}, 64, 3, {1, 1}, Role::image));
+  } else {
+    cases.push_back(layout_case({n, 3, 224, 224}, Role::image));
+    cases.push_back(conv_case({n, 3, 224, 224}, 64, 7, {2, 3}, Role::image));
+    cases.push_back(bn_relu_case({n, 64, 112, 112}));
+    cases.push_back(max_pool_case({n, 64, 112, 112}, {}));
+  }
+  for (int64_t c = 64, s = side; c <= 512; c *= 2, s /= 2) {
+    if (c > 64) {
+      cases.push_back(conv_case({n, c / 2, 2 * s, 2 * s}, c, 3, {2, 1}));
+      cases.push_back(conv_case({n, c / 2, 2 * s, 2 * s}, c, 1, {2, 0}));
+      cases.push_back(bn_case({n, c, s, s}));
+    }
+    cases.push_back(conv_case({n, c, s, s}, c, 3, {1, 1}));
+    cases.push_back(bn_relu_case({n, c, s, s}));
+    cases.push_back(bn_add_relu_case({n, c, s, s}));
+  }
+  cases.push_back(relu_case({n, 64, side, side}));
+  cases.push_back(add_case({n, 64, side, side}));
+  cases.push_back(fan_out_case({n, 64, side, side}));
+  cases.push_back(avg_pool_case({n, 512, side / 8, side / 8}));
+  cases.push_back(linear_case(n, 512, cifar ? 10 : 1000));
+  cases.push_back(cross_entropy_case(n, cifar ? 10 : 1000, 0.1));
+  cases.push_back(sgd_case(cifar ? 11173962 : 11689512));
+  return cases;
+}
+
+std::vector<Layout> layouts_of(const OpCase& c) {
+  const bool any = std::any_of(c.in.begin(), c.in.end(), [](const CaseInput& i) {
+    return i.shape.rank() == 4 && (i.role == Role::activation || i.role == Role::image);
+  });
+  return any ? std::vector{Layout::nchw, Layout::nhwc} : std::vector{Layout::nchw};
+}
+
+CaseRun::CaseRun(const OpCase& c, DType dtype, Layout layout) : op_case(c), dtype_(dtype) {
+  for (const CaseInput& input : c.in) {
+    const bool follows = input.role == Role::activation || input.role == Role::image;
+    values.emplace_back(Spec{input.shape, input.role == Role::labels ? DType::i32 : dtype,
+                             follows && input.shape.rank() == 4 ? layout : Layout::nchw});
+    fill(input, static_cast<uint32_t>(values.size()), values.back().view());
+  }
+}
+
+bool CaseRun::wants_gradient(size_t i) const {
+  return op_case.in[i].role == Role::activation || op_case.in[i].role == Role::parameter;
+}
+
+void CaseRun::forward(Tape& tape) {
+  in.clear();
+  for (size_t i = 0; i < values.size(); ++i)
+    in.push_back(tape.external(values[i].view(), op_case.in[i].name, wants_gradient(i)));
+  out = op_case.record(tape, in);
+}
+
+void CaseRun::record(Tape& tape) {
+  forward(tape);
+  if (!op_case.has_backward) return;
+  direction = Tensor(tape.spec(out));
+  fill({"direction", {}, Role::state, Fill::off_zero, 0.5f, 1.5f}, 0, direction.view());
+  tape.backward(out, tape.external(direction.view(), "direction"));
+}
+
+std::vector<Var> CaseRun::outputs(const Tape& tape) const {
+  std::vector<Var> list{out};
+  for (size_t i = 0; i < in.size(); ++i) {
+    if (op_case.has_backward && wants_gradient(i)) list.push_back(tape.gradient(in[i]));
+    if (op_case.in[i].role == Role::state) list.push_back(in[i]);
+  }
+  return list;
+}
+
+StepViews::StepViews(const Step& step, const std::function<View(Var)>& view_of) : op(step.op.get()) {
+  for (Var v : step.in) in.push_back(view_of(v)), in_specs.push_back(in.back().spec);
+  for (Var v : step.out) out.push_back(view_of(v)), out_specs.push_back(out.back().spec);
+}
+
+}  // namespace rt

@@ -1,0 +1,83 @@
+// One entry per case of an op drives three things: the gradient check (tools/gradcheck), the parity of every row with
+// the reference (tests/test_ops.cpp) and the benchmark (bench/ops). A new op adds its cases to op_cases.cpp and has all
+// three. Cases say shapes and how inputs are filled; type and layout are chosen by whoever runs them.
+#pragma once
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/tape.hpp"
+
+namespace rt {
+
+enum class Role : uint8_t {
+  activation,  // differentiable, in the layout under test
+  image,       // an activation that needs no gradient, as the input of the first layer
+  parameter,   // differentiable, always row-major (KCRS)
+  state,       // not differentiable, row-major; a step may update it
+  labels,      // i32 in 0..high-1
+};
+
+enum class Fill : uint8_t {
+  uniform,   // in [low, high)
+  off_zero,  // magnitude in [low, high), random sign: keeps away from relu's kink
+  distinct,  // evenly spaced from low to high in random order: no two elements tie for a maximum
+};
+
+struct CaseInput {
+  std::string name;
+  Shape shape;
+  Role role = Role::activation;
+  Fill fill = Fill::uniform;
+  float low = -1, high = 1;
+};
+
+struct OpCase {
+  std::string op;     // "conv2d"
+  std::string label;  // "[2,3,9,7] 3x3/2 -> 6"
+  std::vector<CaseInput> in;
+  std::function<Var(Tape&, std::span<const Var>)> record;  // returns the output that is differentiated
+  bool has_backward = true;
+};
+
+// Small shapes with odd sizes and vector-width tails: every op, the compositions that fuse, whole nets.
+std::vector<OpCase> small_cases();
+// Those, and larger ones that rows cut into several blocks and chunks (too many outputs for a finite difference).
+std::vector<OpCase> parity_cases();
+// Every distinct shape of a ResNet-18 training step. stem: "cifar" (3x3, 32x32 images, 10 classes) or "imagenet".
+std::vector<OpCase> resnet18_cases(const std::string& stem, int64_t batch);
+
+std::vector<Layout> layouts_of(const OpCase& c);  // both, or one where no input has a layout
+
+// A case in memory: its inputs, filled, and the direction in which its output is differentiated. Two runs of one case
+// hold the same logical numbers in every layout and type.
+class CaseRun {
+ public:
+  CaseRun(const OpCase& c, DType dtype, Layout layout);
+  void forward(Tape& tape);  // sets in and out
+  void record(Tape& tape);   // forward, and backward where the case has one
+
+  std::vector<Var> outputs(const Tape& tape) const;  // after record(): out, the gradients, the state
+  bool wants_gradient(size_t i) const;
+
+  const OpCase& op_case;
+  std::vector<Tensor> values;  // by input
+  Tensor direction;            // d objective / d out
+  std::vector<Var> in;
+  Var out;
+
+ private:
+  DType dtype_;
+};
+
+// A recorded step with the memory that a row needs to run it again: what a Plan binds, spelled out.
+struct StepViews {
+  StepViews(const Step& step, const std::function<View(Var)>& view_of);
+  Problem problem() const { return {op, in_specs, out_specs}; }
+  const Op* op;
+  std::vector<Spec> in_specs, out_specs;
+  std::vector<View> in, out;
+};
+
+}  // namespace rt

@@ -1,0 +1,363 @@
+// Every row of the table against the reference, and every pass of the plan against itself switched off, on every case
+// of op_cases. Rows are found in the table: a new one is tested without a word here, and one that no case reaches
+// fails.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include "bench/ops.hpp"
+#include "core/plan.hpp"
+#include "kernels/elementwise.hpp"
+#include "kernels/table.hpp"
+#include "tests/op_cases.hpp"
+
+using namespace rt;
+
+namespace {
+
+// Relative L2 in f32. Steps that only move, mask or add numbers have one right answer; sums and products differ by the
+// order of their terms, Winograd convolution by its transforms.
+double tolerance_of(std::string_view kind) {
+  for (std::string_view exact : {"relu.", "add.", "accumulate", "layout.", "max_pool.forward"})
+    if (kind.starts_with(exact)) return 0;
+  return kind.starts_with("conv2d.") ? 1e-5 : 2e-6;
+}
+
+double relative_l2(const View& got, const View& want) {
+  double difference = 0, norm = 0;
+  for (int64_t i = 0; i < want.numel(); ++i) {
+    double a, b;
+    if (want.spec.dtype == DType::f32)
+      a = static_cast<double>(got.as<float>()[i]), b = static_cast<double>(want.as<float>()[i]);
+    else if (want.spec.dtype == DType::f64)
+      a = got.as<double>()[i], b = want.as<double>()[i];
+    else  // indices and counts are right or wrong
+      a = std::memcmp(got.data, want.data, want.spec.bytes()) == 0 ? 0 : 1, b = 0;
+    difference += (a - b) * (a - b), norm += b * b;
+  }
+  return std::sqrt(difference) / std::max(std::sqrt(norm), 1e-30);
+}
+bool same_bits(const View& a, const View& b) {
+  return a.spec == b.spec && std::memcmp(a.data, b.data, a.spec.bytes()) == 0;
+}
+
+// Memory with a guard behind it. Starts as NaNs, so that what a row leaves unwritten shows.
+class Guarded {
+ public:
+  explicit Guarded(size_t bytes) : bytes_(bytes), storage_(bytes + guard) {
+    std::memset(storage_.data(), 0xff, bytes + guard);
+  }
+  void* data() const { return storage_.data(); }
+  bool intact() const {
+    const unsigned char* end = static_cast<const unsigned char*>(storage_.data()) + bytes_;
+    return std::all_of(end, end + guard, [](unsigned char c) { return c == 0xff; });
+  }
+
+ private:
+  static constexpr size_t guard = 128;
+  size_t bytes_;
+  Storage storage_;
+};
+
+std::string row_name(const Row& row) { return fmt::format("{} {}", row.kind, row.name); }
+
+// The reference replays a case; after each of its steps every other row of that kind does the step again.
+class Parity {
+ public:
+  explicit Parity(std::span<const Row> table) : table_(table) {}
+
+  void run(const OpCase& c, Layout layout, bool fuse) {
+    where_ = fmt::format("{} {} {}{}", c.op, c.label, name_of(layout), fuse ? " fused" : "");
+    CaseRun run(c, DType::f32, layout);
+    Tape trace(Tape::Mode::trace, table_, {Device::cpu, machine().isa, true});
+    run.record(trace);
+    const std::vector<Var> keep = run.outputs(trace);
+    Plan plan(std::move(trace), std::make_shared<Arena>(),
+              {fuse ? fusion_rules() : std::span<const Rewrite>{}, false, keep});
+    for (const Rewrite& rule : fusion_rules())
+      if (plan.rewritten(rule.name) > 0) rules.insert(rule.name);
+
+    auto view_of = [&](Var v) { return plan.view(v); };
+    size_t next = 0;
+    auto remember_state = [&] {  // of the coming step: what it reads and writes
+      before_.clear();
+      if (next == plan.steps().size()) return;
+      const Step& step = plan.steps()[next];
+      for (Var v : step.in)
+        if (std::find(step.out.begin(), step.out.end(), v) != step.out.end() && plan.value(v).data) {
+          before_.emplace_back(v, Tensor(plan.spec(v)));
+          std::memcpy(before_.back().second.view().data, plan.value(v).data, plan.spec(v).bytes());
+        }
+    };
+    remember_state();
+    plan.replay([&](const Step& step) {
+      rows.insert(step.row);
+      for (const Row& row : table_)
+        if (row.kind == step.kind && &row != step.row) compare(row, step, StepViews(step, view_of));
+      compare_in_place(*step.row, step, StepViews(step, view_of), {});
+      ++next;
+      remember_state();
+    });
+  }
+
+  std::set<const Row*> rows;  // that ran
+  std::set<std::string_view> rules;
+  std::vector<std::string> failures;
+
+ private:
+  using Outputs = std::vector<std::unique_ptr<Guarded>>;
+
+  void fail_row(const Row& row, const std::string& what) {
+    failures.push_back(fmt::format("{}: {}, in {}", row_name(row), what, where_));
+  }
+
+  // Runs `row` into memory of its own. aliased: out[0] takes the memory of a copy of in[row.overwrites].
+  std::vector<View> execute(const Row& row, const Step& step, const StepViews& s, Outputs& memory, bool aliased) {
+    std::vector<View> in = s.in, out = s.out;
+    for (size_t i = 0; i < out.size(); ++i) {
+      memory.push_back(std::make_unique<Guarded>(out[i].spec.bytes()));
+      out[i].data = memory.back()->data();
+      for (const auto& [var, value] : before_)
+        if (step.out[i] == var) {
+          std::memcpy(out[i].data, value.view().data, value.spec().bytes());
+          for (size_t k = 0; k < in.size(); ++k)
+            if (step.in[k] == var) in[k].data = out[i].data;
+        }
+    }
+    if (aliased) {
+      View& overwritten = in[static_cast<size_t>(row.overwrites)];
+      std::memcpy(out[0].data, overwritten.data, overwritten.spec.bytes());
+      overwritten.data = out[0].data;
+    }
+    memory.push_back(std::make_unique<Guarded>(row.workspace ? row.workspace(s.problem()) : 0));
+    row.run({s.op, in, out, memory.back()->data(), nullptr});
+    for (const auto& block : memory)
+      if (!block->intact()) fail_row(row, "writes beyond the end of its outputs or workspace");
+    return out;
+  }
+
+  void compare(const Row& row, const Step& step, const StepViews& s) {
+    if (row.device != Device::cpu || row.min_capability > machine().isa) return;
+    if (row.refuse && !row.refuse(s.problem()).empty()) return;
+    rows.insert(&row);
+    Outputs memory;
+    const std::vector<View> out = execute(row, step, s, memory, false);
+    for (size_t i = 0; i < out.size(); ++i) {
+      const double error = relative_l2(out[i], s.out[i]);
+      if (!(error <= tolerance_of(row.kind)))
+        fail_row(row, fmt::format("output {} is off by {:.1e} (allowed {:.0e})", i, error, tolerance_of(row.kind)));
+    }
+    compare_in_place(row, step, s, out);
+    const int threads = threads_in_use();
+    for (int other : {threads + 1, threads + 2}) {
+      set_threads(other);
+      Outputs again;
+      const std::vector<View> repeated = execute(row, step, s, again, false);
+      for (size_t i = 0; i < out.size(); ++i)
+        if (!same_bits(repeated[i], out[i]))
+          fail_row(row, fmt::format("output {} has other bits at {} threads than at {}", i, other, threads));
+    }
+    set_threads(threads);
+  }
+
+  void compare_in_place(const Row& row, const Step& step, const StepViews& s, std::vector<View> want) {
+    if (row.overwrites < 0 || s.in_specs[static_cast<size_t>(row.overwrites)].bytes() != s.out_specs[0].bytes()) return;
+    if (step.in[static_cast<size_t>(row.overwrites)] == step.out[0]) return;
+    if (want.empty()) want = s.out;
+    Outputs memory;
+    const std::vector<View> out = execute(row, step, s, memory, true);
+    for (size_t i = 0; i < out.size(); ++i)
+      if (!same_bits(out[i], want[i])) fail_row(row, fmt::format("output {} has other bits in place", i));
+  }
+
+  std::span<const Row> table_;
+  std::string where_;
+  std::vector<std::pair<Var, Tensor>> before_;
+};
+
+class Threads {  // small problems: more threads are tried row by row
+ public:
+  Threads() { set_threads(1); }
+  ~Threads() { set_threads(before_); }
+
+ private:
+  const int before_ = threads_in_use();
+};
+
+// Whether the last row of this kind is a reference for others. (The optimizer's update has one row, tested by its
+// results.)
+bool has_reference(std::string_view kind) {
+  std::string_view last;
+  for (const Row& row : kernel_table())
+    if (row.kind == kind && row.device == Device::cpu) last = row.name;
+  return last == "cpu.reference";
+}
+
+struct Switches {
+  bool plan, fuse, memory, select;
+};
+// out, gradients and state of a case after one forward and backward.
+std::vector<Tensor> results(const OpCase& c, Layout layout, Switches on) {
+  CaseRun run(c, DType::f32, layout);
+  const Target target{Device::cpu, machine().isa, !on.select};
+  Tape tape(on.plan ? Tape::Mode::trace : Tape::Mode::eager, kernel_table(), target);
+  run.record(tape);
+  const std::vector<Var> vars = run.outputs(tape);
+  std::vector<Tensor> list;
+  auto collect = [&](auto& source) {
+    for (Var v : vars) {
+      list.emplace_back(source.spec(v));
+      copy_convert(source.view(v), list.back().view());
+    }
+  };
+  if (!on.plan) {
+    collect(tape);
+    return list;
+  }
+  Plan plan(std::move(tape), std::make_shared<Arena>(),
+            {on.fuse ? fusion_rules() : std::span<const Rewrite>{}, on.memory, vars});
+  plan.replay();
+  collect(plan);
+  return list;
+}
+void check_close(const OpCase& c, const std::string& what, const std::vector<Tensor>& a, const std::vector<Tensor>& b,
+                 double tolerance) {
+  REQUIRE(a.size() == b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    Tensor same_layout(b[i].spec());
+    copy_convert(a[i].view(), same_layout.view());
+    const double error = relative_l2(same_layout.view(), b[i].view());
+    INFO(c.op, " ", c.label, ", ", what, ": value ", i, " of ", a.size(), " differs by ", error);
+    CHECK(error <= tolerance);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("ops: every row matches the reference on every case, and no row and no fusion rule goes untested") {
+  const Threads guard;
+  Parity parity(kernel_table());
+  for (const OpCase& c : parity_cases())
+    for (Layout layout : layouts_of(c))
+      for (bool fuse : {false, true}) parity.run(c, layout, fuse);
+  for (const std::string& failure : parity.failures) FAIL_CHECK(failure);
+  for (const Row& row : kernel_table()) {
+    if (row.device != Device::cpu || row.min_capability > machine().isa || !has_reference(row.kind)) continue;
+    const std::string name = row_name(row);
+    INFO("no case reaches ", name, ": add one to tests/op_cases.cpp");
+    CHECK(parity.rows.contains(&row));
+  }
+  for (const Rewrite& rule : fusion_rules()) {
+    const std::string name(rule.name);
+    INFO("no case is rewritten by ", name, ": add one to tests/op_cases.cpp");
+    CHECK(parity.rules.contains(rule.name));
+  }
+}
+
+TEST_CASE("ops: a row that is slightly wrong, writes too much or too little, or depends on the threads is caught") {
+  const Threads guard;
+  struct Fault {
+    std::string message;
+    void (*run)(const Args&);
+  };
+  const Fault faults[] = {
+      {"is off by",
+       [](const Args& a) {
+         cpu::reference::relu_forward(a);
+         a.out[0].as<float>()[3] += 1e-5f;
+       }},
+      {"is off by",
+       [](const Args& a) {
+         View in = a.in[0], out = a.out[0];
+         in.spec.shape = out.spec.shape = Shape{out.numel() - 1};
+         cpu::reference::relu_forward({a.op, {&in, 1}, {&out, 1}, nullptr, nullptr});
+       }},
+      {"beyond the end",
+       [](const Args& a) {
+         cpu::reference::relu_forward(a);
+         a.out[0].as<float>()[a.out[0].numel()] = 0;
+       }},
+      {"other bits at",
+       [](const Args& a) {
+         cpu::reference::relu_forward(a);
+         if (threads_in_use() > 1) a.out[0].as<float>()[0] += 1;
+       }},
+      {"in place",
+       [](const Args& a) {
+         cpu::reference::relu_forward(a);
+         if (a.in[0].data == a.out[0].data) a.out[0].as<float>()[0] += 1;
+       }},
+  };
+  for (const Fault& fault : faults) {
+    std::vector<Row> table{{"relu.forward", "test.wrong", Device::cpu, isa_scalar, nullptr, fault.run, nullptr, 0}};
+    table.insert(table.end(), kernel_table().begin(), kernel_table().end());
+    Parity parity(table);
+    for (const OpCase& c : small_cases())
+      if (c.op == "relu") parity.run(c, Layout::nhwc, false);
+    CAPTURE(fault.message);
+    CHECK(parity.rows.contains(&table[0]));
+    CHECK(std::any_of(parity.failures.begin(), parity.failures.end(),
+                      [&](const std::string& failure) { return failure.find(fault.message) != std::string::npos; }));
+  }
+}
+
+TEST_CASE("ops: the plan, shared memory and, on reference rows, fusion leave every bit as it is") {
+  const Threads guard;
+  for (const OpCase& c : parity_cases())
+    for (Layout layout : layouts_of(c))
+      for (bool select : {false, true}) {
+        const std::vector<Tensor> plain = results(c, layout, {true, false, false, select});
+        const std::vector<Tensor> fused = results(c, layout, {true, true, false, select});
+        check_close(c, "eager", results(c, layout, {false, false, false, select}), plain, 0);
+        check_close(c, "memory", results(c, layout, {true, false, true, select}), plain, 0);
+        check_close(c, "memory and fuse", results(c, layout, {true, true, true, select}), fused, 0);
+        check_close(c, "fuse", fused, plain, select ? 1e-6 : 0);
+      }
+}
+
+TEST_CASE("ops: selecting rows, and the layout, change results by rounding only") {
+  const Threads guard;
+  for (const OpCase& c : parity_cases()) {
+    const std::vector<Tensor> reference = results(c, Layout::nchw, {true, false, true, false});
+    for (Layout layout : layouts_of(c))
+      for (bool select : {false, true})
+        check_close(c, fmt::format("{} {}", name_of(layout), select ? "selected rows" : "reference"),
+                    results(c, layout, {true, true, true, select}), reference, 1e-5);
+  }
+}
+
+TEST_CASE("bench: a filter by op or by step kind gives timings whose rates and shares of the peak agree") {
+  const Threads guard;
+  const Peak peak = measure_peak(0.02);
+  CHECK(peak.gflops > 0.5);
+  CHECK(peak.gbps > 0.1);
+  const OpBenchOptions quick{.batch = 2, .step_seconds = 0};
+  auto kinds = [&](const std::string& filter) {
+    std::set<std::string> found;
+    for (const OpTiming& t : bench_ops(filter, peak, quick)) {
+      found.insert(t.kind);
+      CHECK(t.ms_min <= t.ms);
+      CHECK(t.ms <= t.ms_max);
+      CHECK((t.gflops > 0) != (t.gbps > 0));
+      CHECK(t.percent_of_peak ==
+            doctest::Approx(t.gflops > 0 ? 100 * t.gflops / peak.gflops : 100 * t.gbps / peak.gbps));
+    }
+    return found;
+  };
+  CHECK(kinds("linear") == std::set<std::string>{"linear.forward", "linear.dx", "linear.dw", "linear.dbias"});
+  CHECK(kinds("bn_relu.s") == std::set<std::string>{"bn_relu.sums"});
+  // 2 images x 10 classes x 512 inputs, a multiplication and an addition each
+  for (const OpTiming& t : bench_ops("linear.dx", peak, quick))
+    CHECK(t.gflops * t.ms * 1e6 == doctest::Approx(2.0 * 2 * 10 * 512));
+  try {
+    bench_ops("no_such_op", peak, quick);
+    FAIL("must throw");
+  } catch (const Error& e) {
+    CHECK(e.code() == ExitCode::usage);
+    CHECK(std::string(e.what()).find("max_pool") == std::string::npos);  // the cifar stem has none
+    CHECK(std::string(e.what()).find("conv2d") != std::string::npos);
+  }
+}

@@ -1,1 +1,0 @@
-namespace rt { void tools_room(); void tools_room() {} }
