@@ -102,9 +102,9 @@ def main():
         record(a.full, o, *data, keep_final=False)
         return
     folder = os.path.join(ROOT, "tests", "fixtures")
-    o = base | {"stem": "cifar", "width": 4, "lr": 0.02, "nesterov": True, "decay_all": False}
+    o = base | {"stem": "cifar", "width": 4, "lr": 0.005, "nesterov": True, "decay_all": False}
     record(os.path.join(folder, "torch_cifar.safetensors"), o, *random_batches(10, 6, 32, 10, 2), keep_final=True)
-    o = base | {"stem": "imagenet", "width": 4, "lr": 0.02, "nesterov": False, "decay_all": True, "clip_norm": 1.0}
+    o = base | {"stem": "imagenet", "width": 4, "lr": 0.005, "nesterov": False, "decay_all": True, "clip_norm": 1.0}
     record(os.path.join(folder, "torch_imagenet.safetensors"), o, *random_batches(10, 3, 48, 10, 3), keep_final=True)
 
 
