@@ -215,7 +215,7 @@ TEST_CASE("config: auto is decided from the machine and the data, with the reaso
   CHECK(origin("optimizer.lr") == "auto: 0.1 x min(128 images an update, 256) / 256");
   CHECK(c.schedule.warmup_epochs == 1.0);
   CHECK(origin("schedule.warmup_epochs") == "auto: 10 % of 30 epochs, at most 1");
-  for (const auto& [key, value] : loaded.origins) CHECK_MESSAGE(!value.automatic, key);
+  for (const auto& entry : loaded.origins) CHECK_MESSAGE(!entry.second.automatic, entry.first);
 }
 
 TEST_CASE("config: the automatic batch names the limit that binds") {

@@ -104,6 +104,8 @@ class Events : public nlohmann::json_sax<nlohmann::json> {
 
 Header parse_header(std::string_view json) {
   if (json.empty() || json[0] != '{') bad("the header does not start with {{");
+  // The parser takes a zero byte for the end of its input and would ignore what follows.
+  if (const size_t zero = json.find('\0'); zero != json.npos) bad("the header holds a zero byte, byte {}", zero + 1);
   Events events;
   nlohmann::json::sax_parse(json.begin(), json.end(), &events);
   return std::move(events.header);
