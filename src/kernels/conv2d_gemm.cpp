@@ -11,82 +11,19 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/conv2d.hpp"
+#include "kernels/conv2d_windows.hpp"
 
-namespace rt::cpu {
+namespace rt::cpu::gemm {
 namespace {
 
 // Block sizes: functions of the shape alone, never of the threads, because they decide the order of additions.
-constexpr int64_t depth_block = 192;     // one panel of B at this depth (24 KiB) fits the L1 cache
-constexpr int64_t pixel_block = 192;     // and this many rows of windows the L2 cache (150 KiB)
+constexpr int64_t depth_block = 384;     // deep enough to make loading and storing C cheap
+constexpr int64_t pixel_block = 96;      // so many rows of windows (150 KiB) stay in the L2 cache
 constexpr int64_t dw_pixel_block = 128;  // depth of the products in dw
 constexpr int64_t dw_tile = 1 << 17;     // elements of dw that one task accumulates: half a MiB
 constexpr int64_t enough_tasks = 32;     // to keep many cores busy, and two evenly
 constexpr int64_t whole_tiles = 48;      // a multiple of the tile height of every instruction set
 constexpr int64_t row_pad = 16;          // rows a power of two apart would share few sets of the L1 cache
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-
-// The windows that a grid of p x q output pixels per image has on a source [n,h,w,c]: pixel (i,j) sees the rectangle of
-// taps_h x taps_w source pixels whose corner is (i*step+h0, j*step+w0), zero where that leaves the image.
-struct Windows {
-  const float* source;
-  int64_t n, h, w, c, p, q, step, h0, w0, taps_h, taps_w;
-
-  int64_t pixels() const { return n * p * q; }
-  int64_t depth() const { return taps_h * taps_w * c; }
-};
-
-// Rows [first, first + count) and columns [d0, d1) of the matrix of windows.
-void copy_windows(const Windows& v, int64_t first, int64_t count, int64_t d0, int64_t d1, float* to, int64_t to_row) {
-  const int64_t run = v.taps_w * v.c, row = v.w * v.c;  // a row of taps is contiguous in the source
-  int64_t j = first % v.q, i = first / v.q % v.p, n = first / v.q / v.p;
-  for (int64_t pixel = 0; pixel < count; ++pixel, to += to_row) {
-    for (int64_t tap = d0 / run; tap * run < d1; ++tap) {
-      const int64_t begin = std::max(d0, tap * run), length = std::min(d1, (tap + 1) * run) - begin;
-      const int64_t h = i * v.step + v.h0 + tap, at = (j * v.step + v.w0) * v.c + begin - tap * run;
-      float* out = to + begin - d0;
-      const bool inside = h >= 0 && h < v.h;
-      const int64_t left = inside ? std::clamp<int64_t>(-at, 0, length) : length;
-      const int64_t right = std::clamp<int64_t>(row - at, left, length);
-      std::fill(out, out + left, 0.0f);
-      if (left < right)
-        std::memcpy(out + left, v.source + (n * v.h + h) * row + at + left,
-                    static_cast<size_t>(right - left) * sizeof(float));
-      std::fill(out + right, out + length, 0.0f);
-    }
-    if (++j == v.q) {
-      j = 0;
-      if (++i == v.p) i = 0, ++n;
-    }
-  }
-}
-
-// Weights of a grid of taps as panels: [outputs / columns][tap][input][columns], zero beyond the last output.
-struct Taps {
-  const float* w;
-  int64_t outputs, inputs, output_stride, input_stride;  // which of K and C of w[K,C,R,S] is which
-  int64_t taps_h, taps_w, first, h_stride, w_stride;     // tap (i,j) is w[.., first + i*h_stride + j*w_stride]
-
-  int64_t depth() const { return taps_h * taps_w * inputs; }
-};
-
-void pack_weights(const Taps& t, int64_t columns, float* to) {
-  constexpr int64_t group = 8;  // so many rows of w are read side by side: more would not stay in the L1 cache
-  const int64_t panels = ceil_div(t.outputs, columns);
-#pragma omp parallel for schedule(static)
-  for (int64_t panel = 0; panel < panels; ++panel)
-    for (int64_t j0 = 0; j0 < columns; j0 += group)
-      for (int64_t c = 0; c < t.inputs; ++c)
-        for (int64_t tap = 0; tap < t.taps_h * t.taps_w; ++tap) {
-          const float* w =
-              t.w + c * t.input_stride + t.first + tap / t.taps_w * t.h_stride + tap % t.taps_w * t.w_stride;
-          float* out = to + (panel * t.depth() + tap * t.inputs + c) * columns + j0;
-          const int64_t k = panel * columns + j0;
-          for (int64_t j = 0; j < group; ++j) out[j] = k + j < t.outputs ? w[(k + j) * t.output_stride] : 0.0f;
-        }
-}
 
 // Where the pixels of a windows' grid go in an image of h x w pixels: (i*step+h0, j*step+w0).
 struct Destination {
@@ -120,23 +57,24 @@ size_t correlate_floats(bool scatter, int64_t pixels, int64_t depth, int64_t out
 void correlate(const GemmKernels& kernels, const Windows& v, const float* panels, int64_t outputs,
                const Destination& to, float* scratch) {
   const int64_t pixels = v.pixels(), depth = v.depth();
-  const bool scatter = to.step != 1;
+  const bool scatter = to.step != 1, in_place = v.is_source();
   const Split split(pixels, outputs, kernels);
-  const int64_t a_row = std::min(depth, depth_block) + row_pad;
+  const int64_t a_row = in_place ? v.c : std::min(depth, depth_block) + row_pad;
   const int64_t worker_floats = correlate_floats_per_worker(scatter, split, depth);
 #pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(split.tasks))
   for (int64_t first = 0; first < pixels; first += split.pixels)
     for (int64_t column = 0; column < outputs; column += split.columns) {
       float* const windows = scratch + omp_get_thread_num() * worker_floats;
-      float* const result = windows + split.pixels * a_row;
+      float* const result = windows + (in_place ? 0 : split.pixels * a_row);
       const int64_t m = std::min(split.pixels, pixels - first), n = std::min(split.columns, outputs - column);
       float* const c = scatter ? result : to.data + first * outputs + column;
       const int64_t c_row = scatter ? n : outputs;
       for (int64_t d = 0; d < depth; d += depth_block) {
         const int64_t end = std::min(depth, d + depth_block);
-        copy_windows(v, first, m, d, end, windows, a_row);
-        kernels.multiply({m, n, end - d, windows, a_row, 1, panels + column * depth + d * kernels.columns,
-                          depth * kernels.columns, kernels.columns, c, c_row, d > 0});
+        if (!in_place) copy_windows(v, first, m, d, end, windows, a_row);
+        kernels.multiply({m, n, end - d, in_place ? v.source + first * v.c + d : windows, a_row, 1,
+                          panels + column * depth + d * kernels.columns, depth * kernels.columns, kernels.columns, c,
+                          c_row, d > 0});
       }
       for (int64_t pixel = first; scatter && pixel < first + m; ++pixel) {
         const int64_t j = pixel % v.q, i = pixel / v.q % v.p, image = pixel / v.q / v.p;
@@ -155,12 +93,17 @@ Windows forward_windows(const Conv2dShape& s, const float* x) {
   return {x, s.n, s.h, s.w, s.c, s.p, s.q, s.stride, -s.pad, -s.pad, s.r, s.s};
 }
 
-void forward(const GemmKernels& kernels, const Conv2dShape& s, const float* x, const float* w, float* y, void* space) {
+}  // namespace
+
+void forward(const GemmKernels& kernels, const Conv2dShape& s, const float* x, const float* w, const float* bias,
+             float* y, void* space) {
   const Taps taps{w, s.k, s.c, s.c * s.r * s.s, s.r * s.s, s.r, s.s, 0, s.s, 1};
   float* const panels = static_cast<float*>(space);
   pack_weights(taps, kernels.columns, panels);
   correlate(kernels, forward_windows(s, x), panels, s.k, {y, s.p, s.q, 1, 0, 0},
             panels + panel_floats(s.k, taps.depth(), kernels));
+  for (int64_t pixel = 0; bias && pixel < s.n * s.p * s.q; ++pixel)
+    for (int64_t k = 0; k < s.k; ++k) y[pixel * s.k + k] += bias[k];
 }
 
 size_t forward_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
@@ -168,6 +111,8 @@ size_t forward_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
   return (panel_floats(s.k, depth, kernels) + correlate_floats(false, s.n * s.p * s.q, depth, s.k, kernels)) *
          sizeof(float);
 }
+
+namespace {
 
 // The taps r of a kernel of `size` that reach a dx coordinate h with h mod stride == residue: r = last, last - stride,
 // .. meeting dy coordinates  h / stride + offset, + 1, ..   Most reach is the last, so that dy coordinates rise.
@@ -197,6 +142,8 @@ void clear_pixels(const Destination& to, const Conv2dShape& s) {
         std::fill_n(to.data + ((row * to.h + i) * to.w + j) * s.c, s.c, 0.0f);
 }
 
+}  // namespace
+
 void dx(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const float* w, float* dx, void* space) {
   for_each_class(s, [&](int64_t h0, int64_t w0, const Reach& h, const Reach& v) {
     const Destination to{dx, s.h, s.w, s.stride, h0, w0};
@@ -220,6 +167,8 @@ size_t dx_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
   return floats * sizeof(float);
 }
 
+namespace {
+
 // dw as [depth, K] tiles: a task accumulates one chunk of the depth over one chunk of the pixels.
 struct DwSplit {
   int64_t depth, pixels, depth_chunk, pixel_chunk, pixel_chunks, block, tasks;
@@ -239,16 +188,7 @@ struct DwSplit {
   int64_t partial_floats(int64_t k) const { return round_up(depth * k, 16); }
 };
 
-// rows of [rows, k] as panels [k / columns][row][columns]
-void pack_rows(const float* from, int64_t rows, int64_t k, int64_t columns, float* to) {
-  for (int64_t j = 0; j < k; j += columns) {
-    const int64_t n = std::min(columns, k - j);
-    for (int64_t i = 0; i < rows; ++i, to += columns) {
-      std::memcpy(to, from + i * k + j, static_cast<size_t>(n) * sizeof(float));
-      std::fill(to + n, to + columns, 0.0f);
-    }
-  }
-}
+}  // namespace
 
 void dw(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const float* x, float* dw, void* space) {
   const DwSplit split(s);
@@ -295,69 +235,4 @@ size_t dw_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
          sizeof(float);
 }
 
-bool all_f32(const Problem& p) {
-  auto f32 = [](const Spec& s) { return s.dtype == DType::f32; };
-  return std::all_of(p.in.begin(), p.in.end(), f32) && std::all_of(p.out.begin(), p.out.end(), f32);
-}
-
-Conv2dShape linear_shape(const Spec& x, const Spec& w) {  // a 1x1 convolution of 1x1 images
-  return {x.shape[0], x.shape[1], 1, 1, w.shape[0], 1, 1, 1, 1, 1, 0};
-}
-
-}  // namespace
-
-std::string refuse_conv2d_gemm(const Problem& p) {
-  if (!all_f32(p)) return "needs f32";
-  return p.in[0].layout == Layout::nhwc ? "" : "needs nhwc";
-}
-std::string refuse_linear_gemm(const Problem& p) { return all_f32(p) ? "" : "needs f32"; }
-
-void conv2d_forward(const GemmKernels& kernels, const Args& a) {
-  forward(kernels, conv2d_shape(a.op, a.in[0].spec, a.in[1].spec), a.in[0].as<float>(), a.in[1].as<float>(),
-          a.out[0].as<float>(), a.workspace);
-}
-void conv2d_dx(const GemmKernels& kernels, const Args& a) {
-  dx(kernels, conv2d_shape(a.op, a.out[0].spec, a.in[1].spec), a.in[0].as<float>(), a.in[1].as<float>(),
-     a.out[0].as<float>(), a.workspace);
-}
-void conv2d_dw(const GemmKernels& kernels, const Args& a) {
-  dw(kernels, conv2d_shape(a.op, a.in[1].spec, a.out[0].spec), a.in[0].as<float>(), a.in[1].as<float>(),
-     a.out[0].as<float>(), a.workspace);
-}
-size_t conv2d_forward_bytes(const GemmKernels& kernels, const Problem& p) {
-  return forward_bytes(kernels, conv2d_shape(p.op, p.in[0], p.in[1]));
-}
-size_t conv2d_dx_bytes(const GemmKernels& kernels, const Problem& p) {
-  return dx_bytes(kernels, conv2d_shape(p.op, p.out[0], p.in[1]));
-}
-size_t conv2d_dw_bytes(const GemmKernels& kernels, const Problem& p) {
-  return dw_bytes(kernels, conv2d_shape(p.op, p.in[1], p.out[0]));
-}
-
-void linear_forward(const GemmKernels& kernels, const Args& a) {
-  const Conv2dShape s = linear_shape(a.in[0].spec, a.in[1].spec);
-  float* const y = a.out[0].as<float>();
-  const float* const bias = a.in[2].as<float>();
-  forward(kernels, s, a.in[0].as<float>(), a.in[1].as<float>(), y, a.workspace);
-  for (int64_t i = 0; i < s.n; ++i)
-    for (int64_t k = 0; k < s.k; ++k) y[i * s.k + k] += bias[k];
-}
-void linear_dx(const GemmKernels& kernels, const Args& a) {
-  dx(kernels, linear_shape(a.out[0].spec, a.in[1].spec), a.in[0].as<float>(), a.in[1].as<float>(), a.out[0].as<float>(),
-     a.workspace);
-}
-void linear_dw(const GemmKernels& kernels, const Args& a) {
-  dw(kernels, linear_shape(a.in[1].spec, a.out[0].spec), a.in[0].as<float>(), a.in[1].as<float>(), a.out[0].as<float>(),
-     a.workspace);
-}
-size_t linear_forward_bytes(const GemmKernels& kernels, const Problem& p) {
-  return forward_bytes(kernels, linear_shape(p.in[0], p.in[1]));
-}
-size_t linear_dx_bytes(const GemmKernels& kernels, const Problem& p) {
-  return dx_bytes(kernels, linear_shape(p.out[0], p.in[1]));
-}
-size_t linear_dw_bytes(const GemmKernels& kernels, const Problem& p) {
-  return dw_bytes(kernels, linear_shape(p.in[1], p.out[0]));
-}
-
-}  // namespace rt::cpu
+}  // namespace rt::cpu::gemm

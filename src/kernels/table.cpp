@@ -21,18 +21,18 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
 }
 
 // The rows on the register-tile matrix product, for one instruction set.
-#define GEMM_ROW(kind, body, refuse, isa, capability)                                                   \
-  {                                                                                                     \
-    kind, "cpu." #isa ".gemm", Device::cpu, capability, refuse, cpu::run<isa::gemm_kernels, cpu::body>, \
-        cpu::bytes<isa::gemm_kernels, cpu::body##_bytes>                                                \
+#define GEMM_ROW(kind, Rows, pass, refuse, isa, capability)                                    \
+  Row {                                                                                        \
+    kind, "cpu." #isa ".gemm", Device::cpu, capability, refuse, Rows<isa::gemm_kernels>::pass, \
+        Rows<isa::gemm_kernels>::pass##_bytes                                                  \
   }
-#define GEMM_ROWS(isa, capability)                                                          \
-  GEMM_ROW("conv2d.forward", conv2d_forward, cpu::refuse_conv2d_gemm, isa, capability),     \
-      GEMM_ROW("conv2d.dx", conv2d_dx, cpu::refuse_conv2d_gemm, isa, capability),           \
-      GEMM_ROW("conv2d.dw", conv2d_dw, cpu::refuse_conv2d_gemm, isa, capability),           \
-      GEMM_ROW("linear.forward", linear_forward, cpu::refuse_linear_gemm, isa, capability), \
-      GEMM_ROW("linear.dx", linear_dx, cpu::refuse_linear_gemm, isa, capability),           \
-      GEMM_ROW("linear.dw", linear_dw, cpu::refuse_linear_gemm, isa, capability)
+#define GEMM_ROWS(isa, capability)                                                                    \
+  GEMM_ROW("conv2d.forward", cpu::Conv2dGemm, forward, cpu::refuse_conv2d_gemm, isa, capability),     \
+      GEMM_ROW("conv2d.dx", cpu::Conv2dGemm, dx, cpu::refuse_conv2d_gemm, isa, capability),           \
+      GEMM_ROW("conv2d.dw", cpu::Conv2dGemm, dw, cpu::refuse_conv2d_gemm, isa, capability),           \
+      GEMM_ROW("linear.forward", cpu::LinearGemm, forward, cpu::refuse_linear_gemm, isa, capability), \
+      GEMM_ROW("linear.dx", cpu::LinearGemm, dx, cpu::refuse_linear_gemm, isa, capability),           \
+      GEMM_ROW("linear.dw", cpu::LinearGemm, dw, cpu::refuse_linear_gemm, isa, capability)
 
 }  // namespace
 
