@@ -75,6 +75,7 @@ std::vector<OpTiming> bench_ops(const std::string& filter, const Peak& peak, con
   // Which cases have a matching step is asked of a tiny batch first, before memory is filled for the real one.
   const std::vector<OpCase> cases = resnet18_cases(options.stem, options.batch), tiny = resnet18_cases(options.stem, 1);
   std::vector<OpTiming> timings;
+  std::set<std::string> timed;  // bn_relu and bn_add_relu share steps
   for (size_t i = 0; i < cases.size(); ++i) {
     const OpCase& c = cases[i];
     auto wanted = [&](const Step& step) { return has(c.op, filter) || has(step.kind, filter); };
@@ -89,6 +90,10 @@ std::vector<OpTiming> bench_ops(const std::string& filter, const Peak& peak, con
     for (const Step& step : plan.steps()) {
       if (!wanted(step)) continue;
       const StepViews views(step, [&](Var v) { return plan.view(v); });
+      std::string problem(step.kind);
+      for (const std::vector<Spec>* specs : {&views.in_specs, &views.out_specs})
+        for (const Spec& spec : *specs) problem += spec.str();
+      if (!timed.insert(problem).second) continue;
       const std::vector<double> ms = time_ms(*step.row, views, 1000 * options.step_seconds);
       const double median = ms[ms.size() / 2], flops = flops_of(step.kind, views);
       OpTiming t{c.op,
