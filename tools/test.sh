@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds and runs every test.   tools/test.sh [PRESET [CTEST_ARGUMENT...]]
+# Comparisons with Python packages run where they are installed (tools/make_venv.sh) and say so where they are skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=${1:-release}
+shift || true
+tools/install_deps.sh
+cmake --preset "$preset" >/dev/null
+cmake --build --preset "$preset"
+ctest --preset "$preset" "$@"
