@@ -8,6 +8,7 @@
 #include "kernels/cross_entropy.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/linear.hpp"
+#include "kernels/nhwc_rows.hpp"
 #include "kernels/pool.hpp"
 #include "kernels/update.hpp"
 
@@ -20,67 +21,93 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
   return {kind, "cpu.reference", Device::cpu, isa_scalar, nullptr, run, nullptr, overwrites};
 }
 
-// The rows on the register-tile matrix product, for one instruction set.
-#define GEMM_ROW(kind, Rows, pass, refuse, isa, capability)                                    \
-  Row {                                                                                        \
-    kind, "cpu." #isa ".gemm", Device::cpu, capability, refuse, Rows<isa::gemm_kernels>::pass, \
-        Rows<isa::gemm_kernels>::pass##_bytes                                                  \
+// The vector rows of a kind, one per instruction set. A matrix-product row's workspace depends on the instruction set's
+// tile.
+#define VECTOR_ROW(isa, capability, kind, refuse, Rows, kernels, step, ...) \
+  { kind, "cpu." #isa, Device::cpu, capability, refuse, Rows<isa::kernels>::step __VA_OPT__(, ) __VA_ARGS__ }
+#define GEMM_ROW(isa, capability, kind, refuse, Rows, pass)                            \
+  {                                                                                    \
+    kind, "cpu." #isa, Device::cpu, capability, refuse, Rows<isa::gemm_kernels>::pass, \
+        Rows<isa::gemm_kernels>::pass##_bytes                                          \
   }
-#define GEMM_ROWS(isa, capability)                                                                    \
-  GEMM_ROW("conv2d.forward", cpu::Conv2dGemm, forward, cpu::refuse_conv2d_gemm, isa, capability),     \
-      GEMM_ROW("conv2d.dx", cpu::Conv2dGemm, dx, cpu::refuse_conv2d_gemm, isa, capability),           \
-      GEMM_ROW("conv2d.dw", cpu::Conv2dGemm, dw, cpu::refuse_conv2d_gemm, isa, capability),           \
-      GEMM_ROW("linear.forward", cpu::LinearGemm, forward, cpu::refuse_linear_gemm, isa, capability), \
-      GEMM_ROW("linear.dx", cpu::LinearGemm, dx, cpu::refuse_linear_gemm, isa, capability),           \
-      GEMM_ROW("linear.dw", cpu::LinearGemm, dw, cpu::refuse_linear_gemm, isa, capability)
+#ifdef RT_HAVE_AVX512
+#define PER_ISA(ROW, ...) \
+  ROW(avx512, isa_avx512, __VA_ARGS__), ROW(avx2, isa_avx2, __VA_ARGS__), ROW(baseline, isa_scalar, __VA_ARGS__)
+#else
+#define PER_ISA(ROW, ...) ROW(baseline, isa_scalar, __VA_ARGS__)
+#endif
+#define CONV2D(pass) PER_ISA(GEMM_ROW, "conv2d." #pass, cpu::refuse_conv2d_gemm, cpu::Conv2dGemm, pass)
+#define LINEAR(pass) PER_ISA(GEMM_ROW, "linear." #pass, cpu::refuse_linear_gemm, cpu::LinearGemm, pass)
+#define BATCH_NORM(kind, step, overwrites)                                                              \
+  PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_nhwc, cpu::BatchNormRows, batch_norm_kernels, step, \
+          cpu::batch_norm_workspace, overwrites)
+#define ELEMENTWISE(kind, step) \
+  PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32, cpu::ElementwiseRows, elementwise_kernels, step, nullptr, 0)
+#define POOL(kind, step) PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_nhwc, cpu::PoolRows, pool_kernels, step)
 
 }  // namespace
 
 std::span<const Row> kernel_table() {
   static const Row rows[] = {
-#ifdef RT_HAVE_AVX512
-      GEMM_ROWS(avx512, isa_avx512),
-#endif
-#ifdef RT_HAVE_AVX2
-      GEMM_ROWS(avx2, isa_avx2),
-#endif
-      GEMM_ROWS(baseline, isa_scalar),
+      CONV2D(forward),
       reference("conv2d.forward", ref::conv2d_forward),
+      CONV2D(dx),
       reference("conv2d.dx", ref::conv2d_dx),
+      CONV2D(dw),
       reference("conv2d.dw", ref::conv2d_dw),
 
+      BATCH_NORM("batch_norm.stats", stats, -1),
       reference("batch_norm.stats", ref::batch_norm_stats),
+      BATCH_NORM("batch_norm.apply", apply, 0),
       reference("batch_norm.apply", ref::batch_norm_apply, 0),
       reference("batch_norm.update_running", ref::batch_norm_update_running),
       reference("batch_norm.running", ref::batch_norm_running),
+      BATCH_NORM("batch_norm.sums", sums, -1),
       reference("batch_norm.sums", ref::batch_norm_sums),
+      BATCH_NORM("batch_norm.dx", dx, 0),
       reference("batch_norm.dx", ref::batch_norm_dx, 0),
+      BATCH_NORM("bn_relu.apply", relu_apply, 0),
       reference("bn_relu.apply", ref::bn_relu_apply, 0),
+      BATCH_NORM("bn_relu.sums", sums, -1),
       reference("bn_relu.sums", ref::bn_relu_sums),
+      BATCH_NORM("bn_relu.dx", dx, 0),
       reference("bn_relu.dx", ref::bn_relu_dx, 0),
+      BATCH_NORM("bn_add_relu.apply", add_relu_apply, 0),
       reference("bn_add_relu.apply", ref::bn_add_relu_apply, 0),
+      BATCH_NORM("bn_add_relu.dx", dx, 2),
       reference("bn_add_relu.dx", ref::bn_add_relu_dx, 2),
 
+      ELEMENTWISE("relu.forward", relu_forward),
       reference("relu.forward", ref::relu_forward, 0),
+      ELEMENTWISE("relu.backward", relu_backward),
       reference("relu.backward", ref::relu_backward, 0),
+      ELEMENTWISE("add.forward", add),
       reference("add.forward", ref::add, 0),
+      ELEMENTWISE("accumulate", add),
       reference("accumulate", ref::add, 0),
       reference("layout.convert", ref::layout_convert),
 
+      POOL("max_pool.forward", max_forward),
       reference("max_pool.forward", ref::max_pool_forward),
+      POOL("max_pool.backward", max_backward),
       reference("max_pool.backward", ref::max_pool_backward),
+      POOL("avg_pool.forward", avg_forward),
       reference("avg_pool.forward", ref::avg_pool_forward),
+      POOL("avg_pool.backward", avg_backward),
       reference("avg_pool.backward", ref::avg_pool_backward),
 
+      LINEAR(forward),
       reference("linear.forward", ref::linear_forward),
+      LINEAR(dx),
       reference("linear.dx", ref::linear_dx),
+      LINEAR(dw),
       reference("linear.dw", ref::linear_dw),
       reference("linear.dbias", ref::linear_dbias),
 
       reference("cross_entropy.forward", ref::cross_entropy_forward),
       reference("cross_entropy.backward", ref::cross_entropy_backward),
 
-      {"grad_norm", "cpu", Device::cpu, isa_scalar, nullptr, cpu::grad_norm},
+      {"grad_norm", "cpu", Device::cpu, isa_scalar, nullptr, cpu::grad_norm, cpu::grad_norm_workspace},
       {"sgd.update", "cpu", Device::cpu, isa_scalar, nullptr, cpu::sgd_update},
       {"commit", "cpu", Device::cpu, isa_scalar, nullptr, cpu::commit},
   };
