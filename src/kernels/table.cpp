@@ -7,6 +7,7 @@
 #include "kernels/cross_entropy.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/linear.hpp"
+#include "kernels/nhwc_rows.hpp"
 #include "kernels/pool.hpp"
 #include "kernels/update.hpp"
 
@@ -19,6 +20,24 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
   return {kind, "cpu.reference", Device::cpu, isa_scalar, nullptr, run, nullptr, overwrites};
 }
 
+// The vector rows of a kind, one per instruction set: PER_ISA(kind, refuse, Rows, kernels, step[, workspace,
+// overwrites])
+#define ISA_ROW(isa, capability, kind, refuse, Rows, kernels, step, ...) \
+  { kind, "cpu." #isa, Device::cpu, capability, refuse, Rows<isa::kernels>::step __VA_OPT__(, ) __VA_ARGS__ }
+#ifdef RT_HAVE_AVX512
+#define PER_ISA(...)                                                              \
+  ISA_ROW(avx512, isa_avx512, __VA_ARGS__), ISA_ROW(avx2, isa_avx2, __VA_ARGS__), \
+      ISA_ROW(baseline, isa_scalar, __VA_ARGS__)
+#else
+#define PER_ISA(...) ISA_ROW(baseline, isa_scalar, __VA_ARGS__)
+#endif
+#define BATCH_NORM(kind, step, overwrites)                                                                             \
+  PER_ISA(kind, cpu::refuse_all_but_f32_nhwc, cpu::BatchNormRows, batch_norm_kernels, step, cpu::batch_norm_workspace, \
+          overwrites)
+#define ELEMENTWISE(kind, step) \
+  PER_ISA(kind, cpu::refuse_all_but_f32, cpu::ElementwiseRows, elementwise_kernels, step, nullptr, 0)
+#define POOL(kind, step) PER_ISA(kind, cpu::refuse_all_but_f32_nhwc, cpu::PoolRows, pool_kernels, step)
+
 }  // namespace
 
 std::span<const Row> kernel_table() {
@@ -27,27 +46,44 @@ std::span<const Row> kernel_table() {
       reference("conv2d.dx", ref::conv2d_dx),
       reference("conv2d.dw", ref::conv2d_dw),
 
+      BATCH_NORM("batch_norm.stats", stats, -1),
       reference("batch_norm.stats", ref::batch_norm_stats),
+      BATCH_NORM("batch_norm.apply", apply, 0),
       reference("batch_norm.apply", ref::batch_norm_apply, 0),
       reference("batch_norm.update_running", ref::batch_norm_update_running),
       reference("batch_norm.running", ref::batch_norm_running),
+      BATCH_NORM("batch_norm.sums", sums, -1),
       reference("batch_norm.sums", ref::batch_norm_sums),
+      BATCH_NORM("batch_norm.dx", dx, 0),
       reference("batch_norm.dx", ref::batch_norm_dx, 0),
+      BATCH_NORM("bn_relu.apply", relu_apply, 0),
       reference("bn_relu.apply", ref::bn_relu_apply, 0),
+      BATCH_NORM("bn_relu.sums", sums, -1),
       reference("bn_relu.sums", ref::bn_relu_sums),
+      BATCH_NORM("bn_relu.dx", dx, 0),
       reference("bn_relu.dx", ref::bn_relu_dx, 0),
+      BATCH_NORM("bn_add_relu.apply", add_relu_apply, 0),
       reference("bn_add_relu.apply", ref::bn_add_relu_apply, 0),
+      BATCH_NORM("bn_add_relu.dx", dx, 2),
       reference("bn_add_relu.dx", ref::bn_add_relu_dx, 2),
 
+      ELEMENTWISE("relu.forward", relu_forward),
       reference("relu.forward", ref::relu_forward, 0),
+      ELEMENTWISE("relu.backward", relu_backward),
       reference("relu.backward", ref::relu_backward, 0),
+      ELEMENTWISE("add.forward", add),
       reference("add.forward", ref::add, 0),
+      ELEMENTWISE("accumulate", add),
       reference("accumulate", ref::add, 0),
       reference("layout.convert", ref::layout_convert),
 
+      POOL("max_pool.forward", max_forward),
       reference("max_pool.forward", ref::max_pool_forward),
+      POOL("max_pool.backward", max_backward),
       reference("max_pool.backward", ref::max_pool_backward),
+      POOL("avg_pool.forward", avg_forward),
       reference("avg_pool.forward", ref::avg_pool_forward),
+      POOL("avg_pool.backward", avg_backward),
       reference("avg_pool.backward", ref::avg_pool_backward),
 
       reference("linear.forward", ref::linear_forward),
@@ -58,7 +94,7 @@ std::span<const Row> kernel_table() {
       reference("cross_entropy.forward", ref::cross_entropy_forward),
       reference("cross_entropy.backward", ref::cross_entropy_backward),
 
-      {"grad_norm", "cpu", Device::cpu, isa_scalar, nullptr, cpu::grad_norm},
+      {"grad_norm", "cpu", Device::cpu, isa_scalar, nullptr, cpu::grad_norm, cpu::grad_norm_workspace},
       {"sgd.update", "cpu", Device::cpu, isa_scalar, nullptr, cpu::sgd_update},
       {"commit", "cpu", Device::cpu, isa_scalar, nullptr, cpu::commit},
   };

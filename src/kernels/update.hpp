@@ -30,6 +30,7 @@ const SgdAttrs& sgd_attrs(const Op* op);
 
 namespace cpu {
 void grad_norm(const Args& a);
+size_t grad_norm_workspace(const Problem& problem);
 void sgd_update(const Args& a);
 void commit(const Args& a);
 }  // namespace cpu

@@ -2,25 +2,28 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <vector>
 
 #include "core/op.hpp"
 #include "kernels/update.hpp"
 
 namespace rt::cpu {
 
+// The norm is summed by chunks of a fixed size, added in order: it does not depend on the thread count.
+constexpr int64_t chunk = 1 << 14;
+
+size_t grad_norm_workspace(const Problem& problem) {
+  return static_cast<size_t>((problem.in[0].shape.numel() + chunk - 1) / chunk) * sizeof(double);
+}
+
 void grad_norm(const Args& a) {
-  // Chunks of a fixed size, added in order: the sum does not depend on the thread count.
-  constexpr int64_t chunk = 1 << 14, most = 1 << 14;
   const float* g = a.in[0].as<float>();
-  const int64_t n = a.in[0].numel(), step = std::max(chunk, (n + most - 1) / most), chunks = (n + step - 1) / step;
-  static thread_local std::vector<double> sums(most);
-  double* sum = sums.data();
+  const int64_t n = a.in[0].numel(), chunks = (n + chunk - 1) / chunk;
+  double* sum = static_cast<double*>(a.workspace);
 #pragma omp parallel for schedule(static)
   for (int64_t c = 0; c < chunks; ++c) {
     double lanes[16] = {};
-    const int64_t end = std::min(n, (c + 1) * step);
-    int64_t i = c * step;
+    const int64_t end = std::min(n, (c + 1) * chunk);
+    int64_t i = c * chunk;
     for (; i + 16 <= end; i += 16)
       for (int64_t j = 0; j < 16; ++j) lanes[j] += static_cast<double>(g[i + j]) * static_cast<double>(g[i + j]);
     for (; i < end; ++i) lanes[0] += static_cast<double>(g[i]) * static_cast<double>(g[i]);

@@ -1,0 +1,149 @@
+// Batch normalisation of f32 NHWC values. A reduction is split into groups of rows whose number follows from the shape,
+// and their results are merged in order: no bit depends on the thread count.
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/batch_norm.hpp"
+#include "kernels/nhwc_rows.hpp"
+
+namespace rt::cpu {
+namespace {
+
+struct Matrix {
+  int64_t rows, channels;
+  explicit Matrix(const Spec& x) : rows(x.shape.numel() / x.shape.c()), channels(x.shape.c()) {}
+  int64_t groups() const { return std::clamp<int64_t>(rows / 128, 1, 64); }               // of a reduction
+  int64_t pieces() const { return std::clamp<int64_t>(rows * channels >> 14, 1, rows); }  // 64 KiB each, or a row
+};
+
+// f(i, first row, number of rows) for each of `count` nearly equal parts of the rows, in parallel.
+template <class F>
+void each_part(const Matrix& m, int64_t count, F&& f) {
+#pragma omp parallel for schedule(static) if (m.rows * m.channels >= min_parallel)
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t begin = m.rows * i / count;
+    f(i, begin, m.rows * (i + 1) / count - begin);
+  }
+}
+
+template <const BatchNormKernels& kernels>
+void apply(const Args& a, const float* skip, bool relu) {
+  const Matrix m(a.in[0].spec);
+  const float *x = a.in[0].as<float>(), *mean = a.in[1].as<float>(), *rstd = a.in[2].as<float>(),
+              *gamma = a.in[3].as<float>(), *beta = a.in[4].as<float>();
+  float *y = a.out[0].as<float>(), *scale = static_cast<float*>(a.workspace), *shift = scale + m.channels;
+  for (int64_t c = 0; c < m.channels; ++c) {
+    scale[c] = rstd[c] * gamma[c];
+    shift[c] = beta[c] - mean[c] * scale[c];
+  }
+  const bool stream = streams(a, 0);
+  each_part(m, m.pieces(), [&](int64_t, int64_t begin, int64_t rows) {
+    const int64_t at = begin * m.channels;
+    kernels.apply(x + at, scale, shift, skip ? skip + at : nullptr, relu, y + at, rows, m.channels, stream);
+  });
+}
+
+// in: dy [y] x mean rstd; y, the mask, where there are five.
+template <const BatchNormKernels& kernels>
+void sums_of(const Args& a) {
+  const bool masked = a.in.size() == 5;
+  const Matrix m(a.in[0].spec);
+  const auto in = a.in.subspan(masked ? 2 : 1);
+  const float *dy = a.in[0].as<float>(), *y = masked ? a.in[1].as<float>() : nullptr, *x = in[0].as<float>(),
+              *mean = in[1].as<float>(), *rstd = in[2].as<float>();
+  double* partial = static_cast<double*>(a.workspace);  // per group: sum of d [C], sum of d * (x - mean) [C]
+  const int64_t groups = m.groups(), channels = m.channels;
+  each_part(m, groups, [&](int64_t g, int64_t begin, int64_t rows) {
+    const int64_t at = begin * channels;
+    double* sum = partial + g * 2 * channels;
+    kernels.sums(dy + at, y ? y + at : nullptr, x + at, mean, rows, channels, sum, sum + channels);
+  });
+  for (int64_t g = 1; g < groups; ++g)
+    for (int64_t i = 0; i < 2 * channels; ++i) partial[i] += partial[g * 2 * channels + i];
+  for (int64_t c = 0; c < channels; ++c) {
+    a.out[0].as<float>()[c] = static_cast<float>(partial[channels + c] * static_cast<double>(rstd[c]));
+    a.out[1].as<float>()[c] = static_cast<float>(partial[c]);
+  }
+}
+
+// in: dy [y] x mean rstd gamma dgamma dbeta; y, the mask, where there are eight.
+template <const BatchNormKernels& kernels>
+void dx_of(const Args& a) {
+  const bool masked = a.in.size() == 8, skip = a.out.size() == 2;
+  const Matrix m(a.in[0].spec);
+  const auto in = a.in.subspan(masked ? 2 : 1);
+  const float *dy = a.in[0].as<float>(), *y = masked ? a.in[1].as<float>() : nullptr, *x = in[0].as<float>(),
+              *mean = in[1].as<float>(), *rstd = in[2].as<float>(), *gamma = in[3].as<float>(),
+              *dgamma = in[4].as<float>(), *dbeta = in[5].as<float>();
+  float *dx = a.out[0].as<float>(), *dskip = skip ? a.out[1].as<float>() : nullptr;
+  float *scale = static_cast<float*>(a.workspace), *mean_dy = scale + m.channels, *slope = mean_dy + m.channels;
+  const float count = static_cast<float>(m.rows);
+  for (int64_t c = 0; c < m.channels; ++c) {
+    scale[c] = gamma[c] * rstd[c];
+    mean_dy[c] = dbeta[c] / count;
+    slope[c] = rstd[c] * dgamma[c] / count;
+  }
+  const bool stream = streams(a, 0), stream_skip = skip && streams(a, 1);
+  each_part(m, m.pieces(), [&](int64_t, int64_t begin, int64_t rows) {
+    const int64_t at = begin * m.channels;
+    kernels.dx(dy + at, y ? y + at : nullptr, x + at, mean, scale, mean_dy, slope, dx + at, skip ? dskip + at : nullptr,
+               rows, m.channels, stream, stream_skip);
+  });
+}
+
+}  // namespace
+
+size_t batch_norm_workspace(const Problem& problem) {
+  // Two f64 vectors per group and one pair for the result; the steps without a reduction keep up to three f32 vectors.
+  const Matrix m(problem.in[0]);
+  return static_cast<size_t>((m.groups() + 1) * 2 * m.channels) * sizeof(double);
+}
+
+template <const BatchNormKernels& kernels>
+void BatchNormRows<kernels>::stats(const Args& a) {
+  const Matrix m(a.in[0].spec);
+  const int64_t groups = m.groups(), channels = m.channels;
+  const float* x = a.in[0].as<float>();
+  double *mean = static_cast<double*>(a.workspace), *m2 = mean + channels, *partial = m2 + channels;
+  each_part(m, groups, [&](int64_t g, int64_t begin, int64_t rows) {
+    double* group = partial + g * 2 * channels;
+    kernels.stats(x + begin * channels, rows, channels, group, group + channels);
+  });
+  std::fill_n(mean, 2 * channels, 0.0);
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t begin = m.rows * g / groups, end = m.rows * (g + 1) / groups;
+    const double* group = partial + g * 2 * channels;
+    kernels.merge(begin, mean, m2, end - begin, group, group + channels, channels);
+  }
+  const double count = static_cast<double>(m.rows), eps = batch_norm_attrs(a.op).eps;
+  for (int64_t c = 0; c < channels; ++c) {
+    a.out[0].as<float>()[c] = static_cast<float>(mean[c]);
+    a.out[1].as<float>()[c] = static_cast<float>(1 / std::sqrt(m2[c] / count + eps));
+    a.out[2].as<float>()[c] = static_cast<float>(m2[c] / (count - 1));
+  }
+}
+
+template <const BatchNormKernels& kernels>
+void BatchNormRows<kernels>::apply(const Args& a) {
+  cpu::apply<kernels>(a, nullptr, false);
+}
+template <const BatchNormKernels& kernels>
+void BatchNormRows<kernels>::relu_apply(const Args& a) {
+  cpu::apply<kernels>(a, nullptr, true);
+}
+template <const BatchNormKernels& kernels>
+void BatchNormRows<kernels>::add_relu_apply(const Args& a) {
+  cpu::apply<kernels>(a, a.in[5].as<float>(), true);
+}
+template <const BatchNormKernels& kernels>
+void BatchNormRows<kernels>::sums(const Args& a) {
+  sums_of<kernels>(a);
+}
+template <const BatchNormKernels& kernels>
+void BatchNormRows<kernels>::dx(const Args& a) {
+  dx_of<kernels>(a);
+}
+
+RT_FOR_EACH_ISA(BatchNormRows, batch_norm_kernels)
+
+}  // namespace rt::cpu

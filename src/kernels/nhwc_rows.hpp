@@ -1,0 +1,58 @@
+// Rows made of the vector kernels: f32; what is 4-d must be NHWC, but for the element-wise ones. Each is a template
+// over the kernels of one instruction set; table.cpp lists one row for each.
+#pragma once
+#include <string>
+
+#include "core/step.hpp"
+#include "kernels/batch_norm_simd.hpp"
+#include "kernels/elementwise_simd.hpp"
+#include "kernels/pool_simd.hpp"
+
+namespace rt::cpu {
+
+std::string refuse_all_but_f32(const Problem& problem);
+std::string refuse_all_but_f32_nhwc(const Problem& problem);
+
+size_t batch_norm_workspace(const Problem& problem);  // enough for any of the steps below
+
+template <const BatchNormKernels& kernels>
+struct BatchNormRows {
+  static void stats(const Args& a);
+  static void apply(const Args& a);
+  static void relu_apply(const Args& a);
+  static void add_relu_apply(const Args& a);
+  static void sums(const Args& a);  // with a mask too: the number of inputs tells
+  static void dx(const Args& a);    // with a mask and dskip too
+};
+
+template <const ElementwiseKernels& kernels>
+struct ElementwiseRows {
+  static void relu_forward(const Args& a);
+  static void relu_backward(const Args& a);
+  static void add(const Args& a);
+};
+
+template <const PoolKernels& kernels>
+struct PoolRows {
+  static void max_forward(const Args& a);
+  static void max_backward(const Args& a);
+  static void avg_forward(const Args& a);
+  static void avg_backward(const Args& a);
+};
+
+constexpr int64_t min_parallel = 1 << 15;  // elements; below, waking the threads costs more than it saves
+
+// Whether out[i] is so large and so new that it is best written past the caches. Does not change a bit of it.
+bool streams(const Args& a, size_t i);
+
+// One line at the end of each file that defines rows.
+#if RT_HAVE_AVX512
+#define RT_FOR_EACH_ISA(Rows, kernels)         \
+  template struct Rows<::rt::avx512::kernels>; \
+  template struct Rows<::rt::avx2::kernels>;   \
+  template struct Rows<::rt::baseline::kernels>;
+#else
+#define RT_FOR_EACH_ISA(Rows, kernels) template struct Rows<::rt::baseline::kernels>;
+#endif
+
+}  // namespace rt::cpu
