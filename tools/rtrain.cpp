@@ -107,6 +107,15 @@ int run(int argc, char** argv) {
   CLI::App* bench = app.add_subcommand("bench", "Measure whole training steps, or single ops (also as the program rbench).");
   rt::add_bench_commands(*bench, code);
 
+  if (argc > 1 && argv[1][0] != '-') {  // CLI11 would only say that a verb is missing
+    bool known = false;
+    std::string verbs;
+    for (const CLI::App* verb : app.get_subcommands({})) {
+      known |= verb->get_name() == argv[1];
+      verbs += " " + verb->get_name();
+    }
+    if (!known) rt::fail(rt::ExitCode::usage, "there is no verb '{}'; rtrain knows:{}", argv[1], verbs);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -26,6 +26,26 @@ std::string fingerprint(Session& s) {
                      std::hash<std::string>{}(s.executor->explain(s.config().train.batch)));
 }
 
+struct RunLength {
+  int64_t steps_per_epoch, steps;  // updates
+};
+
+RunLength run_length(const Session& s) {
+  const Config& c = s.config();
+  const int64_t images = s.train_images(), batch = c.train.batch;
+  const int64_t batches = c.train.drop_last ? images / batch : (images + batch - 1) / batch;
+  if (batches == 0)
+    fail(ExitCode::usage, "{} training images do not fill one batch of {}: choose a smaller train.batch, or train.drop_last=false",
+         images, batch);
+  const int64_t per_epoch = (batches + c.train.accumulate - 1) / c.train.accumulate;
+  return {per_epoch, c.train.steps > 0 ? c.train.steps : c.train.epochs * per_epoch};
+}
+
+Schedule make_schedule(const Session& s) {
+  const RunLength length = run_length(s);
+  return Schedule(s.config().schedule, s.config().optimizer.lr, length.steps_per_epoch, length.steps);
+}
+
 class Trainer {
  public:
   Trainer(Session& session, const RunFolder& folder, const LoopState& loop)
@@ -36,19 +56,18 @@ class Trainer {
         metrics_(folder.metrics_csv, folder.metrics_jsonl),
         loader_(*session.data.train, train_loader_options(session)),
         loop_(loop),
-        steps_per_epoch_((loader_.batches() + c_.train.accumulate - 1) / c_.train.accumulate),
-        total_steps_(c_.train.steps > 0 ? c_.train.steps : c_.train.epochs * steps_per_epoch_),
-        schedule_(c_.schedule, c_.optimizer.lr, steps_per_epoch_, total_steps_) {
+        length_(run_length(session)),
+        schedule_(make_schedule(session)) {
     if (s_.eval_data) eval_loader_.emplace(*s_.eval_data, eval_loader_options(s_));
   }
 
   int run() {
-    while (loop_.step < total_steps_ || evaluation_is_open()) {
+    while (loop_.step < length_.steps || evaluation_is_open()) {
       if (!train_epoch()) return stopped();
       save();  // before the evaluation, so that nothing is trained twice if it is interrupted
       if (!evaluate_epoch()) return stopped();
       if (loop_.position == loader_.samples()) loop_.epoch += 1, loop_.position = 0, loop_.loss_sum = 0, loop_.top1 = 0;
-      loop_.finished = loop_.step >= total_steps_;
+      loop_.finished = loop_.step >= length_.steps;
       save();
       save_model(folder_.last, s_.info, *s_.state);
     }
@@ -64,10 +83,10 @@ class Trainer {
     const std::string label = c_.train.steps > 0 ? fmt::format("epoch {}", loop_.epoch + 1)
                                                  : fmt::format("epoch {}/{}", loop_.epoch + 1, c_.train.epochs);
     const int64_t done = (loop_.position + group_images() - 1) / group_images();
-    Progress progress(label, steps_per_epoch_, done);
+    Progress progress(label, length_.steps_per_epoch, done);
     loader_.start(loop_.epoch, loop_.position);
     window_ = {};
-    for (int64_t step = done; loop_.step < total_steps_; ++step) {
+    for (int64_t step = done; loop_.step < length_.steps; ++step) {
       if (stop_signal() != 0) return false;
       const Update u = update();
       if (u.images == 0) break;
@@ -115,7 +134,7 @@ class Trainer {
   void log_step(Update& u, double loss, double grad_norm, double seconds, double wait) {
     window_.images += u.images, window_.seconds += seconds, window_.wait += wait, window_.steps += 1;
     u.images_per_s = static_cast<double>(window_.images) / window_.seconds;
-    if (loop_.step % c_.train.log_every != 0 && loop_.step != total_steps_) return;
+    if (loop_.step % c_.train.log_every != 0 && loop_.step != length_.steps) return;
     metrics_.add(TrainEvent{.step = loop_.step,
                             .epoch = epochs_done(),
                             .loss = loss,
@@ -128,7 +147,7 @@ class Trainer {
 
   // False when a signal asked to stop.
   bool evaluate_epoch() {
-    const bool last = loop_.step >= total_steps_;
+    const bool last = loop_.step >= length_.steps;
     std::string text = fmt::format("epoch {}: train loss {:.4f}, top-1 {:.2f} %", loop_.epoch + 1, epoch_loss(), 100 * epoch_top1());
     const bool due = c_.eval.every > 0 && (loop_.epoch + 1) % static_cast<uint32_t>(c_.eval.every) == 0;
     if (eval_loader_ && (due || last)) {
@@ -190,7 +209,7 @@ class Trainer {
   Loader loader_;
   std::optional<Loader> eval_loader_;
   LoopState loop_;
-  int64_t steps_per_epoch_, total_steps_;
+  RunLength length_;
   Schedule schedule_;
   struct Window {
     int64_t images = 0, steps = 0;
@@ -211,18 +230,11 @@ void describe(Session& s) {
   log_info("{}", memory_line(s.executor->memory(c.train.batch)));
 }
 
-void check_size(const Session& s) {
-  const Config& c = s.config();
-  if (s.train_images() < (c.train.drop_last ? c.train.batch : 1))
-    fail(ExitCode::usage, "{} training images do not fill one batch of {}: choose a smaller train.batch, or train.drop_last=false",
-         s.train_images(), c.train.batch);
-}
-
 int start(const TrainRequest& request) {
   std::vector<std::string> overrides = request.overrides;
   if (!request.data_dir.empty()) overrides.insert(overrides.begin(), "data.dir=" + request.data_dir);
   const auto session = open_session(load_config(request.config_file, overrides));
-  check_size(*session);
+  make_schedule(*session);  // an impossible one is refused before anything is written
   describe(*session);
   if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
   if (request.dry_run) {
@@ -247,7 +259,7 @@ int resume(const TrainRequest& request) {
   loaded.config.model.weights.clear();  // the checkpoint holds the weights
   const auto session = open_session(loaded, &info);
   session->loaded.config.model.weights = load_resumed_config(folder.config, {}).config.model.weights;
-  check_size(*session);
+  make_schedule(*session);
   CheckpointFolder::Loaded checkpoint = checkpoints.load_newest(session->state.get());
   if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
   if (request.dry_run) {
