@@ -1,7 +1,7 @@
 // The one matrix product that every dense kernel stands on:  C[m x n] = A[m x depth] * B[depth x n], or += it.
-// A and C are f32 matrices with a row stride; B is packed in panels of `columns` columns, so that one panel's slice of
-// the depth stays in the L1 cache while the rows of A pass by. Each element of C is one chain of fused multiply-adds in
-// the order of the depth, continued across calls by `accumulate`: its bits do not depend on m, n or tile sizes.
+// A and C are f32 matrices with a row stride; B comes in panels of `columns` columns, each of which stays in cache
+// while the rows of A pass by. Each element of C is one chain of fused multiply-adds in the order of the depth,
+// continued across calls by `accumulate`: its bits do not depend on m, n or tile sizes.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
