@@ -14,9 +14,11 @@ namespace rt {
 void add_bench_commands(CLI::App& app, int& exit_code) {
   app.require_subcommand(1);
   auto options = std::make_shared<StepBenchOptions>();
-  CLI::App* step = app.add_subcommand(
-      "step", "Time whole training steps on random images.\n\n  rbench step --stem cifar --batch 128\n  rbench step --stem imagenet --batch 32 --json");
-  step->add_option("--stem", options->stem, "cifar (32x32 images) or imagenet (224x224)")->check(CLI::IsMember({"cifar", "imagenet"}));
+  CLI::App* step = app.add_subcommand("step",
+                                      "Time whole training steps on random images.\n\n  rbench step --stem cifar "
+                                      "--batch 128\n  rbench step --stem imagenet --batch 32 --json");
+  step->add_option("--stem", options->stem, "cifar (32x32 images) or imagenet (224x224)")
+      ->check(CLI::IsMember({"cifar", "imagenet"}));
   step->add_option("--arch", options->arch, "resnet18, resnet34 or resnet50");
   step->add_option("--batch", options->batch, "images a step")->check(CLI::Range(1, 1 << 20));
   step->add_option("--side", options->side, "image side in pixels; 0: the stem's own")->check(CLI::Range(0, 4096));
@@ -31,7 +33,8 @@ void add_bench_commands(CLI::App& app, int& exit_code) {
 
   auto filter = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* ops = app.add_subcommand("ops", "Time every implementation of every op.\n\n  rbench ops\n  rbench ops conv2d.dw --json");
+  CLI::App* ops = app.add_subcommand(
+      "ops", "Time every implementation of every op.\n\n  rbench ops\n  rbench ops conv2d.dw --json");
   ops->add_option("filter", *filter, "part of an op's or step's name");
   ops->add_flag("--json", *json, "a JSON array");
   ops->callback([&exit_code, filter, json] { exit_code = run_op_bench(*filter, *json); });

@@ -4,7 +4,9 @@
 
 int main(int argc, char** argv) {
   return rt::run_main([&] {
-    CLI::App app{"rbench measures rtrain's speed. For example:\n\n  rbench step --stem cifar --batch 128\n  rbench ops conv2d", "rbench"};
+    CLI::App app{
+        "rbench measures rtrain's speed. For example:\n\n  rbench step --stem cifar --batch 128\n  rbench ops conv2d",
+        "rbench"};
     int code = 0;
     rt::add_bench_commands(app, code);
     try {

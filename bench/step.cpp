@@ -31,7 +31,8 @@ Batch random_batch(int64_t count, int64_t side) {
 
 int run_step_bench(const StepBenchOptions& o) {
   for (const std::string& setting : o.settings)
-    if (!setting.starts_with("optimize.")) fail(ExitCode::usage, "rbench step takes optimize.* settings, not '{}'", setting);
+    if (!setting.starts_with("optimize."))
+      fail(ExitCode::usage, "rbench step takes optimize.* settings, not '{}'", setting);
   const Config config = load_config("", o.settings).config;
   set_threads(o.threads > 0 ? o.threads : static_cast<int>(machine().threads.value));
   const int64_t side = o.side > 0 ? o.side : o.stem == "cifar" ? 32 : 224;
@@ -73,20 +74,30 @@ int run_step_bench(const StepBenchOptions& o) {
   }
   const double peak_mib = static_cast<double>(peak_resident_bytes()) / (1 << 20);
   if (o.json) {
-    nlohmann::json j = {{"cpu", machine().cpu_model},   {"isa", name_of(machine().isa)}, {"threads", threads_in_use()},
-                        {"arch", o.arch},               {"stem", o.stem},                {"side", side},
-                        {"batch", o.batch},             {"precision", "f32"},            {"step_ms", median},
-                        {"step_ms_min", times.front()}, {"step_ms_max", times.back()},   {"images_per_s", 1e3 * o.batch / median},
-                        {"peak_mib", peak_mib},         {"loss", loss},                  {"arena_mib", static_cast<double>(memory.arena_bytes) / (1 << 20)},
+    nlohmann::json j = {{"cpu", machine().cpu_model},
+                        {"isa", name_of(machine().isa)},
+                        {"threads", threads_in_use()},
+                        {"arch", o.arch},
+                        {"stem", o.stem},
+                        {"side", side},
+                        {"batch", o.batch},
+                        {"precision", "f32"},
+                        {"step_ms", median},
+                        {"step_ms_min", times.front()},
+                        {"step_ms_max", times.back()},
+                        {"images_per_s", 1e3 * o.batch / median},
+                        {"peak_mib", peak_mib},
+                        {"loss", loss},
+                        {"arena_mib", static_cast<double>(memory.arena_bytes) / (1 << 20)},
                         {"unshared_mib", static_cast<double>(memory.unshared_bytes) / (1 << 20)}};
     for (const auto& [kind, ms] : share) j["share"][kind] = ms / total;
     fmt::print("{}\n", j.dump());
     return 0;
   }
-  fmt::print("{} with the {} stem, batch {}, {}x{}, f32, {} with {} threads on {}\n", o.arch, o.stem, o.batch, side, side,
-             name_of(machine().isa), threads_in_use(), machine().cpu_model);
-  fmt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n", median, o.repeat,
-             times.front(), times.back(), 1e3 * o.batch / median, peak_mib);
+  fmt::print("{} with the {} stem, batch {}, {}x{}, f32, {} with {} threads on {}\n", o.arch, o.stem, o.batch, side,
+             side, name_of(machine().isa), threads_in_use(), machine().cpu_model);
+  fmt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n", median,
+             o.repeat, times.front(), times.back(), 1e3 * o.batch / median, peak_mib);
   fmt::print("arena {:.0f} MiB, {:.0f} MiB without sharing\n", static_cast<double>(memory.arena_bytes) / (1 << 20),
              static_cast<double>(memory.unshared_bytes) / (1 << 20));
   std::vector<std::pair<double, std::string>> rows;

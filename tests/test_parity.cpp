@@ -1,5 +1,6 @@
-// The whole network against PyTorch, from the same weights and batches. The fixtures were recorded by tests/torch_fixture.py;
-// RT_PARITY_FIXTURE=FILE compares with one more, such as the full-size ResNet-18 of `torch_fixture.py --full FILE`.
+// The whole network against PyTorch, from the same weights and batches. The fixtures were recorded by
+// tests/torch_fixture.py; RT_PARITY_FIXTURE=FILE compares with one more, such as the full-size ResNet-18 of
+// `torch_fixture.py --full FILE`.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -61,13 +62,18 @@ struct Model {
     const auto& o = f.options;
     net = make_resnet({o["arch"], o["stem"], o["classes"], 3, o["width"]});
     state = std::make_unique<ModelState>(*net);
-    for (const NamedView& v : state->parameters()) std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
-    for (const NamedView& v : state->statistics()) std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
+    for (const NamedView& v : state->parameters())
+      std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
+    for (const NamedView& v : state->statistics())
+      std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
     state->restart_statistics();
     ExecutorOptions e;
     e.plan = plan;
     e.label_smoothing = o["smoothing"];
-    e.sgd = {.momentum = o["momentum"], .weight_decay = o["weight_decay"], .nesterov = o["nesterov"], .clip_norm = o["clip_norm"]};
+    e.sgd = {.momentum = o["momentum"],
+             .weight_decay = o["weight_decay"],
+             .nesterov = o["nesterov"],
+             .clip_norm = o["clip_norm"]};
     e.decay_all = o["decay_all"];
     e.largest_batch = f.batch, e.height = e.width = f.side;
     executor = std::make_unique<Executor>(*net, *state, e);
@@ -91,7 +97,8 @@ void compare(const std::string& path, bool plan) {
   std::memcpy(first.state->running().data, first.state->running_fresh().data, first.state->running().spec.bytes());
   for (const NamedView& s : first.state->statistics())
     statistic.see(distance(s.view.as<float>(), f.f32("stats." + s.name), s.view.numel()), s.name);
-  const double logits = distance(first.executor->logits().as<float>(), f.f32("logits"), f.batch * f.options["classes"].get<int64_t>());
+  const double logits =
+      distance(first.executor->logits().as<float>(), f.f32("logits"), f.batch * f.options["classes"].get<int64_t>());
 
   losses.clear();
   for (int64_t t = 0; t < f.steps; ++t) losses.push_back(m.executor->train(f.at(t), 1.0, true, true, lr).loss);
@@ -109,9 +116,9 @@ void compare(const std::string& path, bool plan) {
       final_weight.see(distance(v.view.as<float>(), f.f32("final." + v.name), v.view.numel()), v.name);
 
   MESSAGE(path << (plan ? " (plan)" : " (eager)") << ": logits " << logits << ", gradients " << gradient.value << " ("
-               << gradient.name << "), statistics " << statistic.value << ", losses 1-20 " << early << ", 21-" << f.steps
-               << ": " << late << " (PyTorch from itself at another thread count: " << itself << "), final weights "
-               << final_weight.value);
+               << gradient.name << "), statistics " << statistic.value << ", losses 1-20 " << early << ", 21-"
+               << f.steps << ": " << late << " (PyTorch from itself at another thread count: " << itself
+               << "), final weights " << final_weight.value);
   CHECK(logits < 1e-5);
   CHECK(gradient.value < 1e-4);
   CHECK(statistic.value < 1e-5);

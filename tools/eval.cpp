@@ -20,7 +20,8 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
   if (is_run) {
     const RunFolder folder = open_run_folder(model);
     path = folder.best;
-    if (!std::filesystem::exists(path)) fail(ExitCode::data, "{}: no model yet; it appears after the first evaluation", path);
+    if (!std::filesystem::exists(path))
+      fail(ExitCode::data, "{}: no model yet; it appears after the first evaluation", path);
     loaded = load_config(folder.config, overrides);
   } else {
     loaded = load_config("", overrides);
@@ -35,13 +36,16 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
   const auto session = open_session(loaded, &info);
   const DatasetInfo& data = session->data.train->info();
   if (info.net.classes != data.classes)
-    fail(ExitCode::data, "{} has {} classes, {} has {}", path, info.net.classes, session->config().data.dir, data.classes);
+    fail(ExitCode::data, "{} has {} classes, {} has {}", path, info.net.classes, session->config().data.dir,
+         data.classes);
   if (!session->eval_data)
-    fail(ExitCode::data, "{}: no test images to evaluate on; data.val_fraction=0.1 holds out a part of the training set",
+    fail(ExitCode::data,
+         "{}: no test images to evaluate on; data.val_fraction=0.1 holds out a part of the training set",
          session->config().data.dir);
   if (!info.has_normalisation) {
     session->info.normalisation = channel_statistics(*session->data.train);
-    log_info("{} does not say how its images were normalised: using the statistics of {}", path, session->config().data.dir);
+    log_info("{} does not say how its images were normalised: using the statistics of {}", path,
+             session->config().data.dir);
   }
   load_weights(file, *session->state, Head::must_fit);
   Loader loader(*session->eval_data, eval_loader_options(*session));

@@ -45,7 +45,8 @@ int run_info(bool json) {
 int run_config(const std::string& file, const std::vector<std::string>& overrides, bool origin) {
   LoadedConfig loaded = load_config(file, overrides);
   if (!loaded.config.data.dir.empty()) {
-    loaded = open_session(loaded)->loaded;  // everything that depends on the data and the model is decided as in training
+    loaded =
+        open_session(loaded)->loaded;  // everything that depends on the data and the model is decided as in training
   } else {
     resolve_auto(loaded, {.machine = machine()});
   }

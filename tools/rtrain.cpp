@@ -31,7 +31,8 @@ void split_words(const std::vector<std::string>& words, std::string& data, std::
     else if (data.empty())
       data = word;
     else
-      rt::fail(rt::ExitCode::usage, "two data folders, '{}' and '{}': name one; settings are written key=value", data, word);
+      rt::fail(rt::ExitCode::usage, "two data folders, '{}' and '{}': name one; settings are written key=value", data,
+               word);
   }
 }
 
@@ -43,10 +44,12 @@ int run(int argc, char** argv) {
 
   rt::TrainRequest request;
   std::vector<std::string> words;
-  CLI::App* train = app.add_subcommand(
-      "train", "Train a model.\n\n  rtrain train DIR\n  rtrain train DIR -c configs/cifar10.toml train.batch=64 optimizer.lr=0.05\n"
-               "  rtrain train --resume runs/latest train.epochs=60");
-  train->add_option("words", words, "DIR with CIFAR binaries, and settings as key=value")->type_name("[DIR] [key=value]...");
+  CLI::App* train = app.add_subcommand("train",
+                                       "Train a model.\n\n  rtrain train DIR\n  rtrain train DIR -c "
+                                       "configs/cifar10.toml train.batch=64 optimizer.lr=0.05\n"
+                                       "  rtrain train --resume runs/latest train.epochs=60");
+  train->add_option("words", words, "DIR with CIFAR binaries, and settings as key=value")
+      ->type_name("[DIR] [key=value]...");
   train->add_option("-c,--config", request.config_file, "TOML file with settings")->type_name("FILE");
   train->add_option("--resume", request.resume, "continue this run folder")->type_name("RUN");
   train->add_flag("--dry-run", request.dry_run, "resolve and plan everything, train nothing");
@@ -54,15 +57,17 @@ int run(int argc, char** argv) {
   train->callback([&] {
     split_words(words, request.data_dir, request.overrides);
     if (!request.resume.empty() && (!request.data_dir.empty() || !request.config_file.empty()))
-      rt::fail(rt::ExitCode::usage, "--resume takes its data and configuration from the run folder; give only key=value with it");
+      rt::fail(rt::ExitCode::usage,
+               "--resume takes its data and configuration from the run folder; give only key=value with it");
     code = rt::train(request);
   });
 
   std::string model;
   std::vector<std::string> overrides;
   bool json = false;
-  CLI::App* eval = app.add_subcommand(
-      "eval", "Evaluate a run's best model, or a model file.\n\n  rtrain eval runs/latest\n  rtrain eval model.safetensors data.dir=DIR --json");
+  CLI::App* eval = app.add_subcommand("eval",
+                                      "Evaluate a run's best model, or a model file.\n\n  rtrain eval runs/latest\n  "
+                                      "rtrain eval model.safetensors data.dir=DIR --json");
   eval->add_option("model", model, "run folder or safetensors file")->required()->type_name("RUN|FILE");
   eval->add_option("overrides", overrides, "settings")->type_name("key=value");
   eval->add_flag("--json", json, "one JSON object, accuracies as fractions");
@@ -70,8 +75,9 @@ int run(int argc, char** argv) {
 
   rt::SynthOptions synth_options;
   std::string out;
-  CLI::App* synth = app.add_subcommand(
-      "synth", "Write a synthetic data set of ten drawn classes, in CIFAR-10's binary format.\n\n  rtrain synth --out data/synth");
+  CLI::App* synth = app.add_subcommand("synth",
+                                       "Write a synthetic data set of ten drawn classes, in CIFAR-10's binary "
+                                       "format.\n\n  rtrain synth --out data/synth");
   synth->add_option("--out", out, "folder to write to")->required()->type_name("DIR");
   synth->add_option("--train", synth_options.train, "training images")->capture_default_str();
   synth->add_option("--test", synth_options.test, "test images")->capture_default_str();
@@ -81,8 +87,10 @@ int run(int argc, char** argv) {
   std::string config_file;
   bool origin = false;
   CLI::App* config = app.add_subcommand(
-      "config", "Show every setting and its value.\n\n  rtrain config --origin\n  rtrain config DIR -c FILE key=value --origin");
-  config->add_option("words", words, "DIR (then `auto` is resolved for its images), and settings")->type_name("[DIR] [key=value]...");
+      "config",
+      "Show every setting and its value.\n\n  rtrain config --origin\n  rtrain config DIR -c FILE key=value --origin");
+  config->add_option("words", words, "DIR (then `auto` is resolved for its images), and settings")
+      ->type_name("[DIR] [key=value]...");
   config->add_option("-c,--config", config_file, "TOML file with settings")->type_name("FILE");
   config->add_flag("--origin", origin, "also where each value comes from");
   config->callback([&] {
@@ -98,13 +106,15 @@ int run(int argc, char** argv) {
   info->callback([&] { code = rt::run_info(json); });
 
   std::vector<std::string> ops;
-  CLI::App* gradcheck = app.add_subcommand(
-      "gradcheck", "Compare every op's gradient with finite differences in f64.\n\n  rtrain gradcheck\n  rtrain gradcheck conv2d batch_norm");
+  CLI::App* gradcheck = app.add_subcommand("gradcheck",
+                                           "Compare every op's gradient with finite differences in f64.\n\n  rtrain "
+                                           "gradcheck\n  rtrain gradcheck conv2d batch_norm");
   gradcheck->add_option("ops", ops, "ops to check; all if none is named")->type_name("OP");
   gradcheck->add_flag("--json", json, "as JSON");
   gradcheck->callback([&] { code = rt::run_gradcheck(ops, json); });
 
-  CLI::App* bench = app.add_subcommand("bench", "Measure whole training steps, or single ops (also as the program rbench).");
+  CLI::App* bench =
+      app.add_subcommand("bench", "Measure whole training steps, or single ops (also as the program rbench).");
   rt::add_bench_commands(*bench, code);
 
   if (argc > 1 && argv[1][0] != '-') {  // CLI11 would only say that a verb is missing
@@ -126,4 +136,6 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return rt::run_main([&] { return run(argc, argv); }); }
+int main(int argc, char** argv) {
+  return rt::run_main([&] { return run(argc, argv); });
+}

@@ -1,4 +1,5 @@
-// The bodies of rtrain's verbs; tools/rtrain.cpp holds the command line. Each returns the process's exit code or throws Error.
+// The bodies of rtrain's verbs; tools/rtrain.cpp holds the command line. Each returns the process's exit code or throws
+// Error.
 #pragma once
 #include <string>
 #include <vector>

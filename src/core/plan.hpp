@@ -64,6 +64,7 @@ class Plan {
   std::vector<size_t> workspace_bytes_;   // by step
   std::vector<Bound> bound_;
   std::byte* bound_to_ = nullptr;
+  int planned_threads_ = threads_in_use();  // workspaces are sized for as many
   size_t arena_bytes_ = 0, unshared_bytes_ = 0;
 };
 

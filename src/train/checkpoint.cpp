@@ -14,15 +14,9 @@ constexpr const char* momentum_prefix = "optimizer.momentum.";
 constexpr const char* loop_key = "rtrain.loop";
 
 nlohmann::json to_json(const LoopState& s) {
-  nlohmann::json j = {{"step", s.step},
-                      {"epoch", s.epoch},
-                      {"position", s.position},
-                      {"evaluated", s.evaluated},
-                      {"finished", s.finished},
-                      {"loss_sum", s.loss_sum},
-                      {"top1", s.top1},
-                      {"best_step", s.best_step},
-                      {"fingerprint", s.fingerprint}};
+  nlohmann::json j = {{"step", s.step},           {"epoch", s.epoch},         {"position", s.position},
+                      {"evaluated", s.evaluated}, {"finished", s.finished},   {"loss_sum", s.loss_sum},
+                      {"top1", s.top1},           {"best_step", s.best_step}, {"fingerprint", s.fingerprint}};
   if (s.best) j["best"] = *s.best;
   return j;
 }
@@ -44,7 +38,8 @@ LoopState from_json(const nlohmann::json& j) {
 
 LoopState read_loop(const SafetensorsFile& file) {
   const auto it = file.metadata().find(loop_key);
-  if (it == file.metadata().end()) fail(ExitCode::data, "{}: not a checkpoint: its metadata hold no '{}'", file.path(), loop_key);
+  if (it == file.metadata().end())
+    fail(ExitCode::data, "{}: not a checkpoint: its metadata hold no '{}'", file.path(), loop_key);
   try {
     return from_json(nlohmann::json::parse(it->second));
   } catch (const nlohmann::json::exception& e) {
@@ -66,8 +61,10 @@ void read_momentum(const SafetensorsFile& file, const ModelState& state) {
 void CheckpointFolder::save(const LoopState& loop, const ModelInfo& info, const ModelState& state) const {
   std::vector<TensorInfo> tensors = state_dict(state);
   for (const NamedView& v : state.momenta()) {
-    const auto same = std::find_if(tensors.begin(), tensors.end(), [&](const TensorInfo& t) { return t.name == v.name; });
-    tensors.push_back({momentum_prefix + v.name, "F32", same->shape, static_cast<const std::byte*>(v.view.data), v.view.spec.bytes()});
+    const auto same =
+        std::find_if(tensors.begin(), tensors.end(), [&](const TensorInfo& t) { return t.name == v.name; });
+    tensors.push_back({momentum_prefix + v.name, "F32", same->shape, static_cast<const std::byte*>(v.view.data),
+                       v.view.spec.bytes()});
   }
   Metadata metadata = model_metadata(info);
   metadata[loop_key] = to_json(loop).dump();
@@ -108,7 +105,8 @@ CheckpointFolder::Loaded CheckpointFolder::load_newest(ModelState* state) const 
       skipped += fmt::format("\n  {}", e.what());
     }
   }
-  fail(ExitCode::data, "{}: no checkpoint to resume from{}{}", folder_, skipped.empty() ? "" : "; these were skipped:", skipped);
+  fail(ExitCode::data, "{}: no checkpoint to resume from{}{}", folder_,
+       skipped.empty() ? "" : "; these were skipped:", skipped);
 }
 
 }  // namespace rt

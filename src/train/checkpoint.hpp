@@ -1,5 +1,6 @@
 // Checkpoints: everything that a run needs to go on as if it had never stopped, in one safetensors file per update:
-// weights and statistics by torchvision's names, momentum as "optimizer.momentum.NAME", the loop's state in the metadata.
+// weights and statistics by torchvision's names, momentum as "optimizer.momentum.NAME", the loop's state in the
+// metadata.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -10,12 +11,12 @@
 namespace rt {
 
 struct LoopState {
-  int64_t step = 0;      // updates done
-  uint32_t epoch = 0;    // the epoch under way, from 0
-  int64_t position = 0;  // samples of it that were consumed (not: prefetched)
+  int64_t step = 0;        // updates done
+  uint32_t epoch = 0;      // the epoch under way, from 0
+  int64_t position = 0;    // samples of it that were consumed (not: prefetched)
   bool evaluated = false;  // the evaluation due after this very step was made
   bool finished = false;
-  double loss_sum = 0;   // over the images of this epoch so far
+  double loss_sum = 0;  // over the images of this epoch so far
   int64_t top1 = 0;
   std::optional<double> best;  // of eval.monitor
   int64_t best_step = 0;

@@ -15,7 +15,8 @@ Executor::Executor(const ResNet& net, ModelState& state, const ExecutorOptions& 
       state_(state),
       options_(options),
       target_(cpu_target()),
-      images_(static_cast<size_t>(options.largest_batch * net.config().channels * options.height * options.width) * sizeof(float)),
+      images_(static_cast<size_t>(options.largest_batch * net.config().channels * options.height * options.width) *
+              sizeof(float)),
       labels_({{options.largest_batch}, DType::i32}),
       lr_({{}, DType::f32}),
       dloss_({{}, DType::f32}),
@@ -68,8 +69,9 @@ Executor::Compiled Executor::compile(const Key& key) {
   c.vars = record(tape, key);
   std::vector<Var> keep{c.vars.loss, c.vars.correct, c.vars.logits};
   if (c.vars.norm) keep.push_back(c.vars.norm);
-  c.plan = std::make_unique<Plan>(std::move(tape), arena_,
-                                  PlanOptions{options_.fuse ? fusion_rules() : std::span<const Rewrite>{}, options_.memory, keep});
+  c.plan = std::make_unique<Plan>(
+      std::move(tape), arena_,
+      PlanOptions{options_.fuse ? fusion_rules() : std::span<const Rewrite>{}, options_.memory, keep});
   return c;
 }
 
@@ -153,8 +155,9 @@ Plan* Executor::train_plan(int64_t batch) {
 MemoryFigures Executor::memory(int64_t batch) {
   const Compiled compiled = compile({Kind::train, batch, true, true});
   const Plan& plan = *compiled.plan;
-  const size_t fixed = 3 * state_.weights().spec.bytes() + 2 * state_.running().spec.bytes() +
-                       static_cast<size_t>(batch * net_.config().channels * options_.height * options_.width) * sizeof(float);
+  const size_t fixed =
+      3 * state_.weights().spec.bytes() + 2 * state_.running().spec.bytes() +
+      static_cast<size_t>(batch * net_.config().channels * options_.height * options_.width) * sizeof(float);
   // An eager step holds every value at once.
   return {static_cast<int64_t>(options_.plan ? plan.arena_bytes() : plan.unshared_bytes()),
           static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed)};

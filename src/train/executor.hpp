@@ -1,6 +1,7 @@
-// Runs a model's steps: one training micro-batch (with or without the update) or one evaluation batch. By default each kind
-// is a Plan, traced once per batch size and replayed; with optimize.plan=false the same ops run eagerly. All plans share
-// one arena. What differs from step to step (images, labels, learning rate, the micro-batch's weight) lies at fixed addresses.
+// Runs a model's steps: one training micro-batch (with or without the update) or one evaluation batch. By default each
+// kind is a Plan, traced once per batch size and replayed; with optimize.plan=false the same ops run eagerly. All plans
+// share one arena. What differs from step to step (images, labels, learning rate, the micro-batch's weight) lies at
+// fixed addresses.
 #pragma once
 #include <map>
 #include <memory>
@@ -41,7 +42,8 @@ class Executor {
  public:
   Executor(const ResNet& net, ModelState& state, const ExecutorOptions& options);
 
-  // One micro-batch. `weight` is its share of the update's images; `first` overwrites the gradients, `last` updates with `lr`.
+  // One micro-batch. `weight` is its share of the update's images; `first` overwrites the gradients, `last` updates
+  // with `lr`.
   TrainResult train(const Batch& batch, double weight, bool first, bool last, double lr);
   EvalResult evaluate(const Batch& batch);
   View logits() const;  // [n,classes] of the latest train() or evaluate()
@@ -49,8 +51,8 @@ class Executor {
   // Runs the batch eagerly from the present weights and names the first step with a result that is not finite.
   std::string first_bad_layer(const Batch& batch);
 
-  MemoryFigures memory(int64_t batch);   // of a training step; allocates nothing
-  std::string explain(int64_t batch);    // the chosen implementations of a training step
+  MemoryFigures memory(int64_t batch);  // of a training step; allocates nothing
+  std::string explain(int64_t batch);   // the chosen implementations of a training step
   // The plan of a training step, for benchmarks (null with optimize.plan=false): replays of it are timed step by step.
   Plan* train_plan(int64_t batch);
   void set_observer(Plan::Observer observer) { observer_ = std::move(observer); }

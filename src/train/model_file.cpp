@@ -53,7 +53,8 @@ const TensorInfo& need(const SafetensorsFile& file, const char* name, size_t ran
 std::vector<TensorInfo> state_dict(const ModelState& state) {
   std::vector<TensorInfo> list;
   auto add = [&](const NamedView& v) {
-    list.push_back({v.name, "F32", dims(v.view.shape()), static_cast<const std::byte*>(v.view.data), v.view.spec.bytes()});
+    list.push_back(
+        {v.name, "F32", dims(v.view.shape()), static_cast<const std::byte*>(v.view.data), v.view.spec.bytes()});
   };
   for (const NamedView& v : state.parameters()) add(v);
   for (const NamedView& v : state.statistics()) {
@@ -88,11 +89,14 @@ ModelInfo read_model_info(const SafetensorsFile& file) {
   info.net.channels = conv1.shape[1];
   info.net.width = conv1.shape[0];
   if (conv1.shape[2] != 7 && conv1.shape[2] != 3)
-    fail(ExitCode::data, "{}: the first convolution is {}x{}; known stems are 7x7 (imagenet) and 3x3 (cifar)", file.path(),
-         conv1.shape[2], conv1.shape[3]);
+    fail(ExitCode::data, "{}: the first convolution is {}x{}; known stems are 7x7 (imagenet) and 3x3 (cifar)",
+         file.path(), conv1.shape[2], conv1.shape[3]);
   info.net.stem = conv1.shape[2] == 7 ? "imagenet" : "cifar";
-  info.net.arch = file.find("layer1.0.conv3.weight") ? "resnet50" : file.find("layer1.2.conv1.weight") ? "resnet34" : "resnet18";
-  if (info.net.classes < 1 || info.net.width < 1 || info.net.width > 4096 || info.net.classes > 1'000'000 || info.net.channels != 3)
+  info.net.arch = file.find("layer1.0.conv3.weight")   ? "resnet50"
+                  : file.find("layer1.2.conv1.weight") ? "resnet34"
+                                                       : "resnet18";
+  if (info.net.classes < 1 || info.net.width < 1 || info.net.width > 4096 || info.net.classes > 1'000'000 ||
+      info.net.channels != 3)
     fail(ExitCode::data, "{}: {} classes, {} channels and width {} are not a ResNet that rtrain can build", file.path(),
          info.net.classes, info.net.channels, info.net.width);
 
@@ -103,7 +107,8 @@ ModelInfo read_model_info(const SafetensorsFile& file) {
     try {
       nlohmann::json::parse(it->second).get_to(to);
     } catch (const nlohmann::json::exception&) {
-      fail(ExitCode::data, "{}: metadata '{}' is not the JSON array it should be: {}", file.path(), key, it->second.substr(0, 60));
+      fail(ExitCode::data, "{}: metadata '{}' is not the JSON array it should be: {}", file.path(), key,
+           it->second.substr(0, 60));
     }
     return true;
   };

@@ -1,5 +1,5 @@
-// A model in a safetensors file, with torchvision's names, strictly loadable by PyTorch's load_state_dict. Its metadata hold
-// all that prediction needs: classes, normalisation, input size.
+// A model in a safetensors file, with torchvision's names, strictly loadable by PyTorch's load_state_dict. Its metadata
+// hold all that prediction needs: classes, normalisation, input size.
 #pragma once
 #include <array>
 #include <string>
@@ -17,19 +17,23 @@ struct ModelInfo {
   std::vector<std::string> classes;  // empty if the file does not say
   bool has_normalisation = false;    // false: a file that rtrain did not write
   Normalisation normalisation;
-  int64_t height = 0, width = 0;     // of the images it was trained on; 0: unknown
+  int64_t height = 0, width = 0;  // of the images it was trained on; 0: unknown
 };
 
-// The weights and committed statistics as the 122 (ResNet-18) entries of a state_dict. The views' memory must outlive the list.
+// The weights and committed statistics as the 122 (ResNet-18) entries of a state_dict. The views' memory must outlive
+// the list.
 std::vector<TensorInfo> state_dict(const ModelState& state);
 Metadata model_metadata(const ModelInfo& info);
 void save_model(const std::string& path, const ModelInfo& info, const ModelState& state);
 
-// Architecture, stem and class count from the tensors themselves, the rest from the metadata. Error(data) if the file holds
-// no ResNet that this program knows.
+// Architecture, stem and class count from the tensors themselves, the rest from the metadata. Error(data) if the file
+// holds no ResNet that this program knows.
 ModelInfo read_model_info(const SafetensorsFile& file);
 
-enum class Head { must_fit, may_differ };  // may_differ: a classifier of another size keeps its fresh weights (fine-tuning)
+enum class Head {
+  must_fit,
+  may_differ
+};  // may_differ: a classifier of another size keeps its fresh weights (fine-tuning)
 // Copies weights and statistics by name; Error(data) names a tensor that is missing, left over or of another shape.
 void load_weights(const SafetensorsFile& file, ModelState& state, Head head);
 

@@ -50,9 +50,11 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
   s->loaded = std::move(loaded);
   Config& c = s->loaded.config;
   if (c.data.dir.empty())
-    fail(ExitCode::usage, "no data: name a folder of CIFAR binaries (rtrain train DIR, or data.dir in the configuration); "
-                          "rtrain synth --out DIR writes a synthetic set");
-  c.data.dir = std::filesystem::absolute(c.data.dir).lexically_normal().string();  // a run may be resumed from elsewhere
+    fail(ExitCode::usage,
+         "no data: name a folder of CIFAR binaries (rtrain train DIR, or data.dir in the configuration); "
+         "rtrain synth --out DIR writes a synthetic set");
+  c.data.dir =
+      std::filesystem::absolute(c.data.dir).lexically_normal().string();  // a run may be resumed from elsewhere
   s->data = open_datasets(c.data.source, c.data.dir);
   if (!s->data.train) fail(ExitCode::data, "{}: there are no training images in this folder", c.data.dir);
   const DatasetInfo& data = s->data.train->info();
@@ -139,8 +141,10 @@ EvalResult evaluate(Executor& executor, Loader& loader, const std::string& label
 
 std::string memory_line(const MemoryFigures& f) {
   auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
-  return fmt::format("memory of a training step: arena {:.0f} MiB ({:.0f} MiB if no memory were shared), parameters and batch {:.0f} MiB",
-                     mib(f.arena_bytes), mib(f.unshared_bytes), mib(f.fixed_bytes));
+  return fmt::format(
+      "memory of a training step: arena {:.0f} MiB ({:.0f} MiB if no memory were shared), parameters and batch {:.0f} "
+      "MiB",
+      mib(f.arena_bytes), mib(f.unshared_bytes), mib(f.fixed_bytes));
 }
 
 }  // namespace rt

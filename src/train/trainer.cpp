@@ -35,7 +35,8 @@ RunLength run_length(const Session& s) {
   const int64_t images = s.train_images(), batch = c.train.batch;
   const int64_t batches = c.train.drop_last ? images / batch : (images + batch - 1) / batch;
   if (batches == 0)
-    fail(ExitCode::usage, "{} training images do not fill one batch of {}: choose a smaller train.batch, or train.drop_last=false",
+    fail(ExitCode::usage,
+         "{} training images do not fill one batch of {}: choose a smaller train.batch, or train.drop_last=false",
          images, batch);
   const int64_t per_epoch = (batches + c.train.accumulate - 1) / c.train.accumulate;
   return {per_epoch, c.train.steps > 0 ? c.train.steps : c.train.epochs * per_epoch};
@@ -90,7 +91,8 @@ class Trainer {
       if (stop_signal() != 0) return false;
       const Update u = update();
       if (u.images == 0) break;
-      progress.update(step + 1, {.images_per_s = u.images_per_s, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = u.lr});
+      progress.update(step + 1,
+                      {.images_per_s = u.images_per_s, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = u.lr});
       if (c_.train.checkpoint_every > 0 && loop_.step % c_.train.checkpoint_every == 0) save();
     }
     return true;
@@ -148,7 +150,8 @@ class Trainer {
   // False when a signal asked to stop.
   bool evaluate_epoch() {
     const bool last = loop_.step >= length_.steps;
-    std::string text = fmt::format("epoch {}: train loss {:.4f}, top-1 {:.2f} %", loop_.epoch + 1, epoch_loss(), 100 * epoch_top1());
+    std::string text =
+        fmt::format("epoch {}: train loss {:.4f}, top-1 {:.2f} %", loop_.epoch + 1, epoch_loss(), 100 * epoch_top1());
     const bool due = c_.eval.every > 0 && (loop_.epoch + 1) % static_cast<uint32_t>(c_.eval.every) == 0;
     if (eval_loader_ && (due || last)) {
       const EvalResult r = evaluate(*s_.executor, *eval_loader_, "evaluation");
@@ -174,7 +177,8 @@ class Trainer {
   [[noreturn]] void diverged(const Batch& batch, const TrainResult& r, double lr) {
     const std::string layer = s_.executor->first_bad_layer(batch);
     fail(ExitCode::diverged,
-         "the {} is not finite at step {} (epoch {}, learning rate {:.4g}); first bad value: {}. Checkpoints from before are "
+         "the {} is not finite at step {} (epoch {}, learning rate {:.4g}); first bad value: {}. Checkpoints from "
+         "before are "
          "in {}; a lower optimizer.lr, a longer schedule.warmup_epochs or train.clip_norm may help",
          std::isfinite(r.loss) ? "gradient" : "loss", loop_.step + 1, loop_.epoch + 1, lr, layer, folder_.checkpoints);
   }
@@ -182,8 +186,8 @@ class Trainer {
   int stopped() {
     save();
     save_model(folder_.last, s_.info, *s_.state);
-    log_info("stopped by signal {} after update {}, saved; continue with: rtrain train --resume {}", stop_signal(), loop_.step,
-             folder_.dir);
+    log_info("stopped by signal {} after update {}, saved; continue with: rtrain train --resume {}", stop_signal(),
+             loop_.step, folder_.dir);
     return 128 + stop_signal();
   }
 
@@ -221,12 +225,15 @@ void describe(Session& s) {
   const Config& c = s.config();
   const DatasetInfo& d = s.data.train->info();
   log_info("data: {} training images, {} for evaluation, {}x{}, {} classes ({})", s.train_images(),
-           !s.eval_data ? 0 : s.eval_indices.empty() ? s.eval_data->size() : static_cast<int64_t>(s.eval_indices.size()), d.height,
-           d.width, d.classes, d.kind);
+           !s.eval_data             ? 0
+           : s.eval_indices.empty() ? s.eval_data->size()
+                                    : static_cast<int64_t>(s.eval_indices.size()),
+           d.height, d.width, d.classes, d.kind);
   log_info("model: {} with the {} stem, {} parameters", c.model.arch, c.model.stem, s.state->parameter_count());
   log_info("machine: {}, {} with {} threads, {}", machine().cpu_model, name_of(machine().isa), c.threads, c.precision);
   log_info("batch {}{}, learning rate {:.4g}, schedule {}", c.train.batch,
-           c.train.accumulate > 1 ? fmt::format(" x {} accumulated", c.train.accumulate) : "", c.optimizer.lr, c.schedule.name);
+           c.train.accumulate > 1 ? fmt::format(" x {} accumulated", c.train.accumulate) : "", c.optimizer.lr,
+           c.schedule.name);
   log_info("{}", memory_line(s.executor->memory(c.train.batch)));
 }
 
@@ -269,8 +276,10 @@ int resume(const TrainRequest& request) {
   LoopState& loop = checkpoint.loop;
   log_to_file(folder.log);
   if (const std::string now = fingerprint(*session); now != loop.fingerprint) {
-    log_warning("this machine or build computes with other kernels ({}) than the run so far ({}): it goes on, but not bit for bit",
-                now, loop.fingerprint);
+    log_warning(
+        "this machine or build computes with other kernels ({}) than the run so far ({}): it goes on, but not bit for "
+        "bit",
+        now, loop.fingerprint);
     loop.fingerprint = now;
   }
   truncate_metrics_after(folder.metrics_csv, folder.metrics_jsonl, loop.step, loop.evaluated);
@@ -282,8 +291,8 @@ int resume(const TrainRequest& request) {
   const int64_t before = loop.step;
   const int code = trainer.run();
   if (code == 0 && trainer.step() == before)
-    log_info("the run was finished already after {} updates; to train longer: rtrain train --resume {} train.epochs=N", before,
-             folder.dir);
+    log_info("the run was finished already after {} updates; to train longer: rtrain train --resume {} train.epochs=N",
+             before, folder.dir);
   else if (code == 0)
     log_info("finished; results are in {}, the best model is {}", folder.dir, folder.best);
   return code;

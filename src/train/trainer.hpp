@@ -14,8 +14,8 @@ struct TrainRequest {
   bool explain = false;                // print the chosen implementation of every step
 };
 
-// Returns the process's exit code: 0, or 128 + signal after saving. Throws Error, with ExitCode::diverged when the loss is
-// no longer finite.
+// Returns the process's exit code: 0, or 128 + signal after saving. Throws Error, with ExitCode::diverged when the loss
+// is no longer finite.
 int train(const TrainRequest& request);
 
 }  // namespace rt
