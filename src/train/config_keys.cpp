@@ -82,7 +82,7 @@ const std::vector<Key> table = {
     {KEY(optimize.select), .help = "choose the fastest kernel of several"},
     {KEY(optimize.memory), .help = "share memory by lifetime, work in place"},
     {KEY(optimize.graph), .help = "replay a step as one CUDA graph"},
-    {KEY(optimize.deterministic), .help = "same bits in every run"},
+    {KEY(optimize.deterministic), .help = "same bits in every run (the CPU kernels always give them)"},
 };
 #undef KEY
 

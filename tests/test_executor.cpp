@@ -1,0 +1,171 @@
+// Whole training steps: each optimisation switched off changes nothing that it may not change, nor does the number of
+// threads; a bad step changes nothing at all; micro-batches add up.
+#include <doctest/doctest.h>
+#include <xxhash.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "core/rng.hpp"
+#include "train/executor.hpp"
+
+using namespace rt;
+
+namespace {
+
+constexpr int64_t count = 8, side = 32;
+
+Batch random_batch(uint32_t which, int64_t images = count) {
+  Batch b;
+  b.count = images;
+  b.image_storage.resize(static_cast<size_t>(images * 3 * side * side));
+  b.label_storage.resize(static_cast<size_t>(images));
+  Rng rng(3, RngPurpose::test, which);
+  for (float& x : b.image_storage) x = rng.uniform(-2, 2);
+  for (int32_t& y : b.label_storage) y = static_cast<int32_t>(rng.below(10));
+  b.images = b.image_storage.data(), b.labels = b.label_storage.data();
+  return b;
+}
+
+struct Model {
+  std::unique_ptr<ResNet> net;
+  std::unique_ptr<ModelState> state;
+  std::unique_ptr<Executor> executor;
+
+  explicit Model(ExecutorOptions options = {}, const char* stem = "cifar")
+      : net(make_resnet({"resnet18", stem, 10, 3, 16})) {
+    options.largest_batch = count;
+    state = std::make_unique<ModelState>(*net);
+    state->initialise(1);
+    executor = std::make_unique<Executor>(*net, *state, options);
+  }
+  std::vector<NamedView> everything() const {
+    std::vector<NamedView> all = state->parameters();
+    for (auto& list : {state->gradients(), state->momenta(), state->statistics()})
+      all.insert(all.end(), list.begin(), list.end());
+    return all;
+  }
+  uint64_t hash() const {
+    XXH64_state_t* h = XXH64_createState();
+    XXH64_reset(h, 0);
+    for (const View& v :
+         {state->weights(), state->grads(), state->momentum(), state->running(), state->running_fresh()})
+      XXH64_update(h, v.data, v.spec.bytes());
+    const uint64_t result = XXH64_digest(h);
+    XXH64_freeState(h);
+    return result;
+  }
+};
+
+double distance(const View& a, const View& b) {
+  double difference = 0, norm = 0;
+  for (int64_t i = 0; i < a.numel(); ++i) {
+    const double x = static_cast<double>(a.as<float>()[i]), y = static_cast<double>(b.as<float>()[i]);
+    difference += (x - y) * (x - y), norm += y * y;
+  }
+  return difference == 0 ? 0 : std::sqrt(difference / norm);
+}
+
+}  // namespace
+
+TEST_CASE("passes: a step without one of them differs by nothing, or by rounding where it changes the arithmetic") {
+  struct Pass {
+    const char* name;
+    bool ExecutorOptions::*member;
+    double tolerance;
+  };
+  const Pass passes[] = {{"plan", &ExecutorOptions::plan, 1e-5},  // eager is neither fused nor planned
+                         {"memory", &ExecutorOptions::memory, 0},
+                         {"fuse", &ExecutorOptions::fuse, 1e-5},
+                         {"layout", &ExecutorOptions::layout, 1e-5},
+                         {"select", &ExecutorOptions::select, 1e-5}};
+  for (const char* stem : {"cifar", "imagenet"}) {
+    Model with({}, stem);
+    const Batch batch = random_batch(0);
+    const double loss = with.executor->train(batch, 1, true, true, 0.01).loss;
+    for (const Pass& pass : passes) {
+      CAPTURE(pass.name);
+      CAPTURE(stem);
+      ExecutorOptions options;
+      options.*pass.member = false;
+      Model without(options, stem);
+      const double other = without.executor->train(batch, 1, true, true, 0.01).loss;
+      double worst = 0;
+      std::string where;
+      const auto a = with.everything(), b = without.everything();
+      for (size_t i = 0; i < a.size(); ++i)
+        if (const double d = distance(b[i].view, a[i].view); d > worst) worst = d, where = a[i].name;
+      MESSAGE("optimize." << pass.name << " off, " << stem << " stem: worst tensor differs by " << worst << " " << where
+                          << ", loss by " << std::abs(other - loss) / loss);
+      CHECK(worst <= pass.tolerance);
+      CHECK(std::abs(other - loss) <= pass.tolerance * loss);
+    }
+    // With nothing fused, a plan is the eager run bit for bit.
+    ExecutorOptions unfused, eager;
+    unfused.fuse = false, eager.plan = false;
+    Model p(unfused, stem), e(eager, stem);
+    p.executor->train(batch, 1, true, true, 0.01), e.executor->train(batch, 1, true, true, 0.01);
+    CHECK(p.hash() == e.hash());
+  }
+}
+
+TEST_CASE("threads: the state after three steps has the same hash with 1, 2, 3 and 4 threads") {
+  uint64_t expected = 0;
+  for (int threads : {1, 2, 3, 4}) {
+    set_threads(threads);
+    Model m;
+    for (uint32_t step = 0; step < 3; ++step) m.executor->train(random_batch(step), 1, true, true, 0.05);
+    if (threads == 1) expected = m.hash();
+    CHECK(m.hash() == expected);
+  }
+  set_threads(static_cast<int>(machine().threads.value));
+}
+
+TEST_CASE("a step with a non-finite loss changes no weight, momentum or statistic, and the bad layer is named") {
+  Model m;
+  m.executor->train(random_batch(0), 1, true, true, 0.01);
+  fill_zero(m.state->grads());
+  const uint64_t before = m.hash();
+  Batch bad = random_batch(1);
+  bad.images[5] = std::numeric_limits<float>::infinity();
+  const TrainResult r = m.executor->train(bad, 1, true, true, 0.01);
+  CHECK(!r.finite);
+  fill_zero(m.state->grads());
+  CHECK(m.hash() == before);
+  CHECK(m.executor->first_bad_layer(bad).find("images") != std::string::npos);
+  // A weight that overflows inside: the layer is named.
+  for (const NamedView& v : m.state->parameters())
+    if (v.name == "layer2.0.bn1.weight") v.view.as<float>()[0] = std::numeric_limits<float>::max();
+  const std::string layer = m.executor->first_bad_layer(random_batch(0));
+  CAPTURE(layer);
+  CHECK(layer.find("layer2.0") != std::string::npos);
+}
+
+TEST_CASE("accumulation: micro-batches give the weighted sum of their gradients and one update") {
+  const Batch first = random_batch(0, 6), second = random_batch(1, 2);
+  Model a, b, both;
+  a.executor->train(first, 0.75, true, false, 0), b.executor->train(second, 0.25, true, false, 0);
+  both.executor->train(first, 0.75, true, false, 0);
+  const TrainResult r = both.executor->train(second, 0.25, false, true, 0.01);
+  CHECK(r.finite);
+  double worst = 0;
+  const float *ga = a.state->grads().as<float>(), *gb = b.state->grads().as<float>(),
+              *g = both.state->grads().as<float>();
+  for (int64_t i = 0; i < both.state->grads().numel(); ++i)
+    worst = std::max<double>(worst, std::abs(ga[i] + gb[i] - g[i]));
+  CHECK(worst == 0);
+  CHECK(distance(both.state->weights(), a.state->weights()) > 0);
+}
+
+TEST_CASE("evaluation leaves every number of the model as it is, and plans of all kinds share one arena") {
+  Model m;
+  m.executor->train(random_batch(0), 1, true, true, 0.01);
+  const uint64_t before = m.hash();
+  const EvalResult r = m.executor->evaluate(random_batch(1, 5));
+  CHECK(r.images == 5);
+  CHECK(std::isfinite(r.loss_sum));
+  CHECK(m.hash() == before);
+  const MemoryFigures f = m.executor->memory(count);
+  CHECK(f.arena_bytes < f.unshared_bytes);
+}
