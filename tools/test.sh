@@ -5,7 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}
 shift || true
-tools/install_deps.sh
+extra=()
+[ "$preset" = tsan ] && extra=(clang libomp-dev)
+tools/install_deps.sh "${extra[@]}"
 cmake --preset "$preset" >/dev/null
 cmake --build --preset "$preset"
 ctest --preset "$preset" "$@"

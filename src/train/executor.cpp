@@ -131,6 +131,7 @@ std::string Executor::first_bad_layer(const Batch& batch) {
   load(batch);
   Tape tape(Tape::Mode::eager, kernel_table(), target_);
   record(tape, {Kind::train, batch.count, true, false});
+  state_.restart_statistics();  // the bad batch has gone through the fresh copy
   for (const Step& step : tape.steps())
     for (const std::vector<Var>* list : {&step.in, &step.out})
       for (Var v : *list) {
