@@ -1,6 +1,5 @@
 #include "bench/commands.hpp"
 
-#include <cstdio>
 #include <memory>
 #include <new>
 
@@ -34,7 +33,8 @@ void add_bench_commands(CLI::App& app, int& exit_code) {
   auto filter = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   CLI::App* ops = app.add_subcommand(
-      "ops", "Time every implementation of every op.\n\n  rbench ops\n  rbench ops conv2d.dw --json");
+      "ops",
+      "Time every step of every op, with the implementation that training would choose.\n\n  rbench ops\n  rbench ops conv2d.dw --json");
   ops->add_option("filter", *filter, "part of an op's or step's name");
   ops->add_flag("--json", *json, "a JSON array");
   ops->callback([&exit_code, filter, json] { exit_code = run_op_bench(*filter, *json); });
@@ -45,14 +45,14 @@ int run_main(const std::function<int()>& f) {
     return f();
   } catch (const Error& e) {
     log_status("");
-    std::fprintf(stderr, "error: %s\n", e.what());
+    log_error("{}", e.what());
     return static_cast<int>(e.code());
   } catch (const std::bad_alloc&) {
-    std::fputs("error: out of memory; a smaller train.batch needs less\n", stderr);
+    log_error("out of memory; a smaller train.batch needs less");
     return static_cast<int>(ExitCode::device);
   } catch (const std::exception& e) {
     log_status("");
-    std::fprintf(stderr, "error: %s\n", e.what());
+    log_error("{}", e.what());
     return static_cast<int>(ExitCode::runtime);
   }
 }

@@ -116,6 +116,7 @@ std::vector<OpTiming> bench_ops(const std::string& filter, const Peak& peak, con
 }
 
 int run_op_bench(const std::string& filter, bool json, const OpBenchOptions& options) {
+  set_threads(static_cast<int>(machine().threads.value));
   const Peak peak = measure_peak();
   log_info("{}, {} threads, {}: peak {:.0f} GFLOP/s in registers, {:.1f} GB/s from memory", machine().cpu_model,
            threads_in_use(), name_of(machine().isa), peak.gflops, peak.gbps);

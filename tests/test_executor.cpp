@@ -133,7 +133,7 @@ TEST_CASE("a step with a non-finite loss changes no weight, momentum or statisti
   CHECK(!r.finite);
   fill_zero(m.state->grads());
   CHECK(m.hash() == before);
-  CHECK(m.executor->first_bad_layer(bad).find("images") != std::string::npos);
+  CHECK(m.executor->first_bad_layer(bad).find("images themselves") != std::string::npos);
   // A weight that overflows inside: the layer is named.
   for (const NamedView& v : m.state->parameters())
     if (v.name == "layer2.0.bn1.weight") v.view.as<float>()[0] = std::numeric_limits<float>::max();

@@ -115,10 +115,11 @@ void compare(const std::string& path, bool plan) {
     for (const NamedView& v : m.state->parameters())
       final_weight.see(distance(v.view.as<float>(), f.f32("final." + v.name), v.view.numel()), v.name);
 
-  MESSAGE(path << (plan ? " (plan)" : " (eager)") << ": logits " << logits << ", gradients " << gradient.value << " ("
-               << gradient.name << "), statistics " << statistic.value << ", losses 1-20 " << early << ", 21-"
-               << f.steps << ": " << late << " (PyTorch from itself at another thread count: " << itself
-               << "), final weights " << final_weight.value);
+  MESSAGE(std::string(path) << std::string(plan ? " (plan)" : " (eager)") << ": logits " << logits << ", gradients "
+                            << gradient.value << " (" << gradient.name << "), statistics " << statistic.value
+                            << ", losses 1-20 " << early << ", 21-" << f.steps << ": " << late
+                            << " (PyTorch from itself at another thread count: " << itself << "), final weights "
+                            << final_weight.value);
   CHECK(logits < 1e-5);
   CHECK(gradient.value < 1e-4);
   CHECK(statistic.value < 1e-5);

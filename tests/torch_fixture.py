@@ -80,7 +80,8 @@ def random_batches(steps, batch, side, classes, seed):
 
 
 def cifar_batches(folder, steps, batch):
-    raw = np.fromfile(os.path.join(folder, "data_batch_1.bin"), np.uint8).reshape(-1, 3073)
+    files = [os.path.join(folder, f) for f in sorted(os.listdir(folder)) if f.startswith("data_batch_")]
+    raw = np.concatenate([np.fromfile(f, np.uint8).reshape(-1, 3073) for f in files])
     order = np.random.default_rng(0).permutation(len(raw))[: steps * batch]
     assert len(order) == steps * batch, "the data set is too small for so many steps"
     pixels = torch.from_numpy(raw[order, 1:].reshape(steps, batch, 3, 32, 32).astype(np.float32) / 255)

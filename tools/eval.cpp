@@ -22,7 +22,10 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
     path = folder.best;
     if (!std::filesystem::exists(path))
       fail(ExitCode::data, "{}: no model yet; it appears after the first evaluation", path);
-    loaded = load_config(folder.config, overrides);
+    std::vector<std::string> here = {"threads=auto",
+                                     "data.workers=auto"};  // of this machine, not of the one that trained
+    here.insert(here.end(), overrides.begin(), overrides.end());
+    loaded = load_config(folder.config, here);
   } else {
     loaded = load_config("", overrides);
   }

@@ -15,7 +15,7 @@ rtrain=build/release/rtrain
 "$rtrain" info >&2
 
 say "2/4 data"
-[ -f data/synthetic/test_batch.bin ] || "$rtrain" synth --out data/synthetic --train 5000 --test 1000
+[ -f data/synthetic/data_batch_1.bin ] || "$rtrain" synth --out data/synthetic --train 5000 --test 1000
 
 say "3/4 training: 3 epochs of 5,000 images"
 "$rtrain" train data/synthetic -c configs/quickstart.toml "$@"

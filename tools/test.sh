@@ -8,6 +8,6 @@ shift || true
 extra=()
 [ "$preset" = tsan ] && extra=(clang libomp-dev)
 tools/install_deps.sh "${extra[@]}"
-cmake --preset "$preset" >/dev/null
+cmake --preset "$preset" -DRTRAIN_TESTS=ON >/dev/null
 cmake --build --preset "$preset"
 ctest --preset "$preset" "$@"

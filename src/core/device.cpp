@@ -59,19 +59,18 @@ void choose_isa(Machine& m) {
   m.isa_reason = "RT_FORCE_ISA=" + want;
 }
 
-// Physical cores among the CPUs this process may run on: distinct (package, core) pairs.
+std::string core_of(int cpu) {  // "package/core"; a name of its own where the kernel does not say
+  const std::string topology = fmt::format("/sys/devices/system/cpu/cpu{}/topology/", cpu);
+  const std::string core = read_line(topology + "core_id");
+  return core.empty() ? fmt::format("cpu{}", cpu) : read_line(topology + "physical_package_id") + "/" + core;
+}
+
+// Physical cores among the CPUs this process may run on.
 int count_cores(const cpu_set_t& mask) {
-  std::set<std::pair<std::string, std::string>> cores;
-  int cpus = 0;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &mask)) continue;
-    ++cpus;
-    const std::string topology = fmt::format("/sys/devices/system/cpu/cpu{}/topology/", cpu);
-    const std::string core = read_line(topology + "core_id"), package = read_line(topology + "physical_package_id");
-    if (core.empty()) return 0;
-    cores.insert({package, core});
-  }
-  return std::min<int>(cpus, static_cast<int>(cores.size()));
+  std::set<std::string> cores;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &mask)) cores.insert(core_of(cpu));
+  return static_cast<int>(cores.size());
 }
 
 // The tightest value of a cgroup file on the path from this process's group to the root; v2 first, then v1.
@@ -144,17 +143,15 @@ Machine probe() {
   if (sched_getaffinity(0, sizeof mask, &mask) != 0)
     for (int i = 0; i < m.logical_cpus; ++i) CPU_SET(i, &mask);
   m.affinity_cpus = CPU_COUNT(&mask);
-  const int cores = count_cores(mask);
-  m.physical_cores = cores > 0 ? cores : m.affinity_cpus;
+  m.physical_cores = count_cores(mask);
   m.cgroup_cpus = cgroup_cpus();
   m.threads = {m.physical_cores, fmt::format("{} physical core{}", m.physical_cores, m.physical_cores == 1 ? "" : "s")};
   if (m.affinity_cpus < m.logical_cpus)
-    m.threads.reason = fmt::format("{} of {} CPUs in the affinity mask", m.affinity_cpus, m.logical_cpus);
+    m.threads.reason += fmt::format(" among {} of {} CPUs in the affinity mask", m.affinity_cpus, m.logical_cpus);
   if (m.cgroup_cpus > 0 && m.cgroup_cpus < static_cast<double>(m.threads.value))
     m.threads = {std::max<int64_t>(1, static_cast<int64_t>(m.cgroup_cpus)),
                  fmt::format("cgroup CPU quota {:.2f}", m.cgroup_cpus)};
 
-  m.total_memory_bytes = meminfo_bytes("MemTotal");
   m.usable_memory_bytes = {meminfo_bytes("MemAvailable"), ""};
   m.usable_memory_bytes.reason = gib(static_cast<double>(m.usable_memory_bytes.value)) + " of memory available";
   if (const double limit = cgroup_memory(); limit > 0 && limit < static_cast<double>(m.usable_memory_bytes.value))
@@ -182,13 +179,6 @@ int64_t peak_resident_bytes() {
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
-int64_t current_resident_bytes() {
-  std::ifstream in("/proc/self/statm");
-  int64_t total = 0, resident = 0;
-  in >> total >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
-}
-
 int threads_in_use() { return g_threads > 0 ? g_threads : static_cast<int>(machine().threads.value); }
 
 void set_threads(int threads) {
@@ -200,12 +190,14 @@ void set_threads(int threads) {
   if (is_set("OMP_PROC_BIND") || is_set("OMP_PLACES") || is_set("GOMP_CPU_AFFINITY") || machine().cgroup_cpus > 0)
     return;
   static const std::vector<int> cpus = [] {
-    std::vector<int> list;
+    std::vector<int> first, siblings;  // one CPU of each core before any core's second
+    std::set<std::string> cores;
     cpu_set_t mask;
     if (sched_getaffinity(0, sizeof mask, &mask) == 0)
       for (int i = 0; i < CPU_SETSIZE; ++i)
-        if (CPU_ISSET(i, &mask)) list.push_back(i);
-    return list;
+        if (CPU_ISSET(i, &mask)) (cores.insert(core_of(i)).second ? first : siblings).push_back(i);
+    first.insert(first.end(), siblings.begin(), siblings.end());
+    return first;
   }();
   if (threads > static_cast<int>(cpus.size())) return;
     // Worker threads only: pinning the main thread would hand its one-CPU mask to every thread created later.

@@ -27,10 +27,9 @@ struct Machine {
   Isa isa;                 // what the kernels may use (RT_FORCE_ISA applied)
   std::string isa_reason;  // "found", or "RT_FORCE_ISA=avx2"
   int physical_cores;
-  int logical_cpus;    // online
-  int affinity_cpus;   // in this process's affinity mask
-  double cgroup_cpus;  // CPU quota in CPUs; 0 without one
-  int64_t total_memory_bytes;
+  int logical_cpus;           // online
+  int affinity_cpus;          // in this process's affinity mask
+  double cgroup_cpus;         // CPU quota in CPUs; 0 without one
   Count threads;              // min(affinity mask, physical cores, floor(quota)), at least 1
   Count usable_memory_bytes;  // min(available memory, cgroup limit, address-space limit)
 };
@@ -38,8 +37,7 @@ struct Machine {
 // The first call probes; throws Error(usage) if RT_FORCE_ISA names an instruction set that is unknown or not there.
 const Machine& machine();
 
-int64_t peak_resident_bytes();     // of this process so far
-int64_t current_resident_bytes();  // now
+int64_t peak_resident_bytes();  // of this process so far
 
 // OpenMP threads for the kernels; pins them to the CPUs of the affinity mask, one each, unless
 // OMP_PROC_BIND/OMP_PLACES/ GOMP_CPU_AFFINITY is set, a CPU quota is in force, or there are more threads than CPUs.

@@ -11,7 +11,6 @@ namespace rt {
 namespace {
 struct State {
   std::mutex mutex;
-  bool quiet = false;
   std::FILE* file = nullptr;
   std::string status;
 };
@@ -40,21 +39,20 @@ bool color_allowed() {
   return stderr_is_terminal() && (no == nullptr || *no == '\0');
 }
 void log_line(LogLevel level, std::string_view text) {
+  constexpr const char* plain[] = {"", "warning: ", "error: "};
+  constexpr const char* colored[] = {"", "\033[33mwarning:\033[0m ", "\033[31merror:\033[0m "};
+  const size_t i = static_cast<size_t>(level);
   State& s = state();
   std::lock_guard lock(s.mutex);
-  if (!s.quiet || level == LogLevel::warning) {
-    clear_status(s);
-    std::string prefix = level == LogLevel::info ? "" : color_allowed() ? "\033[33mwarning:\033[0m " : "warning: ";
-    std::fputs((prefix + std::string(text) + "\n").c_str(), stderr);
-    draw_status(s);
-    std::fflush(stderr);
-  }
+  clear_status(s);
+  std::fputs(((color_allowed() ? colored : plain)[i] + std::string(text) + "\n").c_str(), stderr);
+  draw_status(s);
+  std::fflush(stderr);
   if (s.file != nullptr) {
-    std::fputs((std::string(level == LogLevel::info ? "" : "warning: ") + std::string(text) + "\n").c_str(), s.file);
+    std::fputs((plain[i] + std::string(text) + "\n").c_str(), s.file);
     std::fflush(s.file);
   }
 }
-void log_set_quiet(bool quiet) { state().quiet = quiet; }
 void log_to_file(const std::string& path) {
   State& s = state();
   std::lock_guard lock(s.mutex);

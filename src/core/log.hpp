@@ -9,7 +9,7 @@
 
 namespace rt {
 
-enum class LogLevel { info, warning };
+enum class LogLevel { info, warning, error };
 
 void log_line(LogLevel level, std::string_view text);  // thread-safe; appends a newline
 
@@ -18,11 +18,14 @@ void log_info(fmt::format_string<A...> format, A&&... args) {
   log_line(LogLevel::info, fmt::format(format, std::forward<A>(args)...));
 }
 template <class... A>
+void log_error(fmt::format_string<A...> format, A&&... args) {
+  log_line(LogLevel::error, fmt::format(format, std::forward<A>(args)...));
+}
+template <class... A>
 void log_warning(fmt::format_string<A...> format, A&&... args) {
   log_line(LogLevel::warning, fmt::format(format, std::forward<A>(args)...));
 }
 
-void log_set_quiet(bool quiet);             // only warnings reach the terminal
 void log_to_file(const std::string& path);  // append every line to this file as well; "" stops
 bool stderr_is_terminal();
 bool color_allowed();  // a terminal, and NO_COLOR is unset or empty

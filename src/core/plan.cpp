@@ -97,7 +97,7 @@ void Plan::place(const std::vector<Var>& keep, bool share) {
         std::count_if(step.in.begin(), step.in.end(), [&](Var v) { return static_cast<size_t>(v.id) == from; }) == 1;
     Block& block = blocks[block_of[from]];
     if (from == to || !once || tape_.values_[from].external || tape_.values_[to].external || last[from] != s ||
-        first[to] != s || block_of[to] != to || blocks[to].bytes != blocks[from].bytes)
+        first[to] != s || block_of[to] != to || blocks[to].bytes != block.bytes)
       continue;
     block.last = last[to];
     block_of[to] = block_of[from];

@@ -1,6 +1,9 @@
 // Recognising a data folder, and the statistics of a set.
 #include "data/dataset.hpp"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -57,6 +60,15 @@ Normalisation channel_statistics(const Dataset& data) {
     result.std[c] = static_cast<float>(std::max(1.0, std::sqrt(variance)) / 255);
   }
   return result;
+}
+
+std::string checksum(const Dataset& data) {
+  const size_t bytes =
+      static_cast<size_t>(data.info().channels) * static_cast<size_t>(data.info().height * data.info().width);
+  uint64_t hash = 0;  // of one image seeds the next
+  for (int64_t i = 0; i < data.size(); ++i)
+    hash = XXH3_64bits_withSeed(data.pixels(i), bytes, hash * 31 + static_cast<uint64_t>(data.label(i)));
+  return fmt::format("{:016x}", hash);
 }
 
 }  // namespace rt

@@ -34,6 +34,9 @@ struct DatasetPair {
 // the archive was unpacked. Throws Error(usage) for an unknown source, Error(data) for anything wrong with the folder.
 DatasetPair open_datasets(const std::string& source, const std::string& dir);
 
+// XXH3-64 of every image and label as 16 hexadecimal digits: whether this is the set that a run was started on.
+std::string checksum(const Dataset& data);
+
 // Per channel, on the scale 0..1: image value v becomes (v/255 - mean) / std.
 struct Normalisation {
   std::array<float, 3> mean{0, 0, 0}, std{1, 1, 1};

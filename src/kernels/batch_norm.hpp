@@ -9,7 +9,7 @@
 //        inference: batch_norm.running: running_mean running_var -> mean rstd,   then batch_norm.apply
 //        backward:  batch_norm.sums: dy x mean rstd -> dgamma dbeta
 //                   batch_norm.dx: dy x mean rstd gamma dgamma dbeta -> dx
-// Fused by kernels/rewrites.cpp (each writes what the sequence it replaces writes):
+// Fused by the rules in kernels/table.cpp (each writes what the sequence it replaces writes):
 //        bn_relu.apply: x mean rstd gamma beta -> y          bn_add_relu.apply: x mean rstd gamma beta skip -> y
 //        bn_relu.sums: dy y x mean rstd -> dgamma dbeta      bn_relu.dx: dy y x mean rstd gamma dgamma dbeta -> dx
 //        bn_add_relu.dx: dy y x mean rstd gamma dgamma dbeta -> dx dskip        (relu's mask is y > 0)

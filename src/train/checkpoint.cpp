@@ -14,9 +14,9 @@ constexpr const char* momentum_prefix = "optimizer.momentum.";
 constexpr const char* loop_key = "rtrain.loop";
 
 nlohmann::json to_json(const LoopState& s) {
-  nlohmann::json j = {{"step", s.step},           {"epoch", s.epoch},         {"position", s.position},
-                      {"evaluated", s.evaluated}, {"finished", s.finished},   {"loss_sum", s.loss_sum},
-                      {"top1", s.top1},           {"best_step", s.best_step}, {"fingerprint", s.fingerprint}};
+  nlohmann::json j = {
+      {"step", s.step}, {"epoch", s.epoch},       {"position", s.position},       {"evaluated", s.evaluated},
+      {"top1", s.top1}, {"loss_sum", s.loss_sum}, {"fingerprint", s.fingerprint}, {"data", s.data}};
   if (s.best) j["best"] = *s.best;
   return j;
 }
@@ -27,10 +27,9 @@ LoopState from_json(const nlohmann::json& j) {
   j.at("epoch").get_to(s.epoch);
   j.at("position").get_to(s.position);
   j.at("evaluated").get_to(s.evaluated);
-  j.at("finished").get_to(s.finished);
   j.at("loss_sum").get_to(s.loss_sum);
   j.at("top1").get_to(s.top1);
-  j.at("best_step").get_to(s.best_step);
+  j.at("data").get_to(s.data);
   j.at("fingerprint").get_to(s.fingerprint);
   if (j.contains("best")) s.best = j.at("best").get<double>();
   return s;
@@ -69,12 +68,18 @@ void CheckpointFolder::save(const LoopState& loop, const ModelInfo& info, const 
   Metadata metadata = model_metadata(info);
   metadata[loop_key] = to_json(loop).dump();
   std::filesystem::create_directories(folder_);
-  write_safetensors(fmt::format("{}/step-{:09}.safetensors", folder_, loop.step), tensors, metadata);
-  const std::vector<std::string> files = newest_first();
-  for (size_t i = static_cast<size_t>(keep_); i < files.size(); ++i) {
-    std::error_code ignored;  // a file that stays behind costs space, nothing else
-    std::filesystem::remove(files[i], ignored);
+  const std::string path = fmt::format("{}/step-{:09}.safetensors", folder_, loop.step);
+  write_safetensors(path, tensors, metadata);
+  std::error_code ignored;  // a file that stays behind costs space, nothing else
+  int kept = 0;
+  for (const std::string& file : newest_first()) {
+    if (file > path)
+      std::filesystem::rename(file, file + ".damaged", ignored);
+    else if (++kept > keep_)
+      std::filesystem::remove(file, ignored);
   }
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored))  // a write that a kill cut short
+    if (entry.path().extension() == ".tmp") std::filesystem::remove(entry.path(), ignored);
 }
 
 std::vector<std::string> CheckpointFolder::newest_first() const {
@@ -88,17 +93,14 @@ std::vector<std::string> CheckpointFolder::newest_first() const {
   return files;
 }
 
-CheckpointFolder::Loaded CheckpointFolder::load_newest(ModelState* state) const {
+CheckpointFolder::Loaded CheckpointFolder::load_newest() const {
   std::string skipped;
   for (const std::string& path : newest_first()) {
     try {
-      const SafetensorsFile file = SafetensorsFile::open(path);
-      Loaded loaded{read_loop(file), read_model_info(file), path};
-      if (state) {
-        load_weights(file, *state, Head::must_fit);
-        read_momentum(file, *state);
-      }
-      return loaded;
+      SafetensorsFile file = SafetensorsFile::open(path);
+      LoopState loop = read_loop(file);
+      ModelInfo info = read_model_info(file);
+      return {std::move(loop), std::move(info), std::move(file)};
     } catch (const Error& e) {
       if (e.code() != ExitCode::data) throw;
       log_warning("skipping a damaged checkpoint: {}", e.what());
@@ -106,7 +108,14 @@ CheckpointFolder::Loaded CheckpointFolder::load_newest(ModelState* state) const 
     }
   }
   fail(ExitCode::data, "{}: no checkpoint to resume from{}{}", folder_,
-       skipped.empty() ? "" : "; these were skipped:", skipped);
+       skipped.empty() ? ": the run ended before its first one, start it again in a new folder"
+                       : "; these were skipped:",
+       skipped);
+}
+
+void restore(const CheckpointFolder::Loaded& checkpoint, ModelState& state) {
+  load_weights(checkpoint.file, state, Head::must_fit);
+  read_momentum(checkpoint.file, state);
 }
 
 }  // namespace rt

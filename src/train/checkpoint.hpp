@@ -15,34 +15,36 @@ struct LoopState {
   uint32_t epoch = 0;      // the epoch under way, from 0
   int64_t position = 0;    // samples of it that were consumed (not: prefetched)
   bool evaluated = false;  // the evaluation due after this very step was made
-  bool finished = false;
-  double loss_sum = 0;  // over the images of this epoch so far
+  double loss_sum = 0;     // over the images of this epoch so far
   int64_t top1 = 0;
   std::optional<double> best;  // of eval.monitor
-  int64_t best_step = 0;
-  std::string fingerprint;  // what the bits depend on: instruction set, build, chosen implementations
+  std::string fingerprint;     // what the bits depend on: program, instruction set, compiler, chosen implementations
+  std::string data;            // checksum of the training images and labels
 };
 
 class CheckpointFolder {
  public:
   CheckpointFolder(std::string folder, int keep) : folder_(std::move(folder)), keep_(keep) {}
 
-  // Writes step-N.safetensors (atomically), then removes all but the newest `keep`.
+  // Writes step-N.safetensors (atomically), then removes all but the newest `keep`. Files of later updates can only be ones
+  // that load_newest() had to skip: they are set aside under another name.
   void save(const LoopState& loop, const ModelInfo& info, const ModelState& state) const;
 
   struct Loaded {
     LoopState loop;
     ModelInfo info;
-    std::string path;
+    SafetensorsFile file;
   };
   // The newest one that is whole; damaged ones are named and skipped. Error(data) if there is none.
-  // With a state: fills it (weights, statistics, momentum).
-  Loaded load_newest(ModelState* state) const;
+  Loaded load_newest() const;
 
  private:
   std::vector<std::string> newest_first() const;
   std::string folder_;
   int keep_;
 };
+
+// Weights, statistics and momentum of a checkpoint into a model of the same architecture.
+void restore(const CheckpointFolder::Loaded& checkpoint, ModelState& state);
 
 }  // namespace rt

@@ -23,7 +23,7 @@ const std::vector<Key> table = {
     {KEY(precision), .help = "number format of the computation", .choices = {"f32"}, .automatic = true},
     {KEY(threads), .help = "CPU threads of the kernels", .low = 1, .high = 1024, .automatic = true, .on_resume = free_},
 
-    {KEY(run.dir), .help = "folder of the run; empty: runs/<recipe>-<time>", .on_resume = free_},
+    {KEY(run.dir), .help = "folder of a new run; empty: runs/<recipe>-<time>", .on_resume = free_},
     {KEY(run.seed), .help = "names every random number of the run", .high = many},
 
     {KEY(model.arch), .help = "network", .choices = {"resnet18", "resnet34", "resnet50"}},

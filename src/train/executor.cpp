@@ -84,10 +84,15 @@ void Executor::run(const Key& key, Read&& read) {
     read(vars, [&](Var v) { return tape.view(v); });
     return;
   }
+  Compiled& compiled = plan_of(key);
+  compiled.plan->replay(observer_);
+  read(compiled.vars, [&](Var v) { return compiled.plan->view(v); });
+}
+
+Executor::Compiled& Executor::plan_of(const Key& key) {
   auto it = plans_.find(key);
   if (it == plans_.end()) it = plans_.emplace(key, compile(key)).first;
-  it->second.plan->replay(observer_);
-  read(it->second.vars, [&](Var v) { return it->second.plan->view(v); });
+  return it->second;
 }
 
 TrainResult Executor::train(const Batch& batch, double weight, bool first, bool last, double lr) {
@@ -128,29 +133,25 @@ void Executor::keep_logits(const View& logits) {
 View Executor::logits() const { return {{{logit_rows_, net_.config().classes}}, logits_.view().data}; }
 
 std::string Executor::first_bad_layer(const Batch& batch) {
+  auto bad = [](const View& view) {
+    if (view.spec.dtype != DType::f32) return false;
+    const float* data = view.as<float>();
+    return std::any_of(data, data + view.numel(), [](float f) { return !std::isfinite(f); });
+  };
   load(batch);
-  Tape tape(Tape::Mode::eager, kernel_table(), target_);
-  record(tape, {Kind::train, batch.count, true, false});
+  const size_t pixels = static_cast<size_t>(batch.count * net_.config().channels * options_.height * options_.width);
+  if (bad({{{static_cast<int64_t>(pixels)}}, images_.data()})) return "the images themselves";
+  for (const NamedView& p : state_.parameters())
+    if (bad(p.view)) return p.name;
+  // A plan even where training is eager: it has every value at hand right after the step that wrote it, and needs least memory.
+  Plan& plan = *plan_of({Kind::train, batch.count, true, false}).plan;
+  std::string found;
+  plan.replay([&](const Step& step) {
+    for (Var v : step.out)
+      if (found.empty() && bad(plan.view(v))) found = fmt::format("{} ({})", step.label, step.kind);
+  });
   state_.restart_statistics();  // the bad batch has gone through the fresh copy
-  for (const Step& step : tape.steps())
-    for (const std::vector<Var>* list : {&step.in, &step.out})
-      for (Var v : *list) {
-        const View view = tape.view(v);
-        if (view.spec.dtype != DType::f32) continue;
-        const float* data = view.as<float>();
-        if (std::any_of(data, data + view.numel(), [](float f) { return !std::isfinite(f); }))
-          return list == &step.in ? fmt::format("{} (an input of {} in {})", tape.value(v).name, step.kind, step.label)
-                                  : fmt::format("{} ({})", step.label, step.kind);
-      }
-  return "none: the batch alone gives finite values";
-}
-
-Plan* Executor::train_plan(int64_t batch) {
-  if (!options_.plan) return nullptr;
-  const Key key{Kind::train, batch, true, true};
-  auto it = plans_.find(key);
-  if (it == plans_.end()) it = plans_.emplace(key, compile(key)).first;
-  return it->second.plan.get();
+  return found.empty() ? "none: the batch alone gives finite values" : found;
 }
 
 MemoryFigures Executor::memory(int64_t batch) {

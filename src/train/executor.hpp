@@ -48,13 +48,12 @@ class Executor {
   EvalResult evaluate(const Batch& batch);
   View logits() const;  // [n,classes] of the latest train() or evaluate()
 
-  // Runs the batch eagerly from the present weights and names the first step with a result that is not finite.
+  // Runs the batch once more from the present weights and names the first value that is not finite. Changes gradients only.
   std::string first_bad_layer(const Batch& batch);
 
   MemoryFigures memory(int64_t batch);  // of a training step; allocates nothing
   std::string explain(int64_t batch);   // the chosen implementations of a training step
-  // The plan of a training step, for benchmarks (null with optimize.plan=false): replays of it are timed step by step.
-  Plan* train_plan(int64_t batch);
+  // Called after each step of a plan that is replayed; benchmarks time steps with it.
   void set_observer(Plan::Observer observer) { observer_ = std::move(observer); }
 
  private:
@@ -74,6 +73,7 @@ class Executor {
   };
   Recorded record(Tape& tape, const Key& key);
   Compiled compile(const Key& key);
+  Compiled& plan_of(const Key& key);
   template <class Read>
   void run(const Key& key, Read&& read);
   void load(const Batch& batch);

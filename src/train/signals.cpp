@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 
 namespace rt {
@@ -11,8 +12,10 @@ volatile std::sig_atomic_t g_signal = 0;
 void on_signal(int signal) {
   if (g_signal != 0) _exit(128 + signal);
   g_signal = signal;
-  constexpr char text[] = "\nstopping after this step and saving; press Ctrl-C again to leave at once\n";
+  const int saved_errno = errno;
+  constexpr char text[] = "\nstopping at the end of this step; press Ctrl-C again to leave at once\n";
   [[maybe_unused]] const auto written = write(STDERR_FILENO, text, sizeof text - 1);
+  errno = saved_errno;
 }
 }  // namespace
 

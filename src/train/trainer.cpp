@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "core/log.hpp"
 #include "train/checkpoint.hpp"
@@ -22,7 +23,7 @@ double seconds_since(Clock::time_point t) { return std::chrono::duration<double>
 
 // What the bits of a run depend on besides its configuration.
 std::string fingerprint(Session& s) {
-  return fmt::format("{} {} {}", name_of(machine().isa), __VERSION__,
+  return fmt::format("rtrain {}, {}, compiler {}, rows {:016x}", RT_VERSION, name_of(machine().isa), __VERSION__,
                      std::hash<std::string>{}(s.executor->explain(s.config().train.batch)));
 }
 
@@ -63,14 +64,14 @@ class Trainer {
   }
 
   int run() {
+    if (loop_.step == 0) save();  // a run can be continued from its first second on
     while (loop_.step < length_.steps || evaluation_is_open()) {
       if (!train_epoch()) return stopped();
-      save();  // before the evaluation, so that nothing is trained twice if it is interrupted
-      if (!evaluate_epoch()) return stopped();
-      if (loop_.position == loader_.samples()) loop_.epoch += 1, loop_.position = 0, loop_.loss_sum = 0, loop_.top1 = 0;
-      loop_.finished = loop_.step >= length_.steps;
-      save();
-      save_model(folder_.last, s_.info, *s_.state);
+      if (evaluation_is_due()) {
+        save();  // so that nothing is trained twice if the evaluation is interrupted
+        if (!evaluate_now()) return stopped();
+      }
+      end_epoch();
     }
     return 0;
   }
@@ -78,6 +79,10 @@ class Trainer {
 
  private:
   bool evaluation_is_open() const { return loop_.position > 0 && !loop_.evaluated; }
+  bool evaluation_is_due() const {
+    const bool scheduled = c_.eval.every > 0 && (loop_.epoch + 1) % static_cast<uint32_t>(c_.eval.every) == 0;
+    return eval_loader_ && (scheduled || loop_.step >= length_.steps);
+  }
 
   // To the end of the epoch or of the run; false when a signal asked to stop.
   bool train_epoch() {
@@ -93,7 +98,8 @@ class Trainer {
       if (u.images == 0) break;
       progress.update(step + 1,
                       {.images_per_s = u.images_per_s, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = u.lr});
-      if (c_.train.checkpoint_every > 0 && loop_.step % c_.train.checkpoint_every == 0) save();
+      const bool more = loop_.position < loader_.samples() && loop_.step < length_.steps;
+      if (more && c_.train.checkpoint_every > 0 && loop_.step % c_.train.checkpoint_every == 0) save();
     }
     return true;
   }
@@ -148,34 +154,42 @@ class Trainer {
   }
 
   // False when a signal asked to stop.
-  bool evaluate_epoch() {
-    const bool last = loop_.step >= length_.steps;
-    std::string text =
-        fmt::format("epoch {}: train loss {:.4f}, top-1 {:.2f} %", loop_.epoch + 1, epoch_loss(), 100 * epoch_top1());
-    const bool due = c_.eval.every > 0 && (loop_.epoch + 1) % static_cast<uint32_t>(c_.eval.every) == 0;
-    if (eval_loader_ && (due || last)) {
-      const EvalResult r = evaluate(*s_.executor, *eval_loader_, "evaluation");
-      if (stop_signal() != 0) return false;
-      const double n = static_cast<double>(r.images), loss = r.loss_sum / n, top1 = static_cast<double>(r.top1) / n;
-      metrics_.add(EvalEvent{loop_.step, epochs_done(), loss, top1, static_cast<double>(r.top5) / n});
-      const double value = c_.eval.monitor == "loss" ? loss : top1;
-      const bool better = !loop_.best || (c_.eval.monitor == "loss" ? value < *loop_.best : value > *loop_.best);
-      if (better && std::isfinite(value)) {
-        loop_.best = value, loop_.best_step = loop_.step;
-        save_model(folder_.best, s_.info, *s_.state);
-      }
-      text += fmt::format("; evaluation loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %{}", loss, 100 * top1,
-                          100 * static_cast<double>(r.top5) / n, better ? " (best so far)" : "");
-    } else if (!eval_loader_) {
-      save_model(folder_.best, s_.info, *s_.state);  // nothing to compare by: the newest is the best known
+  bool evaluate_now() {
+    const EvalResult r = evaluate(*s_.executor, *eval_loader_, "evaluation");
+    if (stop_signal() != 0) return false;
+    const double n = static_cast<double>(r.images), loss = r.loss_sum / n, top1 = static_cast<double>(r.top1) / n,
+                 top5 = static_cast<double>(r.top5) / n;
+    metrics_.add(EvalEvent{loop_.step, epochs_done(), loss, top1, top5});
+    const bool by_loss = c_.eval.monitor == "loss";
+    const double value = by_loss ? loss : top1;
+    const bool better = std::isfinite(value) && (!loop_.best || (by_loss ? value < *loop_.best : value > *loop_.best));
+    if (better) {
+      loop_.best = value;
+      save_model(folder_.best, s_.info, *s_.state);
     }
-    log_info("{}", text);
-    loop_.evaluated = true;
+    evaluation_text_ = fmt::format("; evaluation loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %{}", loss, 100 * top1,
+                                   100 * top5, better ? " (best so far)" : "");
     return true;
   }
 
+  void end_epoch() {
+    log_info("epoch {}: train loss {:.4f}, top-1 {:.2f} %{}", loop_.epoch + 1, epoch_loss(), 100 * epoch_top1(),
+             evaluation_text_);
+    evaluation_text_.clear();
+    loop_.evaluated = true;
+    if (loop_.position == loader_.samples()) loop_.epoch += 1, loop_.position = 0, loop_.loss_sum = 0, loop_.top1 = 0;
+    save_model(folder_.last, s_.info, *s_.state);
+    if (!eval_loader_)
+      save_model(folder_.best, s_.info, *s_.state);  // nothing to compare by: the newest is the best known
+    save();                                          // last: once it is there, a resumed run does none of this again
+  }
+
   [[noreturn]] void diverged(const Batch& batch, const TrainResult& r, double lr) {
-    const std::string layer = s_.executor->first_bad_layer(batch);
+    std::string layer = "unknown, memory is too short to look";
+    try {
+      layer = s_.executor->first_bad_layer(batch);
+    } catch (const Error&) {  // what matters is said below
+    }
     fail(ExitCode::diverged,
          "the {} is not finite at step {} (epoch {}, learning rate {:.4g}); first bad value: {}. Checkpoints from "
          "before are "
@@ -192,7 +206,7 @@ class Trainer {
   }
 
   void save() {
-    if (loop_.fingerprint.empty()) loop_.fingerprint = fingerprint(s_);
+    if (loop_.fingerprint.empty()) loop_.fingerprint = fingerprint(s_), loop_.data = checksum(*s_.data.train);
     checkpoints_.save(loop_, s_.info, *s_.state);
   }
 
@@ -215,6 +229,7 @@ class Trainer {
   LoopState loop_;
   RunLength length_;
   Schedule schedule_;
+  std::string evaluation_text_;
   struct Window {
     int64_t images = 0, steps = 0;
     double seconds = 0, wait = 0;
@@ -237,64 +252,91 @@ void describe(Session& s) {
   log_info("{}", memory_line(s.executor->memory(c.train.batch)));
 }
 
+// Whatever can be known to fail is refused before anything is written.
+void check(Session& s) {
+  const Config& c = s.config();
+  make_schedule(s);
+  if (const int64_t rest = s.train_images() % c.train.batch; !c.train.drop_last && rest > 0) {
+    try {
+      s.executor->memory(rest);
+    } catch (const Error& e) {
+      fail(
+          ExitCode::usage,
+          "the last batch of an epoch has {} images, which this network cannot train on ({}); use train.drop_last=true "
+          "or another train.batch",
+          rest, e.what());
+    }
+  }
+}
+
+void report(int code, const RunFolder& folder) {
+  if (code == 0) log_info("finished; results are in {}, the best model is {}", folder.dir, folder.best);
+}
+
 int start(const TrainRequest& request) {
   std::vector<std::string> overrides = request.overrides;
   if (!request.data_dir.empty()) overrides.insert(overrides.begin(), "data.dir=" + request.data_dir);
   const auto session = open_session(load_config(request.config_file, overrides));
-  make_schedule(*session);  // an impossible one is refused before anything is written
-  describe(*session);
-  if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
+  check(*session);
   if (request.dry_run) {
+    describe(*session);
+    if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
     log_info("dry run: nothing was trained");
     return 0;
   }
   const RunFolder folder = create_run_folder(session->config().run.dir, session->loaded.recipe);
   atomic_write(folder.config, to_toml(session->loaded));
   log_to_file(folder.log);
+  describe(*session);
+  if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
   log_info("run folder: {}", folder.dir);
-  Trainer trainer(*session, folder, {});
-  const int code = trainer.run();
-  if (code == 0) log_info("finished; results are in {}, the best model is {}", folder.dir, folder.best);
+  const int code = Trainer(*session, folder, {}).run();
+  report(code, folder);
   return code;
 }
 
 int resume(const TrainRequest& request) {
   const RunFolder folder = open_run_folder(request.resume);
   LoadedConfig loaded = load_resumed_config(folder.config, request.overrides);
-  const CheckpointFolder checkpoints(folder.checkpoints, loaded.config.train.keep);
-  const ModelInfo info = checkpoints.load_newest(nullptr).info;
-  loaded.config.model.weights.clear();  // the checkpoint holds the weights
-  const auto session = open_session(loaded, &info);
-  session->loaded.config.model.weights = load_resumed_config(folder.config, {}).config.model.weights;
-  make_schedule(*session);
-  CheckpointFolder::Loaded checkpoint = checkpoints.load_newest(session->state.get());
+  for (const std::string& setting : request.overrides)
+    if (setting.starts_with("run.dir=")) log_warning("{} is for new runs; this one goes on in {}", setting, folder.dir);
+  const CheckpointFolder::Loaded checkpoint =
+      CheckpointFolder(folder.checkpoints, loaded.config.train.keep).load_newest();
+  const std::string first_weights = std::exchange(loaded.config.model.weights, "");  // the checkpoint holds newer ones
+  const auto session = open_session(loaded, &checkpoint.info);
+  session->loaded.config.model.weights = first_weights;
+  check(*session);
+  LoopState loop = checkpoint.loop;
+  if (const std::string data = checksum(*session->data.train); data != loop.data)
+    fail(
+        ExitCode::data,
+        "{} does not hold the images that this run was trained on (checksum {}, was {}); put them back, or start a new "
+        "run with model.weights={}",
+        session->config().data.dir, data, loop.data, folder.last);
+  restore(checkpoint, *session->state);
   if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
   if (request.dry_run) {
-    log_info("dry run: would continue after update {} of {}", checkpoint.loop.step, checkpoint.path);
+    log_info("dry run: would continue after update {} of {}", loop.step, checkpoint.file.path());
     return 0;
   }
-  LoopState& loop = checkpoint.loop;
   log_to_file(folder.log);
   if (const std::string now = fingerprint(*session); now != loop.fingerprint) {
     log_warning(
-        "this machine or build computes with other kernels ({}) than the run so far ({}): it goes on, but not bit for "
-        "bit",
+        "this machine or build computes with other kernels ({}) than the run so far ({}): it goes on, but not bit for bit",
         now, loop.fingerprint);
     loop.fingerprint = now;
   }
   truncate_metrics_after(folder.metrics_csv, folder.metrics_jsonl, loop.step, loop.evaluated);
   atomic_write(folder.config, to_toml(session->loaded));
   log_info("continuing {} after update {} (epoch {}, {} images into it) from {}", folder.dir, loop.step, loop.epoch + 1,
-           loop.position, checkpoint.path);
-  if (loop.finished) loop.finished = false;
+           loop.position, checkpoint.file.path());
   Trainer trainer(*session, folder, loop);
-  const int64_t before = loop.step;
   const int code = trainer.run();
-  if (code == 0 && trainer.step() == before)
+  if (code == 0 && trainer.step() == loop.step && loop.evaluated)
     log_info("the run was finished already after {} updates; to train longer: rtrain train --resume {} train.epochs=N",
-             before, folder.dir);
-  else if (code == 0)
-    log_info("finished; results are in {}, the best model is {}", folder.dir, folder.best);
+             loop.step, folder.dir);
+  else
+    report(code, folder);
   return code;
 }
 
