@@ -6,7 +6,7 @@
 #include "data/synth.hpp"
 #include "tools/gradcheck.hpp"
 #include "tools/verbs.hpp"
-#include "train/trainer.hpp"
+#include "train/train.hpp"
 
 namespace {
 

@@ -1,0 +1,124 @@
+#include "train/train.hpp"
+
+#include <utility>
+
+#include "core/log.hpp"
+#include "train/files.hpp"
+#include "train/signals.hpp"
+#include "train/trainer.hpp"
+
+namespace rt {
+namespace {
+
+void describe(Session& s) {
+  const Config& c = s.config();
+  const DatasetInfo& d = s.data.train->info();
+  log_info("data: {} training images, {} for evaluation, {}x{}, {} classes ({})", s.train_images(),
+           !s.eval_data             ? 0
+           : s.eval_indices.empty() ? s.eval_data->size()
+                                    : static_cast<int64_t>(s.eval_indices.size()),
+           d.height, d.width, d.classes, d.kind);
+  log_info("model: {} with the {} stem, {} parameters", c.model.arch, c.model.stem, s.state->parameter_count());
+  log_info("machine: {}, {} with {} threads, {}", machine().cpu_model, name_of(machine().isa), c.threads, c.precision);
+  log_info("batch {}{}, learning rate {:.4g}, schedule {}", c.train.batch,
+           c.train.accumulate > 1 ? fmt::format(" x {} accumulated", c.train.accumulate) : "", c.optimizer.lr,
+           c.schedule.name);
+  log_info("{}", memory_line(s.executor->memory(c.train.batch)));
+}
+
+// Whatever can be known to fail is refused before anything is written.
+void check(Session& s) {
+  const Config& c = s.config();
+  make_schedule(s);
+  if (const int64_t rest = s.train_images() % c.train.batch; !c.train.drop_last && rest > 0) {
+    try {
+      s.executor->memory(rest);
+    } catch (const Error& e) {
+      fail(
+          ExitCode::usage,
+          "the last batch of an epoch has {} images, which this network cannot train on ({}); use train.drop_last=true "
+          "or another train.batch",
+          rest, e.what());
+    }
+  }
+}
+
+void report(int code, const RunFolder& folder) {
+  if (code == 0) log_info("finished; results are in {}, the best model is {}", folder.dir, folder.best);
+}
+
+int start(const TrainRequest& request) {
+  std::vector<std::string> overrides = request.overrides;
+  if (!request.data_dir.empty()) overrides.insert(overrides.begin(), "data.dir=" + request.data_dir);
+  const auto session = open_session(load_config(request.config_file, overrides));
+  check(*session);
+  if (request.dry_run) {
+    describe(*session);
+    if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
+    log_info("dry run: nothing was trained");
+    return 0;
+  }
+  const RunFolder folder = create_run_folder(session->config().run.dir, session->loaded.recipe);
+  atomic_write(folder.config, to_toml(session->loaded));
+  log_to_file(folder.log);
+  describe(*session);
+  if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
+  log_info("run folder: {}", folder.dir);
+  const int code = Trainer(*session, folder, {}).run();
+  report(code, folder);
+  return code;
+}
+
+int resume(const TrainRequest& request) {
+  const RunFolder folder = open_run_folder(request.resume);
+  LoadedConfig loaded = load_resumed_config(folder.config, request.overrides);
+  for (const std::string& setting : request.overrides)
+    if (setting.starts_with("run.dir=")) log_warning("{} is for new runs; this one goes on in {}", setting, folder.dir);
+  const CheckpointFolder::Loaded checkpoint =
+      CheckpointFolder(folder.checkpoints, loaded.config.train.keep).load_newest();
+  const std::string first_weights = std::exchange(loaded.config.model.weights, "");  // the checkpoint holds newer ones
+  const auto session = open_session(loaded, &checkpoint.info);
+  session->loaded.config.model.weights = first_weights;
+  check(*session);
+  LoopState loop = checkpoint.loop;
+  if (const std::string data = checksum(*session->data.train); data != loop.data)
+    fail(
+        ExitCode::data,
+        "{} does not hold the images that this run was trained on (checksum {}, was {}); put them back, or start a new "
+        "run with model.weights={}",
+        session->config().data.dir, data, loop.data, folder.last);
+  restore(checkpoint, *session->state);
+  if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
+  if (request.dry_run) {
+    log_info("dry run: would continue after update {} of {}", loop.step, checkpoint.file.path());
+    return 0;
+  }
+  log_to_file(folder.log);
+  if (const std::string now = fingerprint(*session); now != loop.fingerprint) {
+    log_warning(
+        "this machine or build computes with other kernels ({}) than the run so far ({}): it goes on, but not bit for bit",
+        now, loop.fingerprint);
+    loop.fingerprint = now;
+  }
+  truncate_metrics_after(folder.metrics_csv, folder.metrics_jsonl, loop.step, loop.evaluated);
+  atomic_write(folder.config, to_toml(session->loaded));
+  log_info("continuing {} after update {} (epoch {}, {} images into it) from {}", folder.dir, loop.step, loop.epoch + 1,
+           loop.position, checkpoint.file.path());
+  Trainer trainer(*session, folder, loop);
+  const int code = trainer.run();
+  if (code == 0 && trainer.step() == loop.step && loop.evaluated)
+    log_info("the run was finished already after {} updates; to train longer: rtrain train --resume {} train.epochs=N",
+             loop.step, folder.dir);
+  else
+    report(code, folder);
+  return code;
+}
+
+}  // namespace
+
+int train(const TrainRequest& request) {
+  install_stop_handlers();
+  return request.resume.empty() ? start(request) : resume(request);
+}
+
+}  // namespace rt
