@@ -94,7 +94,7 @@ def main():
     p.add_argument("--steps", type=int, default=100)
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--data", help="folder with data_batch_1.bin (default: random images)")
-    p.add_argument("--lr", type=float, default=0.005)
+    p.add_argument("--lr", type=float, default=0.0005)
     a = p.parse_args()
     base = {"arch": "resnet18", "classes": 10, "momentum": 0.9, "weight_decay": 5e-4, "smoothing": 0.1, "clip_norm": 0.0}
     if a.full:
