@@ -103,12 +103,13 @@ void compare(const std::string& path, bool plan) {
   losses.clear();
   for (int64_t t = 0; t < f.steps; ++t) losses.push_back(m.executor->train(f.at(t), 1.0, true, true, lr).loss);
   const double *torch = f.f64("losses"), *other = f.f64("losses_other_threads");
-  double early = 0, late = 0, itself = 0;
+  double early = 0, late = 0, itself_early = 0, itself = 0;
   for (int64_t t = 0; t < f.steps; ++t) {
     const double ours = std::abs(losses[static_cast<size_t>(t)] - torch[t]) / torch[t];
     double& worst = t < 20 ? early : late;
     worst = std::max(worst, ours);
-    if (t >= 20) itself = std::max(itself, std::abs(other[t] - torch[t]) / torch[t]);
+    double& noise = t < 20 ? itself_early : itself;
+    noise = std::max(noise, std::abs(other[t] - torch[t]) / torch[t]);
   }
   Worst final_weight;
   if (f.file.find("final.fc.weight"))
@@ -121,9 +122,11 @@ void compare(const std::string& path, bool plan) {
                             << " (PyTorch from itself at another thread count: " << itself << "), final weights "
                             << final_weight.value);
   CHECK(logits < 1e-5);
-  CHECK(gradient.value < 1e-4);
+  // Where rounding decides on which side of zero a ReLU's input lies, PyTorch differs from itself by more than these bounds;
+  // then that difference, which the fixture records, is the bound.
+  CHECK(gradient.value < std::max(1e-4, f.options.value("gradient_noise", 0.0)));
   CHECK(statistic.value < 1e-5);
-  CHECK(early < 1e-4);
+  CHECK(early < std::max(1e-4, itself_early));
   CHECK(late <= std::max(itself, 1e-4));
   CHECK(final_weight.value < 1e-3);
 }

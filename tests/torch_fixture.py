@@ -46,6 +46,17 @@ def train(model, images, labels, o):
     return out
 
 
+def gradient_noise(model, images, labels, o):
+    """How far PyTorch's f32 gradients are from PyTorch's: the worst parameter, channels_last against contiguous. A ReLU whose
+    input is within rounding of zero passes its gradient or does not, so large networks have much of this."""
+    grads = []
+    for fmt in (torch.contiguous_format, torch.channels_last):
+        m = copy.deepcopy(model).to(memory_format=fmt).train()
+        F.cross_entropy(m(images.contiguous(memory_format=fmt)), labels, label_smoothing=o["smoothing"]).backward()
+        grads.append([p.grad.clone() for p in m.parameters()])
+    return max(((a - b).norm() / a.norm()).item() for a, b in zip(*grads))
+
+
 def record(path, o, images, labels, keep_final):
     torch.manual_seed(1)
     model = ResNet18(o["stem"], o["classes"], o["width"])
@@ -53,6 +64,7 @@ def record(path, o, images, labels, keep_final):
         for n, p in model.named_parameters():
             if p.dim() == 1:
                 p.add_(torch.randn_like(p) * 0.1)
+    o = o | {"gradient_noise": gradient_noise(model, images[0], labels[0], o)}
     tensors = {"model." + n: t.clone() for n, t in model.state_dict().items() if "num_batches" not in n}
     other = copy.deepcopy(model)
     torch.set_num_threads(2)
