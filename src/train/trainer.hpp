@@ -15,9 +15,9 @@ namespace rt {
 struct RunLength {
   int64_t steps_per_epoch, steps;  // updates
 };
-RunLength run_length(const Session& session);     // Error(usage) where the images do not fill a batch
-Schedule make_schedule(const Session& session);   // Error(usage) where it does not fit into the run
-std::string fingerprint(Session& session);        // what a run's bits depend on besides its configuration
+RunLength run_length(const Session& session);    // Error(usage) where the images do not fill a batch
+Schedule make_schedule(const Session& session);  // Error(usage) where it does not fit into the run
+std::string fingerprint(Session& session);       // what a run's bits depend on besides its configuration
 
 class Trainer {
  public:
