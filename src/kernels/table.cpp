@@ -1,5 +1,5 @@
-// The selection table: one line per implementation, best first within a kind, reference last. This is the only host
-// file that names an instruction set or a compute capability.
+// The selection table: one line per implementation, best first within a kind, reference last. No other kernel chooses by
+// instruction set or compute capability (peak.cpp, which measures the machine and computes nothing, does).
 #include "kernels/table.hpp"
 
 #include "kernels/batch_norm.hpp"
