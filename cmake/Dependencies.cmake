@@ -24,14 +24,3 @@ if(rt_missing)
   message(FATAL_ERROR "rtrain needs headers that were not found. On Debian or Ubuntu: apt-get install${rt_missing}\n"
                       "Elsewhere: put them in a folder and pass -DCMAKE_PREFIX_PATH=THAT_FOLDER.")
 endif()
-
-# The CUDA toolkit is optional: the build says what it sees and goes on without it.
-find_program(RT_NVCC nvcc PATHS /usr/local/cuda/bin)
-mark_as_advanced(RT_NVCC)
-if(RT_NVCC)
-  execute_process(COMMAND ${RT_NVCC} --version OUTPUT_VARIABLE rt_nvcc_version ERROR_QUIET)
-  string(REGEX MATCH "release [0-9.]+" rt_nvcc_version "${rt_nvcc_version}")
-  message(STATUS "nvcc: ${RT_NVCC} (${rt_nvcc_version}); this version of rtrain has no CUDA code yet, building for the CPU")
-else()
-  message(STATUS "nvcc: not found, building for the CPU")
-endif()

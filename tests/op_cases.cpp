@@ -88,7 +88,8 @@ OpCase cross_entropy_case(int64_t n, int64_t k, double smoothing) {
 }
 OpCase layout_case(Shape x, Role role = Role::activation) {
   return {"layout", x.str(), {{"x", x, role}}, [](Tape& t, Vars v) {
-            return to_layout(t, v[0], t.spec(v[0]).layout == Layout::nchw ? Layout::nhwc : Layout::nchw);
+            const Spec& s = t.spec(v[0]);
+            return convert(t, v[0], s.dtype, s.layout == Layout::nchw ? Layout::nhwc : Layout::nchw);
           }};
 }
 OpCase sgd_case(int64_t parameters) {
@@ -179,6 +180,11 @@ OpCase net_case(std::string label, Var (*net)(Net&)) {
 }
 
 void fill(const CaseInput& input, uint32_t number, const View& view) {
+  if (view.spec.dtype == DType::f16 || view.spec.dtype == DType::bf16) {  // the f32 numbers, rounded
+    const Tensor wide({view.spec.shape, DType::f32, view.spec.layout});
+    fill(input, number, wide.view());
+    return copy_convert(wide.view(), view);
+  }
   Rng rng(20240607, RngPurpose::test, number);
   const int64_t count = view.numel();
   std::vector<uint32_t> order;
@@ -307,10 +313,13 @@ std::vector<Layout> layouts_of(const OpCase& c) {
   return any ? std::vector{Layout::nchw, Layout::nhwc} : std::vector{Layout::nchw};
 }
 
-CaseRun::CaseRun(const OpCase& c, DType dtype, Layout layout) : op_case(c), dtype_(dtype) {
+CaseRun::CaseRun(const OpCase& c, DType dtype, Layout layout, Device device) : op_case(c), dtype_(dtype) {
   for (const CaseInput& input : c.in) {
-    const bool follows = input.role == Role::activation || input.role == Role::image;
-    values.emplace_back(Spec{input.shape, input.role == Role::labels ? DType::i32 : dtype,
+    const bool follows = input.role == Role::activation || input.role == Role::image ||
+                         (input.role == Role::parameter && device == Device::cuda);
+    const bool half = dtype == DType::f16 || dtype == DType::bf16;
+    const bool stays_f32 = half && (input.role == Role::state || (input.role == Role::parameter && input.shape.rank() == 1));
+    values.emplace_back(Spec{input.shape, input.role == Role::labels ? DType::i32 : stays_f32 ? DType::f32 : dtype,
                              follows && input.shape.rank() == 4 ? layout : Layout::nchw});
     fill(input, static_cast<uint32_t>(values.size()), values.back().view());
   }

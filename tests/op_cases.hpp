@@ -54,7 +54,8 @@ std::vector<Layout> layouts_of(const OpCase& c);  // both, or one where no input
 // hold the same logical numbers in every layout and type.
 class CaseRun {
  public:
-  CaseRun(const OpCase& c, DType dtype, Layout layout);
+  // In half precision parameters of one dimension and state stay f32. On CUDA weights of 4 dimensions follow the layout.
+  CaseRun(const OpCase& c, DType dtype, Layout layout, Device device = Device::cpu);
   void forward(Tape& tape);  // sets in and out
   void record(Tape& tape);   // forward, and backward where the case has one
 

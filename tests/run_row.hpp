@@ -71,7 +71,8 @@ inline const Row& reference_row(std::string_view kind) {
 inline std::vector<const Row*> vector_rows(std::string_view kind) {
   std::vector<const Row*> rows;
   for (const Row& row : kernel_table())
-    if (row.kind == kind && row.name != "cpu.reference" && row.min_capability <= cpu_target().capability)
+    if (row.kind == kind && row.device == Device::cpu && row.name != "cpu.reference" &&
+        row.min_capability <= cpu_target().capability)
       rows.push_back(&row);
   REQUIRE(!rows.empty());
   return rows;

@@ -47,7 +47,7 @@ struct TinyNet {
   }
   void record(Tape& tape, Layout layout) {
     owned.reserve(200);
-    Var x = to_layout(tape, tape.external(filled({{4, 3, 8, 8}}, -1, 1).view(), "images"), layout);
+    Var x = convert(tape, tape.external(filled({{4, 3, 8, 8}}, -1, 1).view(), "images"), DType::f32, layout);
     Tensor& labels = filled({{4}, DType::i32}, 0, 0);
     for (int i = 0; i < 4; ++i) labels.as<int32_t>()[i] = i % 3;
     x = relu(tape, conv_bn(tape, x, 8, 3, {1, 1}));

@@ -41,7 +41,7 @@ size_t assign_offsets(std::vector<Block*> blocks) {
 void Arena::reserve(size_t bytes) {
   if (bytes > storage_.bytes()) {
     storage_ = Storage();  // give back first: old and new need not fit together
-    storage_ = Storage(bytes);
+    storage_ = Storage(bytes, device_);
   }
 }
 
@@ -52,6 +52,9 @@ Plan::Plan(Tape&& traced, std::shared_ptr<Arena> arena, PlanOptions options)
   for (size_t i = 0; i < counts.size(); ++i) rewrite_counts_.emplace_back(options.rewrites[i].name, counts[i]);
   choose_rows();
   place(options.keep, options.memory);
+  // A row that goes through the host cannot be captured.
+  capture_ = options.graph && tape_.target_.device == Device::cuda &&
+             std::none_of(steps().begin(), steps().end(), [](const Step& s) { return s.row->last_resort; });
 }
 
 void Plan::choose_rows() {
@@ -134,6 +137,7 @@ void Plan::bind() {
     bound_.push_back(std::move(bound));
   }
   bound_to_ = arena_->data();
+  graph_.reset();  // it holds the old addresses
 }
 
 void Plan::replay(const Observer& after_step) {
@@ -142,9 +146,30 @@ void Plan::replay(const Observer& after_step) {
            threads_in_use());
   arena_->reserve(arena_bytes_);
   if (bound_to_ != arena_->data() || bound_.empty()) bind();
+  if (!capture_ || after_step || !warm_) {
+    run_steps(after_step);
+    warm_ = true;
+    return;
+  }
+  void* stream = stream_of(tape_.target_);
+  if (!graph_) {
+    cuda::Graph::begin(stream);
+    try {
+      run_steps({});
+    } catch (...) {
+      cuda::Graph::abandon(stream);
+      throw;
+    }
+    graph_ = cuda::Graph::end(stream);
+  }
+  graph_.launch(stream);
+}
+
+void Plan::run_steps(const Observer& after_step) {
+  void* stream = stream_of(tape_.target_);
   for (size_t s = 0; s < bound_.size(); ++s) {
     const Step& step = steps()[s];
-    step.row->run({step.op.get(), bound_[s].in, bound_[s].out, bound_[s].workspace, nullptr});
+    step.row->run({step.op.get(), bound_[s].in, bound_[s].out, bound_[s].workspace, stream});
     if (after_step) after_step(step);
   }
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/cuda.hpp"
 #include "core/rewrite.hpp"
 #include "core/tape.hpp"
 
@@ -15,12 +16,14 @@ namespace rt {
 
 class Arena {
  public:
+  explicit Arena(Device device = Device::cpu) : device_(device) {}
   // Grows to at least `bytes`. Contents do not survive growth: plans keep nothing in the arena between replays.
   void reserve(size_t bytes);
   std::byte* data() const { return static_cast<std::byte*>(storage_.data()); }
   size_t bytes() const { return storage_.bytes(); }
 
  private:
+  Device device_;
   Storage storage_;
 };
 
@@ -28,6 +31,7 @@ struct PlanOptions {
   std::span<const Rewrite> rewrites = {};  // optimize.fuse: empty when off
   bool memory = true;          // optimize.memory: share memory by lifetime, work in place where a row allows it
   std::vector<Var> keep = {};  // values that are read after a replay
+  bool graph = false;          // optimize.graph: on CUDA, capture the second replay and launch it whole from then on
 };
 
 class Plan {
@@ -51,6 +55,7 @@ class Plan {
   void choose_rows();
   void place(const std::vector<Var>& keep, bool share);
   void bind();
+  void run_steps(const Observer& after_step);
 
   struct Bound {
     std::vector<View> in, out;
@@ -66,6 +71,9 @@ class Plan {
   std::byte* bound_to_ = nullptr;
   int planned_threads_ = threads_in_use();  // workspaces are sized for as many
   size_t arena_bytes_ = 0, unshared_bytes_ = 0;
+  bool capture_ = false;  // once warm: the first replay lets libraries choose and allocate
+  bool warm_ = false;
+  cuda::Graph graph_;
 };
 
 }  // namespace rt

@@ -1,12 +1,39 @@
 #include "core/step.hpp"
 
+#include <cstdlib>
+
+#include "core/cuda.hpp"
+
 namespace rt {
 
 Target cpu_target() { return {Device::cpu, machine().isa, false}; }
 
+Target cuda_target() {
+  const cuda::DeviceInfo& device = cuda::support().devices.at(static_cast<size_t>(cuda::device_in_use()));
+  Target t{Device::cuda, device.capability, false};
+  if (const char* forced = std::getenv("RT_FORCE_SM"); forced && *forced) {
+    const int capability = std::atoi(forced);
+    if (capability < 10 || capability > device.capability)
+      fail(ExitCode::usage, "RT_FORCE_SM={}: a compute capability up to {}, which {} has", forced, device.capability,
+           device.name);
+    t.capability = capability;
+  }
+  return t;
+}
+
+void* stream_of(const Target& target) { return target.device == Device::cuda ? cuda::compute_stream() : nullptr; }
+
 namespace {
 std::string refusal(const Row& row, const Target& target, const Problem& problem) {
   if (row.device != target.device) return fmt::format("needs {}", name_of(row.device));
+  bool any_refused = false;
+  if (target.refused)
+    for (const RefusedRow& r : *target.refused) {
+      if (r.kind != row.kind) continue;
+      if (r.name == row.name) return "failed its self-test: " + r.reason;
+      any_refused = true;
+    }
+  if (row.last_resort && !any_refused) return "only where a self-test failed";
   if (target.capability < row.min_capability)
     return target.device == Device::cpu
                ? fmt::format("needs {}", name_of(static_cast<Isa>(row.min_capability)))

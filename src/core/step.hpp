@@ -21,12 +21,20 @@ struct Var {  // a value on a tape
   friend bool operator==(Var, Var) = default;
 };
 
+struct RefusedRow {  // by the self-test
+  std::string_view kind, name;
+  std::string reason;
+};
+
 struct Target {  // what steps run on, probed once
   Device device = Device::cpu;
   int capability = isa_scalar;  // an Isa on the CPU, a compute capability (61, 90) on CUDA
   bool reference_only = false;  // optimize.select=false: the last row that fits, which is the reference
+  std::shared_ptr<const std::vector<RefusedRow>> refused = {};
 };
 Target cpu_target();
+Target cuda_target();  // of the device in use; RT_FORCE_SM=61 lowers its capability
+void* stream_of(const Target& target);  // null on the CPU
 
 struct Problem {  // what a row may look at to decide whether it fits
   const Op* op;
@@ -49,6 +57,7 @@ struct Row {
   void (*run)(const Args&) = nullptr;               // only enqueues work: no allocation, no host read of device data
   size_t (*workspace)(const Problem&) = nullptr;    // bytes; null: none
   int overwrites = -1;  // out[0] may take the memory of in[overwrites] when nobody else needs it
+  bool last_resort = false;  // fits only where the self-test refused another row of the kind
 };
 
 struct Step {

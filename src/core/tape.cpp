@@ -14,7 +14,7 @@ Var Tape::external(const View& view, std::string name, bool needs_grad) {
 Var Tape::make(const Spec& spec, std::string name) {
   Value value{spec, std::move(name), nullptr, false, false};
   if (mode_ == Mode::eager) {
-    owned_.emplace_back(spec.bytes());
+    owned_.emplace_back(spec.bytes(), target_.device);
     value.data = owned_.back().data();
   }
   values_.push_back(std::move(value));
@@ -64,8 +64,8 @@ void Tape::run(const Step& s) {
   const Problem problem{s.op.get(), in_specs, out_specs};
   const Row& row = select_row(table_, target_, s.kind, problem);
   if (const size_t bytes = row.workspace ? row.workspace(problem) : 0; bytes > scratch_.bytes())
-    scratch_ = Storage(bytes);
-  row.run({s.op.get(), in, out, scratch_.data(), nullptr});
+    scratch_ = Storage(bytes, target_.device);
+  row.run({s.op.get(), in, out, scratch_.data(), stream_of(target_)});
 }
 
 bool Gradients::wants(int i) const { return tape_.value(in[static_cast<size_t>(i)]).needs_grad; }
@@ -74,7 +74,8 @@ Var Gradients::din(int i) {
   const size_t k = static_cast<size_t>(i);
   if (din_[k]) return din_[k];
   const Tape::GradientTarget* target = tape_.target_of(in[k]);
-  if (target && !target->accumulate && !tape_.gradient(in[k])) return din_[k] = target->target;
+  if (target && !target->accumulate && !tape_.gradient(in[k]) && tape_.spec(target->target) == tape_.spec(in[k]))
+    return din_[k] = target->target;
   return din_[k] = tape_.make(tape_.spec(in[k]), "d " + tape_.value(in[k]).name);
 }
 
@@ -86,8 +87,8 @@ Tape::GradientTarget* Tape::target_of(Var parameter) {
 }
 
 void Tape::set_gradient_target(Var parameter, Var target, bool accumulate) {
-  RT_CHECK(spec(parameter) == spec(target), "gradient target of '{}' is {}, the parameter is {}", value(parameter).name,
-           spec(target).str(), spec(parameter).str());
+  RT_CHECK(spec(parameter).shape == spec(target).shape, "gradient target of '{}' is {}, the parameter is {}",
+           value(parameter).name, spec(target).str(), spec(parameter).str());
   targets_.push_back({parameter, target, accumulate});
 }
 
@@ -100,9 +101,13 @@ void Tape::add_gradient(Var of, Var contribution) {
   Var& slot = gradients_[static_cast<size_t>(of.id)];
   const GradientTarget* target = target_of(of);
   if (target && contribution != target->target) {
-    RT_CHECK(slot || target->accumulate, "the gradient of '{}' is another value's and cannot be written to its target",
-             value(of).name);
-    step("accumulate", OpPtr{}, {target->target, contribution}, {target->target});
+    const bool add = slot || target->accumulate;  // else it only has another type, as in half precision
+    RT_CHECK(add || spec(contribution) != spec(target->target),
+             "the gradient of '{}' is another value's and cannot be written to its target", value(of).name);
+    if (add)
+      step("accumulate", OpPtr{}, {target->target, contribution}, {target->target});
+    else
+      step("convert", OpPtr{}, {contribution}, {target->target});
     slot = target->target;
   } else if (!slot) {
     slot = contribution;

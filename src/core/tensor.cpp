@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/cuda.hpp"
+
 namespace rt {
 
 size_t size_of(DType dtype) {
@@ -54,7 +56,11 @@ std::string Spec::str() const {
                      shape.rank() == 4 ? name_of(layout) : "");
 }
 
-Storage::Storage(size_t bytes) : bytes_(bytes) {
+Storage::Storage(size_t bytes, Device device) : bytes_(bytes) {
+  if (device == Device::cuda) {
+    data_ = {cuda::allocate(bytes), cuda::release};
+    return;
+  }
   // Large blocks start on a huge-page border and ask for huge pages: fewer TLB misses in strided kernels.
   constexpr size_t huge = size_t{2} << 20;
   const size_t alignment = bytes >= 2 * huge ? huge : 64;
@@ -96,6 +102,25 @@ float f16_to_f32(uint16_t x) {
     return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(static_cast<float>(mantissa) * 0x1p-24f));
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
   return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+}
+
+Tensor read_back(const View& view, Device device) {
+  Tensor t(view.spec);
+  if (device == Device::cpu) {
+    std::memcpy(t.view().data, view.data, view.spec.bytes());
+  } else {
+    cuda::copy_to_host(t.view().data, view.data, view.spec.bytes(), cuda::compute_stream());
+    cuda::synchronize(cuda::compute_stream());
+  }
+  return t;
+}
+void write_to(const View& view, Device device, const void* host) {
+  if (device == Device::cpu) {
+    std::memcpy(view.data, host, view.spec.bytes());
+  } else {
+    cuda::copy_to_device(view.data, host, view.spec.bytes(), cuda::compute_stream());
+    cuda::synchronize(cuda::compute_stream());
+  }
 }
 
 namespace {

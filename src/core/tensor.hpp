@@ -1,5 +1,6 @@
 // Shapes, types and memory. A shape is logical: N,C,H,W for images whatever the memory order, which is the layout.
-// View: a spec and a pointer, owns nothing. Tensor: a view that owns its memory. Storage: 64-byte aligned bytes.
+// View: a spec and a pointer, owns nothing. Tensor: a view that owns its memory. Storage: 64-byte aligned bytes, of the host
+// or of the CUDA device in use.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "core/check.hpp"
+#include "core/device.hpp"
 
 namespace rt {
 
@@ -91,15 +93,12 @@ struct View {
 class Storage {
  public:
   Storage() = default;
-  explicit Storage(size_t bytes);  // contents unspecified; Error(device) names the size when memory is short
+  explicit Storage(size_t bytes, Device device = Device::cpu);  // contents unspecified; Error(device) names the size when memory is short
   void* data() const { return data_.get(); }
   size_t bytes() const { return bytes_; }
 
  private:
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
-  };
-  std::unique_ptr<void, Free> data_;
+  std::unique_ptr<void, void (*)(void*)> data_{nullptr, std::free};
   size_t bytes_ = 0;
 };
 
@@ -122,6 +121,10 @@ class Tensor {
 // Copies between any two types and layouts; the shapes must agree. Rounds to nearest even.
 void copy_convert(const View& from, const View& to);
 void fill_zero(const View& view);
+
+// Between a value's memory and the host's: the bytes are there when these return.
+Tensor read_back(const View& view, Device device);
+void write_to(const View& view, Device device, const void* host);
 
 uint16_t f32_to_bf16(float x);
 float bf16_to_f32(uint16_t x);

@@ -16,7 +16,7 @@ class Conv2d final : public Op {
              w.str());
     RT_CHECK(x.shape.c() == w.shape.c(), "conv2d: input {} has {} channels, weight {} expects {}", x.str(), x.shape.c(),
              w.str(), w.shape.c());
-    RT_CHECK(w.layout == Layout::nchw, "conv2d: weight {} must be in K,C,R,S order", w.str());
+    RT_CHECK(w.dtype == x.dtype, "conv2d: input {} and weight {} differ in type", x.str(), w.str());
     const Conv2dShape s = conv2d_shape(this, x, w);
     RT_CHECK(s.p >= 1 && s.q >= 1, "conv2d: input {} is smaller than the {}x{} kernel with padding {}", x.str(), s.r,
              s.s, attrs.pad);

@@ -1,6 +1,7 @@
 // Two-dimensional cross-correlation without bias:
 //   y[n,k,p,q] = sum over c,r,s of x[n, c, p*stride-pad+r, q*stride-pad+s] * w[k,c,r,s]
-// x [N,C,H,W] in either layout, w [K,C,R,S] always in that order (checkpoints hold it so), y [N,K,P,Q] in x's layout.
+// x [N,C,H,W] in either layout, y [N,K,P,Q] in x's layout; w [K,C,R,S] in either: the CPU's rows take it in that order, as
+// checkpoints hold it, tensor cores with C innermost (nhwc). One type for all three.
 #pragma once
 #include "core/tape.hpp"
 

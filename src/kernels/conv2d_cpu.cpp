@@ -24,7 +24,7 @@ void conv2d_forward(const Args& a) {
     using T = decltype(zero);
     const T *x = a.in[0].as<T>(), *w = a.in[1].as<T>();
     T* y = a.out[0].as<T>();
-    const Strides xs = a.in[0].spec.strides(), ys = a.out[0].spec.strides();
+    const Strides xs = a.in[0].spec.strides(), ys = a.out[0].spec.strides(), ws = a.in[1].spec.strides();
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t n = 0; n < s.n; ++n)
       for (int64_t k = 0; k < s.k; ++k)
@@ -35,9 +35,9 @@ void conv2d_forward(const Args& a) {
               for (int64_t t = 0; t < s.s; ++t) {
                 const int64_t h = p * s.stride - s.pad + r, v = q * s.stride - s.pad + t;
                 if (h < 0 || h >= s.h || v < 0 || v >= s.w) continue;
-                const T *xp = x + n * xs.n + h * xs.h + v * xs.w, *wp = w + k * s.c * s.r * s.s + r * s.s + t;
+                const T *xp = x + n * xs.n + h * xs.h + v * xs.w, *wp = w + k * ws.n + r * ws.h + t * ws.w;
                 for (int64_t c = 0; c < s.c; ++c)
-                  sum += static_cast<double>(xp[c * xs.c]) * static_cast<double>(wp[c * s.r * s.s]);
+                  sum += static_cast<double>(xp[c * xs.c]) * static_cast<double>(wp[c * ws.c]);
               }
             y[n * ys.n + k * ys.c + p * ys.h + q * ys.w] = static_cast<T>(sum);
           }
@@ -50,7 +50,7 @@ void conv2d_dx(const Args& a) {
     using T = decltype(zero);
     const T *dy = a.in[0].as<T>(), *w = a.in[1].as<T>();
     T* dx = a.out[0].as<T>();
-    const Strides ys = a.in[0].spec.strides(), xs = a.out[0].spec.strides();
+    const Strides ys = a.in[0].spec.strides(), xs = a.out[0].spec.strides(), ws = a.in[1].spec.strides();
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t n = 0; n < s.n; ++n)
       for (int64_t c = 0; c < s.c; ++c)
@@ -63,9 +63,9 @@ void conv2d_dx(const Args& a) {
                 if (hp < 0 || vp < 0 || hp % s.stride || vp % s.stride) continue;
                 const int64_t p = hp / s.stride, q = vp / s.stride;
                 if (p >= s.p || q >= s.q) continue;
-                const T *dyp = dy + n * ys.n + p * ys.h + q * ys.w, *wp = w + c * s.r * s.s + r * s.s + t;
+                const T *dyp = dy + n * ys.n + p * ys.h + q * ys.w, *wp = w + c * ws.c + r * ws.h + t * ws.w;
                 for (int64_t k = 0; k < s.k; ++k)
-                  sum += static_cast<double>(dyp[k * ys.c]) * static_cast<double>(wp[k * s.c * s.r * s.s]);
+                  sum += static_cast<double>(dyp[k * ys.c]) * static_cast<double>(wp[k * ws.n]);
               }
             dx[n * xs.n + c * xs.c + h * xs.h + v * xs.w] = static_cast<T>(sum);
           }
@@ -78,7 +78,7 @@ void conv2d_dw(const Args& a) {
     using T = decltype(zero);
     const T *dy = a.in[0].as<T>(), *x = a.in[1].as<T>();
     T* dw = a.out[0].as<T>();
-    const Strides ys = a.in[0].spec.strides(), xs = a.in[1].spec.strides();
+    const Strides ys = a.in[0].spec.strides(), xs = a.in[1].spec.strides(), ws = a.out[0].spec.strides();
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t k = 0; k < s.k; ++k)
       for (int64_t c = 0; c < s.c; ++c)
@@ -92,7 +92,7 @@ void conv2d_dw(const Args& a) {
                   sum += static_cast<double>(dy[n * ys.n + k * ys.c + p * ys.h + q * ys.w]) *
                          static_cast<double>(x[n * xs.n + c * xs.c + (p * s.stride - s.pad + r) * xs.h +
                                                (q * s.stride - s.pad + t) * xs.w]);
-            dw[((k * s.c + c) * s.r + r) * s.s + t] = static_cast<T>(sum);
+            dw[k * ws.n + c * ws.c + r * ws.h + t * ws.w] = static_cast<T>(sum);
           }
   });
 }

@@ -52,7 +52,9 @@ inline std::string refuse_linear_gemm(const Problem& p) {
   return "";
 }
 inline std::string refuse_conv2d_gemm(const Problem& p) {
-  return p.in[0].layout != Layout::nhwc ? "needs nhwc" : refuse_linear_gemm(p);
+  if (p.in[0].layout != Layout::nhwc) return "needs nhwc";
+  if (p.in[1].layout == p.out[0].layout) return "needs weights in K,C,R,S order";  // one of these two is the weight
+  return refuse_linear_gemm(p);
 }
 
 }  // namespace rt::cpu

@@ -31,22 +31,20 @@ class Add final : public Op {
   }
 };
 
-class ToLayout final : public Op {
+class Convert final : public Op {
  public:
-  explicit ToLayout(Layout layout) : layout_(layout) {}
-  std::string_view name() const override { return "layout"; }
-  std::vector<Spec> infer(std::span<const Spec> in) const override {
-    RT_CHECK(in[0].shape.rank() == 4, "layout: {} is not 4-d", in[0].str());
-    return {{in[0].shape, in[0].dtype, layout_}};
-  }
+  Convert(DType dtype, Layout layout) : dtype_(dtype), layout_(layout) {}
+  std::string_view name() const override { return "convert"; }
+  std::vector<Spec> infer(std::span<const Spec> in) const override { return {{in[0].shape, dtype_, layout_}}; }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
-    tape.step("layout.convert", this, {in[0]}, {out[0]});
+    tape.step("convert", this, {in[0]}, {out[0]});
   }
   void backward(Tape& tape, Gradients& g) const override {
-    if (g.wants(0)) tape.step("layout.convert", this, {g.dout[0]}, {g.din(0)});
+    if (g.wants(0)) tape.step("convert", this, {g.dout[0]}, {g.din(0)});
   }
 
  private:
+  DType dtype_;
   Layout layout_;
 };
 
@@ -54,8 +52,9 @@ class ToLayout final : public Op {
 
 Var relu(Tape& tape, Var x) { return tape.apply(std::make_shared<Relu>(), {x}); }
 Var add(Tape& tape, Var a, Var b) { return tape.apply(std::make_shared<Add>(), {a, b}); }
-Var to_layout(Tape& tape, Var x, Layout layout) {
-  return tape.spec(x).layout == layout ? x : tape.apply(std::make_shared<ToLayout>(layout), {x});
+Var convert(Tape& tape, Var x, DType dtype, Layout layout) {
+  const Spec& from = tape.spec(x);
+  return from.dtype == dtype && from.layout == layout ? x : tape.apply(std::make_shared<Convert>(dtype, layout), {x});
 }
 
 }  // namespace rt

@@ -1,8 +1,8 @@
 // Ops that work element by element, on values of equal spec in any layout.
 //   relu.forward: x -> y          relu.backward: dy y -> dx       (mask y > 0; a NaN stays a NaN)
 //   add.forward: a b -> y         backward passes dy on, no step
-//   accumulate: a b -> y          y = a + b; how the tape sums gradients, y may be a
-//   layout.convert: x -> y        same values, other memory order
+//   accumulate: a b -> y          y = a + b; how the tape sums gradients, y may be a, b may be of another type
+//   convert: x -> y               same values in another memory order or type (rounded to nearest even)
 #pragma once
 #include "core/tape.hpp"
 
@@ -10,13 +10,21 @@ namespace rt {
 
 Var relu(Tape& tape, Var x);
 Var add(Tape& tape, Var a, Var b);
-Var to_layout(Tape& tape, Var x, Layout layout);  // x itself where it already has that layout
+Var convert(Tape& tape, Var x, DType dtype, Layout layout);  // x itself where it has these already
 
 namespace cpu::reference {
 void relu_forward(const Args& a);
 void relu_backward(const Args& a);
 void add(const Args& a);
-void layout_convert(const Args& a);
+void convert(const Args& a);
 }  // namespace cpu::reference
+
+namespace cuda {  // f32, f16, bf16; any layout
+void relu_forward(const Args& a);
+void relu_backward(const Args& a);
+void add(const Args& a);
+void accumulate(const Args& a);
+void convert(const Args& a);
+}  // namespace cuda
 
 }  // namespace rt

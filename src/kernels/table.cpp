@@ -1,5 +1,6 @@
-// The selection table: one line per implementation, best first within a kind, reference last. No other kernel chooses by
-// instruction set or compute capability (peak.cpp, which measures the machine and computes nothing, does).
+// The selection table: one line per implementation, best first within a kind and device, reference last. No other kernel
+// chooses by instruction set or compute capability (peak.cpp, which measures the machine and computes nothing, does). This
+// file is compiled once for each device library (CMakeLists.txt): with CUDA rows where RT_CUDA is set.
 #include "kernels/table.hpp"
 
 #include "kernels/batch_norm.hpp"
@@ -11,6 +12,7 @@
 #include "kernels/nhwc_rows.hpp"
 #include "kernels/pool.hpp"
 #include "kernels/update.hpp"
+#include "kernels/via_cpu.hpp"
 
 namespace rt {
 namespace {
@@ -43,6 +45,20 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
           cpu::batch_norm_workspace, overwrites)
 #define ELEMENTWISE(kind, step) \
   PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32, cpu::ElementwiseRows, elementwise_kernels, step, nullptr, 0)
+// A CUDA row of our own kernels (any type and layout, from compute capability 6.1 up), and the one that goes through the CPU.
+#ifdef RT_CUDA
+constexpr int first_capability = 61;
+#define CUDA_ROW(...) Row{__VA_ARGS__},
+#define VIA_CPU(kind, reference, ...)                                                                           \
+  Row{kind,    "cuda.via_cpu", Device::cuda, 0, nullptr, cuda::via_cpu<reference __VA_OPT__(, ) __VA_ARGS__>, \
+      nullptr, -1,             true},
+#else
+#define CUDA_ROW(...)
+#define VIA_CPU(...)
+#endif
+#define CUDA(kind, run, workspace, overwrites, reference)                                                \
+  CUDA_ROW(kind, "cuda", Device::cuda, first_capability, nullptr, cuda::run, workspace, overwrites)      \
+  VIA_CPU(kind, reference)
 #define POOL(kind, step) PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_nhwc, cpu::PoolRows, pool_kernels, step)
 
 }  // namespace
@@ -79,13 +95,18 @@ std::span<const Row> kernel_table() {
 
       ELEMENTWISE("relu.forward", relu_forward),
       reference("relu.forward", ref::relu_forward, 0),
+      CUDA("relu.forward", relu_forward, nullptr, 0, ref::relu_forward)
       ELEMENTWISE("relu.backward", relu_backward),
       reference("relu.backward", ref::relu_backward, 0),
+      CUDA("relu.backward", relu_backward, nullptr, 0, ref::relu_backward)
       ELEMENTWISE("add.forward", add),
       reference("add.forward", ref::add, 0),
+      CUDA("add.forward", add, nullptr, 0, ref::add)
       ELEMENTWISE("accumulate", add),
       reference("accumulate", ref::add, 0),
-      reference("layout.convert", ref::layout_convert),
+      CUDA("accumulate", accumulate, nullptr, 0, ref::add)
+      reference("convert", ref::convert),
+      CUDA("convert", convert, nullptr, -1, ref::convert)
 
       POOL("max_pool.forward", max_forward),
       reference("max_pool.forward", ref::max_pool_forward),

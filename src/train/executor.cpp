@@ -39,7 +39,7 @@ Executor::Recorded Executor::record(Tape& tape, const Key& key) {
   Var x = tape.external({images, images_.data()}, "images");
   const Var labels = tape.external({{{key.batch}, DType::i32}, labels_.view().data}, "labels");
   Pass pass = state_.begin(tape, training, !key.first);
-  if (options_.layout) x = to_layout(tape, x, Layout::nhwc);
+  if (options_.layout) x = convert(tape, x, DType::f32, Layout::nhwc);
   Recorded r;
   r.logits = net_(pass, x);
   {

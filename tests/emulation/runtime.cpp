@@ -1,0 +1,395 @@
+// A CUDA device made of the host's memory. Streams hold back their work until somebody waits for it, copies from pinned
+// memory read it only then, and fresh memory is full of NaNs: what a program forgets to wait for or to write shows.
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "core/check.hpp"
+#include "core/cuda.hpp"
+#include "core/tensor.hpp"
+#include "emulation/device.hpp"
+#include "emulation/emulation.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#define RT_LEAVING(fake, bottom, size) __sanitizer_start_switch_fiber(fake, bottom, size)
+#define RT_ENTERED(fake, bottom, size) __sanitizer_finish_switch_fiber(fake, bottom, size)
+#else
+#define RT_LEAVING(fake, bottom, size) (void)(fake)
+#define RT_ENTERED(fake, bottom, size) (void)(fake)
+#endif
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+
+namespace rt::emulation {
+
+Thread* thread = nullptr;
+dim3 block_index, block_size, grid_size;
+void* dynamic_shared = nullptr;
+
+namespace {
+
+constexpr size_t stack_bytes = 96 * 1024;
+enum class State { ready, at_barrier, at_exchange, done };
+
+struct Fiber : Thread {
+  State state = State::ready;
+  uint64_t generation = 0, slot[2] = {};  // of exchanges: two slots, since a fast lane is at most one ahead of a slow one
+  void* fake_stack = nullptr;
+#if defined(__x86_64__)
+  void* stack_pointer = nullptr;
+#else
+  ucontext_t context;
+#endif
+  std::unique_ptr<unsigned char[]> stack;
+};
+
+std::vector<std::unique_ptr<Fiber>> fibers;  // made once, used by every launch
+int live_threads = 0;
+const std::function<void()>* body = nullptr;
+std::mt19937 random_order(1);
+void* main_fake_stack = nullptr;
+[[maybe_unused]] const void* main_bottom = nullptr;
+[[maybe_unused]] size_t main_size = 0;
+
+#if defined(__x86_64__)
+void* main_stack_pointer = nullptr;
+extern "C" void rt_emulation_switch(void** save, void* to);
+asm(R"(
+.text
+.globl rt_emulation_switch
+.type rt_emulation_switch,@function
+rt_emulation_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size rt_emulation_switch,.-rt_emulation_switch
+)");
+void switch_to(Fiber& f) { rt_emulation_switch(&main_stack_pointer, f.stack_pointer); }
+void switch_back(Fiber& f) { rt_emulation_switch(&f.stack_pointer, main_stack_pointer); }
+#else
+ucontext_t main_context;
+void switch_to(Fiber& f) { swapcontext(&main_context, &f.context); }
+void switch_back(Fiber& f) { swapcontext(&f.context, &main_context); }
+#endif
+
+void leave(State state) {  // back to the scheduler
+  Fiber& f = *static_cast<Fiber*>(thread);
+  f.state = state;
+  RT_LEAVING(&f.fake_stack, main_bottom, main_size);
+  switch_back(f);
+  RT_ENTERED(f.fake_stack, &main_bottom, &main_size);
+}
+
+void fiber_main() {
+  RT_ENTERED(nullptr, &main_bottom, &main_size);
+  for (;;) {
+    (*body)();
+    leave(State::done);
+  }
+}
+
+void resume(Fiber& f) {
+  thread = &f;
+  RT_LEAVING(&main_fake_stack, f.stack.get(), stack_bytes);
+  switch_to(f);
+  RT_ENTERED(main_fake_stack, nullptr, nullptr);
+}
+
+std::unique_ptr<Fiber> make_fiber() {
+  auto f = std::make_unique<Fiber>();
+  f->stack = std::make_unique<unsigned char[]>(stack_bytes);
+#if defined(__x86_64__)
+  auto top = reinterpret_cast<uintptr_t>(f->stack.get() + stack_bytes) & ~uintptr_t{15};
+  auto** slot = reinterpret_cast<void**>(top) - 2;  // 16-byte aligned: where a call would have left the return address
+  *slot = reinterpret_cast<void*>(&fiber_main);
+  for (int i = 0; i < 6; ++i) *--slot = nullptr;
+  f->stack_pointer = slot;
+#else
+  getcontext(&f->context);
+  f->context.uc_stack.ss_sp = f->stack.get(), f->context.uc_stack.ss_size = stack_bytes, f->context.uc_link = nullptr;
+  makecontext(&f->context, fiber_main, 0);
+#endif
+  return f;
+}
+
+bool warp_has_come(const Fiber& f) {
+  for (int i = f.warp * 32; i < std::min(live_threads, f.warp * 32 + 32); ++i)
+    if (fibers[static_cast<size_t>(i)]->state != State::done && fibers[static_cast<size_t>(i)]->generation < f.generation)
+      return false;
+  return true;
+}
+
+void run_block(const std::vector<int>& order) {
+  for (;;) {
+    bool progress = false, all_done = true, all_waiting = true;
+    for (int i : order) {
+      Fiber& f = *fibers[static_cast<size_t>(i)];
+      if (f.state == State::at_exchange && warp_has_come(f)) f.state = State::ready;
+      if (f.state == State::ready) resume(f), progress = true;
+      all_done &= f.state == State::done;
+      all_waiting &= f.state == State::done || f.state == State::at_barrier;
+    }
+    if (all_done) return;
+    if (all_waiting) {
+      for (int i : order)
+        if (Fiber& f = *fibers[static_cast<size_t>(i)]; f.state == State::at_barrier) f.state = State::ready;
+    } else if (!progress) {
+      fibers.clear();  // their stacks hold the kernel's middle
+      fail(ExitCode::runtime, "emulated kernel: some threads wait at a barrier, others in a shuffle, for ever");
+    }
+  }
+}
+
+void run_kernel(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel) {
+  const int count = static_cast<int>(block.x * block.y * block.z);
+  RT_CHECK(count >= 1 && count <= 1024, "emulated launch: {} threads in a block", count);
+  RT_CHECK(grid.x >= 1 && grid.y >= 1 && grid.z >= 1 && grid.y <= 65535 && grid.z <= 65535,
+           "emulated launch: grid {}x{}x{}", grid.x, grid.y, grid.z);
+  RT_CHECK(shared_bytes <= 48 * 1024, "emulated launch: {} bytes of dynamic shared memory", shared_bytes);
+  while (static_cast<int>(fibers.size()) < count) fibers.push_back(make_fiber());
+  body = &kernel, block_size = block, grid_size = grid, live_threads = count;
+  const auto shared = std::make_unique<double[]>(shared_bytes / 8 + 1);  // 16-byte aligned, its end close to the sanitizer's guard
+  std::memset(shared.get(), 0xff, shared_bytes);
+  dynamic_shared = shared.get();
+  std::vector<int> order(static_cast<size_t>(count));
+  for (int i = 0; i < count; ++i) order[static_cast<size_t>(i)] = i;
+  const uint64_t blocks = uint64_t{grid.x} * grid.y * grid.z;
+  const bool backwards = random_order() & 1;
+  for (uint64_t b = 0; b < blocks; ++b) {
+    const uint64_t at = backwards ? blocks - 1 - b : b;
+    block_index = dim3(static_cast<unsigned>(at % grid.x), static_cast<unsigned>(at / grid.x % grid.y),
+                       static_cast<unsigned>(at / grid.x / grid.y));
+    std::shuffle(order.begin(), order.end(), random_order);
+    for (int i = 0; i < count; ++i) {
+      Fiber& f = *fibers[static_cast<size_t>(i)];
+      const unsigned u = static_cast<unsigned>(i);
+      f.index = dim3(u % block.x, u / block.x % block.y, u / block.x / block.y);
+      f.lane = i % 32, f.warp = i / 32, f.generation = 0, f.state = State::ready;
+    }
+    run_block(order);
+  }
+}
+
+}  // namespace
+
+void barrier() { leave(State::at_barrier); }
+
+void check_full_mask(unsigned mask) {
+  if (mask != 0xffffffffu || live_threads % 32 != 0) {
+    fmt::print(stderr, "emulated kernel: a shuffle needs the full mask and whole warps, not {:#x} of {} threads\n", mask,
+               live_threads);
+    std::abort();
+  }
+}
+
+uint64_t exchange(uint64_t value, int from_lane) {
+  Fiber& f = *static_cast<Fiber*>(thread);
+  const uint64_t generation = ++f.generation;
+  f.slot[generation & 1] = value;
+  if (!warp_has_come(f)) leave(State::at_exchange);
+  return fibers[static_cast<size_t>(f.warp * 32 + from_lane)]->slot[generation & 1];
+}
+
+// Streams, events, graphs.
+namespace {
+
+using Work = std::function<void()>;
+struct Stream {
+  std::deque<Work> queue;
+  std::vector<Work>* capture = nullptr;
+  void add(Work w) {
+    if (capture)
+      capture->push_back(std::move(w));
+    else
+      queue.push_back(std::move(w));
+  }
+  void run() {
+    RT_CHECK(!capture, "emulated stream: waiting while a graph is captured");
+    while (!queue.empty()) {
+      Work w = std::move(queue.front());
+      queue.pop_front();
+      w();
+    }
+  }
+};
+Stream compute, copy;
+Stream& stream_of(void* p) { return *static_cast<Stream*>(p); }
+
+struct EventState {
+  int64_t recorded = 0, happened = 0;
+  Stream* stream = nullptr;
+};
+std::map<const void*, size_t> pinned, device;  // start -> bytes
+bool inside(const std::map<const void*, size_t>& blocks, const void* p, size_t bytes) {
+  auto it = blocks.upper_bound(p);
+  if (it == blocks.begin()) return false;
+  --it;
+  const auto start = reinterpret_cast<uintptr_t>(it->first), at = reinterpret_cast<uintptr_t>(p);
+  return at + bytes <= start + it->second;
+}
+void need_device(const void* p, size_t bytes, const char* what) {
+  RT_CHECK(inside(device, p, bytes), "emulated {}: the address is not device memory", what);
+}
+
+Profile& profile_state() {
+  static Profile p;
+  return p;
+}
+
+}  // namespace
+
+void enqueue_launch(void* stream, dim3 grid, dim3 block, size_t shared_bytes, std::function<void()> kernel) {
+  cuda::counters().launches += 1;
+  stream_of(stream).add([=] { run_kernel(grid, block, shared_bytes, kernel); });
+}
+void enqueue(void* stream, std::function<void()> work) { stream_of(stream).add(std::move(work)); }
+void set_seed(unsigned seed) { random_order.seed(seed); }
+void set_profile(const Profile& p) { profile_state() = p; }
+
+}  // namespace rt::emulation
+
+namespace rt::cuda {
+using namespace rt::emulation;
+
+const Support& support() {
+  static Support s;
+  const Profile& p = profile_state();
+  s = {.driver = 13000, .runtime = 13000, .cudnn = 91002, .cublas = 120000, .architectures = {61, 90},
+       .devices = {{.index = 0, .name = "emulated device", .capability = p.capability, .multiprocessors = 1,
+                    .total_bytes = p.total_bytes, .free_bytes = free_bytes()}}};
+  return s;
+}
+void use(int index) { RT_CHECK(index == 0, "CUDA: there is no emulated device {}", index); }
+int device_in_use() { return 0; }
+size_t free_bytes() { return profile_state().total_bytes - std::min(profile_state().total_bytes, counters().allocated_bytes); }
+
+void* allocate(size_t bytes) {
+  RT_CHECK(!compute.capture, "emulated device: allocation while a graph is captured");
+  if (bytes > free_bytes())
+    fail(ExitCode::device, "out of GPU memory: could not allocate {} bytes, {} are free", bytes, free_bytes());
+  void* p = std::aligned_alloc(256, (std::max<size_t>(bytes, 1) + 255) / 256 * 256);
+  std::memset(p, 0xff, (std::max<size_t>(bytes, 1) + 255) / 256 * 256);
+  device[p] = bytes;
+  Counters& c = counters();
+  c.allocations += 1, c.allocated_bytes += bytes, c.peak_bytes = std::max(c.peak_bytes, c.allocated_bytes);
+  return p;
+}
+void release(void* p) {
+  if (!p) return;
+  compute.run(), copy.run();
+  counters().allocated_bytes -= device.at(p);
+  device.erase(p);
+  std::free(p);
+}
+void* allocate_pinned(size_t bytes) {
+  void* p = std::malloc(std::max<size_t>(bytes, 1));
+  pinned[p] = bytes;
+  return p;
+}
+void release_pinned(void* p) {
+  if (!p) return;
+  compute.run(), copy.run();
+  pinned.erase(p);
+  std::free(p);
+}
+void* compute_stream() { return &compute; }
+void* copy_stream() { return &copy; }
+
+void copy_to_device(void* to, const void* from, size_t bytes, void* stream) {
+  need_device(to, bytes, "copy to the device");
+  counters().to_device_bytes += static_cast<int64_t>(bytes);
+  if (inside(pinned, from, bytes)) return stream_of(stream).add([=] { std::memcpy(to, from, bytes); });
+  const auto* first = static_cast<const unsigned char*>(from);  // pageable memory is read before the call returns
+  stream_of(stream).add([to, bytes, held = std::vector<unsigned char>(first, first + bytes)] {
+    if (bytes) std::memcpy(to, held.data(), bytes);
+  });
+}
+void copy_to_host(void* to, const void* from, size_t bytes, void* stream) {
+  need_device(from, bytes, "copy to the host");
+  counters().to_host_bytes += static_cast<int64_t>(bytes);
+  stream_of(stream).add([=] { std::memcpy(to, from, bytes); });
+  if (!inside(pinned, to, bytes)) counters().host_waits += 1, stream_of(stream).run();
+}
+void copy_on_device(void* to, const void* from, size_t bytes, void* stream) {
+  need_device(to, bytes, "copy"), need_device(from, bytes, "copy");
+  stream_of(stream).add([=] { std::memmove(to, from, bytes); });
+}
+void fill_zero(void* to, size_t bytes, void* stream) {
+  need_device(to, bytes, "fill");
+  stream_of(stream).add([=] { std::memset(to, 0, bytes); });
+}
+void synchronize(void* stream) {
+  counters().host_waits += 1;
+  stream_of(stream).run();
+}
+
+Event::Event() : handle_(new std::shared_ptr<EventState>(std::make_shared<EventState>())) {}
+Event::~Event() { delete static_cast<std::shared_ptr<EventState>*>(handle_); }
+void Event::record(void* stream) {
+  auto state = *static_cast<std::shared_ptr<EventState>*>(handle_);
+  state->recorded += 1, state->stream = &stream_of(stream);
+  stream_of(stream).add([state] { state->happened += 1; });
+}
+bool Event::done() const {
+  const auto& state = *static_cast<std::shared_ptr<EventState>*>(handle_);
+  return state->happened == state->recorded;
+}
+void Event::wait() {
+  if (done()) return;
+  counters().host_waits += 1;
+  (*static_cast<std::shared_ptr<EventState>*>(handle_))->stream->run();
+}
+void Event::hold(void* stream) {
+  auto state = *static_cast<std::shared_ptr<EventState>*>(handle_);
+  stream_of(stream).add([state, until = state->recorded] {
+    while (state->happened < until) {
+      RT_CHECK(!state->stream->queue.empty(), "emulated stream: waiting for an event that cannot happen");
+      Work w = std::move(state->stream->queue.front());
+      state->stream->queue.pop_front();
+      w();
+    }
+  });
+}
+
+void Graph::reset() {
+  delete static_cast<std::vector<Work>*>(handle_);
+  handle_ = nullptr;
+}
+void Graph::begin(void* stream) { stream_of(stream).capture = new std::vector<Work>; }
+void Graph::abandon(void* stream) {
+  delete stream_of(stream).capture;
+  stream_of(stream).capture = nullptr;
+}
+Graph Graph::end(void* stream) {
+  Graph g;
+  g.handle_ = std::exchange(stream_of(stream).capture, nullptr);
+  return g;
+}
+void Graph::launch(void* stream) {
+  counters().graph_launches += 1;
+  for (const Work& w : *static_cast<std::vector<Work>*>(handle_)) stream_of(stream).add(w);
+}
+
+Counters& counters() {
+  static Counters c;
+  return c;
+}
+
+}  // namespace rt::cuda
