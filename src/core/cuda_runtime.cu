@@ -7,7 +7,7 @@
 #include "core/check.hpp"
 #include "core/cuda.hpp"
 
-#define RT_CUDA(call)                                                                                                \
+#define RT_TRY(call)                                                                                                \
   do {                                                                                                               \
     const cudaError_t status_ = (call);                                                                              \
     if (status_ != cudaSuccess)                                                                                      \
@@ -109,17 +109,17 @@ const Support& support() {
 void use(int index) {
   if (index == g_device) return;
   RT_CHECK(g_device < 0, "CUDA: device {} is in use, cannot change to {}", g_device, index);
-  RT_CUDA(cudaSetDevice(index));
-  RT_CUDA(cudaStreamCreateWithFlags(&g_compute, cudaStreamNonBlocking));
-  RT_CUDA(cudaStreamCreateWithFlags(&g_copy, cudaStreamNonBlocking));
+  RT_TRY(cudaSetDevice(index));
+  RT_TRY(cudaStreamCreateWithFlags(&g_compute, cudaStreamNonBlocking));
+  RT_TRY(cudaStreamCreateWithFlags(&g_copy, cudaStreamNonBlocking));
   int pools = 0;
-  RT_CUDA(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, index));
+  RT_TRY(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, index));
   g_pools = pools != 0;
   if (g_pools) {  // eager steps allocate often: keep what was given back instead of returning it to the driver
     cudaMemPool_t pool;
-    RT_CUDA(cudaDeviceGetDefaultMemPool(&pool, index));
+    RT_TRY(cudaDeviceGetDefaultMemPool(&pool, index));
     uint64_t keep = uint64_t{256} << 20;
-    RT_CUDA(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
+    RT_TRY(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep));
   }
   g_device = index;
 }
@@ -147,7 +147,7 @@ void* allocate(size_t bytes) {
          static_cast<double>(bytes) / mib, static_cast<double>(free_bytes()) / mib,
          static_cast<double>(counters().allocated_bytes) / mib);
   }
-  RT_CUDA(status);
+  RT_TRY(status);
   g_blocks.push_back({p, size});
   Counters& c = counters();
   c.allocations += 1, c.allocated_bytes += size, c.peak_bytes = std::max(c.peak_bytes, c.allocated_bytes);
@@ -166,7 +166,7 @@ void release(void* p) {
 
 void* allocate_pinned(size_t bytes) {
   void* p = nullptr;
-  RT_CUDA(cudaHostAlloc(&p, std::max<size_t>(bytes, 64), cudaHostAllocDefault));
+  RT_TRY(cudaHostAlloc(&p, std::max<size_t>(bytes, 64), cudaHostAllocDefault));
   return p;
 }
 void release_pinned(void* p) {
@@ -184,43 +184,43 @@ void* copy_stream() { return need_device(), g_copy; }
 
 void copy_to_device(void* to, const void* from, size_t bytes, void* stream) {
   counters().to_device_bytes += static_cast<int64_t>(bytes);
-  RT_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_of(stream)));
+  RT_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_of(stream)));
 }
 void copy_to_host(void* to, const void* from, size_t bytes, void* stream) {
   counters().to_host_bytes += static_cast<int64_t>(bytes);
-  RT_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_of(stream)));
+  RT_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_of(stream)));
 }
 void copy_on_device(void* to, const void* from, size_t bytes, void* stream) {
-  RT_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_of(stream)));
+  RT_TRY(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_of(stream)));
 }
 void fill_zero(void* to, size_t bytes, void* stream) {
-  if (bytes > 0) RT_CUDA(cudaMemsetAsync(to, 0, bytes, stream_of(stream)));
+  if (bytes > 0) RT_TRY(cudaMemsetAsync(to, 0, bytes, stream_of(stream)));
 }
 void synchronize(void* stream) {
   counters().host_waits += 1;
-  RT_CUDA(cudaStreamSynchronize(stream_of(stream)));
+  RT_TRY(cudaStreamSynchronize(stream_of(stream)));
 }
 
 Event::Event() : handle_(nullptr) {
   cudaEvent_t e;
-  RT_CUDA(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
+  RT_TRY(cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
   handle_ = e;
 }
 Event::~Event() { cudaEventDestroy(static_cast<cudaEvent_t>(handle_)); }
-void Event::record(void* stream) { RT_CUDA(cudaEventRecord(static_cast<cudaEvent_t>(handle_), stream_of(stream))); }
+void Event::record(void* stream) { RT_TRY(cudaEventRecord(static_cast<cudaEvent_t>(handle_), stream_of(stream))); }
 void Event::wait() {
   if (done()) return;
   counters().host_waits += 1;
-  RT_CUDA(cudaEventSynchronize(static_cast<cudaEvent_t>(handle_)));
+  RT_TRY(cudaEventSynchronize(static_cast<cudaEvent_t>(handle_)));
 }
-void Event::hold(void* stream) { RT_CUDA(cudaStreamWaitEvent(stream_of(stream), static_cast<cudaEvent_t>(handle_), 0)); }
+void Event::hold(void* stream) { RT_TRY(cudaStreamWaitEvent(stream_of(stream), static_cast<cudaEvent_t>(handle_), 0)); }
 bool Event::done() const {
   const cudaError_t status = cudaEventQuery(static_cast<cudaEvent_t>(handle_));
   if (status == cudaErrorNotReady) {
     cudaGetLastError();
     return false;
   }
-  RT_CUDA(status);
+  RT_TRY(status);
   return true;
 }
 
@@ -228,7 +228,7 @@ void Graph::reset() {
   if (handle_) cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(handle_));
   handle_ = nullptr;
 }
-void Graph::begin(void* stream) { RT_CUDA(cudaStreamBeginCapture(stream_of(stream), cudaStreamCaptureModeThreadLocal)); }
+void Graph::begin(void* stream) { RT_TRY(cudaStreamBeginCapture(stream_of(stream), cudaStreamCaptureModeThreadLocal)); }
 void Graph::abandon(void* stream) {
   cudaGraph_t graph = nullptr;
   cudaStreamEndCapture(stream_of(stream), &graph);
@@ -237,18 +237,18 @@ void Graph::abandon(void* stream) {
 }
 Graph Graph::end(void* stream) {
   cudaGraph_t graph = nullptr;
-  RT_CUDA(cudaStreamEndCapture(stream_of(stream), &graph));
+  RT_TRY(cudaStreamEndCapture(stream_of(stream), &graph));
   cudaGraphExec_t exec = nullptr;
   const cudaError_t status = cudaGraphInstantiateWithFlags(&exec, graph, 0);
   cudaGraphDestroy(graph);
-  RT_CUDA(status);
+  RT_TRY(status);
   Graph g;
   g.handle_ = exec;
   return g;
 }
 void Graph::launch(void* stream) {
   counters().graph_launches += 1;
-  RT_CUDA(cudaGraphLaunch(static_cast<cudaGraphExec_t>(handle_), stream_of(stream)));
+  RT_TRY(cudaGraphLaunch(static_cast<cudaGraphExec_t>(handle_), stream_of(stream)));
 }
 
 Counters& counters() {
