@@ -7,10 +7,12 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "core/cuda.hpp"
 #include "core/log.hpp"
 #include "core/plan.hpp"
 #include "kernels/table.hpp"
 #include "tests/op_cases.hpp"
+#include "train/config.hpp"
 
 namespace rt {
 namespace {
@@ -20,10 +22,12 @@ double now_ms() {
 }
 
 Plan plan_of(CaseRun& run, const OpBenchOptions& options) {
-  Tape tape(Tape::Mode::trace, kernel_table(), {Device::cpu, machine().isa, !options.select});
+  Target target = options.device == Device::cuda ? cuda_target() : cpu_target();
+  target.reference_only = !options.select;
+  Tape tape(Tape::Mode::trace, kernel_table(), target);
   run.record(tape);
   const std::vector<Var> keep = run.outputs(tape);
-  return Plan(std::move(tape), std::make_shared<Arena>(),
+  return Plan(std::move(tape), std::make_shared<Arena>(options.device),
               {options.fuse ? fusion_rules() : std::span<const Rewrite>{}, false, keep});
 }
 
@@ -46,15 +50,21 @@ double bytes_of(const StepViews& s) {
 }
 
 std::vector<double> time_ms(const Row& row, const StepViews& s, double box_ms) {
-  const Storage workspace(row.workspace ? row.workspace(s.problem()) : 0);
-  const Args args{s.op, s.in, s.out, workspace.data(), nullptr};
-  row.run(args);
+  const bool on_cuda = row.device == Device::cuda;
+  const Storage workspace(row.workspace ? row.workspace(s.problem()) : 0, row.device);
+  const Args args{s.op, s.in, s.out, workspace.data(), on_cuda ? cuda::compute_stream() : nullptr};
+  const int runs = on_cuda ? 20 : 1;  // one wait for as many launches
+  auto run = [&] {
+    for (int i = 0; i < runs; ++i) row.run(args);
+    if (on_cuda) cuda::synchronize(args.stream);
+  };
+  run();
   std::vector<double> times;
   for (const double start = now_ms(); times.size() < 1000;) {
     const double before = now_ms();
-    row.run(args);
+    run();
     const double after = now_ms();
-    times.push_back(after - before);
+    times.push_back((after - before) / runs);
     if (after - start > (times.size() < 3 ? 10 * box_ms : box_ms)) break;
   }
   std::sort(times.begin(), times.end());
@@ -80,11 +90,12 @@ std::vector<OpTiming> bench_ops(const std::string& filter, const Peak& peak, con
     const OpCase& c = cases[i];
     auto wanted = [&](const Step& step) { return has(c.op, filter) || has(step.kind, filter); };
     if (!has(c.op, filter)) {
-      CaseRun probe(tiny[i], DType::f32, options.layout);
+      CaseRun probe(tiny[i], options.precision, options.layout, options.device);
       const Plan plan = plan_of(probe, options);
       if (std::none_of(plan.steps().begin(), plan.steps().end(), wanted)) continue;
     }
-    CaseRun run(c, DType::f32, options.layout);
+    CaseRun run(c, options.precision, options.layout, options.device);
+    if (options.device == Device::cuda) run.upload();
     Plan plan = plan_of(run, options);
     plan.replay();  // so that every step works on the numbers it would meet
     for (const Step& step : plan.steps()) {
@@ -115,11 +126,23 @@ std::vector<OpTiming> bench_ops(const std::string& filter, const Peak& peak, con
   return timings;
 }
 
-int run_op_bench(const std::string& filter, bool json, const OpBenchOptions& options) {
+int run_op_bench(const std::string& filter, bool json, OpBenchOptions options, const std::string& device,
+                 const std::string& precision) {
   set_threads(static_cast<int>(machine().threads.value));
-  const Peak peak = measure_peak();
-  log_info("{}, {} threads, {}: peak {:.0f} GFLOP/s in registers, {:.1f} GB/s from memory", machine().cpu_model,
-           threads_in_use(), name_of(machine().isa), peak.gflops, peak.gbps);
+  const DeviceChoice choice = choose_device(device, "--device");
+  const ComputeDefaults defaults = compute_defaults(choice.target);
+  options.device = choice.device, options.layout = defaults.layout;
+  options.precision = dtype_named(precision, defaults.precision);
+  if (options.precision != DType::f32 && options.device == Device::cpu)
+    fail(ExitCode::usage, "--precision {}: the CPU computes in f32", precision);
+  const bool on_cuda = options.device == Device::cuda;
+  const Peak peak = on_cuda ? measure_cuda_peak(options.precision) : measure_peak();
+  if (on_cuda)
+    log_info("{}: {:.0f} GFLOP/s in a large product in {}, {:.0f} GB/s in a large copy", choice.reason, peak.gflops,
+             name_of(options.precision), peak.gbps);
+  else
+    log_info("{}, {} threads, {}: peak {:.0f} GFLOP/s in registers, {:.1f} GB/s from memory", machine().cpu_model,
+             threads_in_use(), name_of(machine().isa), peak.gflops, peak.gbps);
   const std::vector<OpTiming> timings = bench_ops(filter, peak, options);
   if (json) {
     nlohmann::ordered_json list = nlohmann::ordered_json::array();

@@ -12,6 +12,8 @@ namespace rt {
 struct OpBenchOptions {
   std::string stem = "cifar";  // or "imagenet"
   int64_t batch = 128;
+  Device device = Device::cpu;  // on CUDA: the one in use
+  DType precision = DType::f32;
   Layout layout = Layout::nhwc;
   bool fuse = true;           // optimize.fuse
   bool select = true;         // optimize.select; off times the reference rows
@@ -31,6 +33,8 @@ struct OpTiming {
 std::vector<OpTiming> bench_ops(const std::string& filter, const Peak& peak, const OpBenchOptions& options);
 
 // Measures the peak, prints a table (or a JSON array of objects) on stdout, returns 0.
-int run_op_bench(const std::string& filter, bool json, const OpBenchOptions& options = {});
+// device and precision as words ("cuda:0", "auto"); layout is what the device prefers.
+int run_op_bench(const std::string& filter, bool json, OpBenchOptions options, const std::string& device = "cpu",
+                 const std::string& precision = "f32");
 
 }  // namespace rt

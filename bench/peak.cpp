@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <chrono>
 
-#include "core/device.hpp"
-#include "core/tensor.hpp"
+#include "core/cuda.hpp"
+#include "core/rng.hpp"
+#include "core/tape.hpp"
+#include "kernels/linear.hpp"
 #include "kernels/peak_simd.hpp"
+#include "kernels/table.hpp"
 
 namespace rt {
 namespace {
@@ -61,6 +64,44 @@ Peak measure_peak(double seconds) {
     each_part([&](float* x, float* y, float* z, int64_t count) { kernels.triad(x, y, z, 0.5f, count); });
   });
   return {flops / multiply_s * 1e-9, 12.0 * static_cast<double>(n) / triad_s * 1e-9};
+}
+
+Peak measure_cuda_peak(DType precision) {
+  constexpr int64_t n = 8192;
+  void* stream = cuda::compute_stream();
+  Tape tape(Tape::Mode::trace, kernel_table(), cuda_target());
+  const Spec square{{n, n}, precision}, row_of_n{{n}, DType::f32};
+  linear(tape, tape.make(square), tape.make(square), tape.make(row_of_n));
+  const Step& step = tape.steps()[0];
+  const Spec in[] = {square, square, row_of_n}, out[] = {square};
+  const Problem problem{step.op.get(), in, out};
+  const Row& row = select_row(kernel_table(), cuda_target(), step.kind, problem);
+
+  const Storage x(square.bytes(), Device::cuda), w(square.bytes(), Device::cuda), y(square.bytes(), Device::cuda),
+      bias(row_of_n.bytes(), Device::cuda), workspace(row.workspace ? row.workspace(problem) : 0, Device::cuda);
+  Tensor wide({{n, n}, DType::f32}), values(square);
+  Rng rng(0, RngPurpose::sample);
+  for (int64_t i = 0; i < n * n; ++i) wide.as<float>()[i] = rng.uniform(-1, 1);
+  copy_convert(wide.view(), values.view());
+  write_to({square, x.data()}, Device::cuda, values.view().data);
+  write_to({square, w.data()}, Device::cuda, values.view().data);
+  cuda::fill_zero(bias.data(), bias.bytes(), stream);
+  const View in_views[] = {{square, x.data()}, {square, w.data()}, {row_of_n, bias.data()}}, out_views[] = {{square, y.data()}};
+  constexpr int products = 10, copies = 20;
+  const double product_s = best_seconds(1.0, [&] {
+    for (int i = 0; i < products; ++i) row.run({step.op.get(), in_views, out_views, workspace.data(), stream});
+    cuda::synchronize(stream);
+  });
+
+  constexpr size_t bytes = size_t{1} << 30;
+  const Storage from(bytes, Device::cuda), to(bytes, Device::cuda);
+  cuda::fill_zero(from.data(), bytes, stream);
+  const double copy_s = best_seconds(0.3, [&] {
+    for (int i = 0; i < copies; ++i) cuda::copy_on_device(to.data(), from.data(), bytes, stream);
+    cuda::synchronize(stream);
+  });
+  const double flops = 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+  return {products * flops / product_s * 1e-9, copies * 2.0 * static_cast<double>(bytes) / copy_s * 1e-9};
 }
 
 }  // namespace rt

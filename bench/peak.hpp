@@ -3,6 +3,8 @@
 // that a store into uncached memory causes). Values that stay in a cache between steps may exceed the second.
 #pragma once
 
+#include "core/tensor.hpp"
+
 namespace rt {
 
 struct Peak {
@@ -10,5 +12,7 @@ struct Peak {
   double gbps;
 };
 Peak measure_peak(double seconds = 0.3);  // for each of the two; the best repeat counts
+// Of the CUDA device in use: the library's product of two large random matrices, and a large copy (bytes read and written).
+Peak measure_cuda_peak(DType precision);
 
 }  // namespace rt

@@ -329,10 +329,20 @@ bool CaseRun::wants_gradient(size_t i) const {
   return op_case.in[i].role == Role::activation || op_case.in[i].role == Role::parameter;
 }
 
+void CaseRun::upload() {
+  for (const Tensor& value : values) {
+    device_.emplace_back(value.spec().bytes(), Device::cuda);
+    write_to({value.spec(), device_.back().data()}, Device::cuda, value.view().data);
+  }
+}
+View CaseRun::where(const Tensor& value, size_t i) const {
+  return {value.spec(), device_.empty() ? value.view().data : device_[i].data()};
+}
+
 void CaseRun::forward(Tape& tape) {
   in.clear();
   for (size_t i = 0; i < values.size(); ++i)
-    in.push_back(tape.external(values[i].view(), op_case.in[i].name, wants_gradient(i)));
+    in.push_back(tape.external(where(values[i], i), op_case.in[i].name, wants_gradient(i)));
   out = op_case.record(tape, in);
 }
 
@@ -341,7 +351,12 @@ void CaseRun::record(Tape& tape) {
   if (!op_case.has_backward) return;
   direction = Tensor(tape.spec(out));
   fill({"direction", {}, Role::state, Fill::off_zero, 0.5f, 1.5f}, 0, direction.view());
-  tape.backward(out, tape.external(direction.view(), "direction"));
+  if (!device_.empty()) {
+    device_.resize(values.size());
+    device_.emplace_back(direction.spec().bytes(), Device::cuda);
+    write_to({direction.spec(), device_.back().data()}, Device::cuda, direction.view().data);
+  }
+  tape.backward(out, tape.external(where(direction, values.size()), "direction"));
 }
 
 std::vector<Var> CaseRun::outputs(const Tape& tape) const {

@@ -56,6 +56,7 @@ class CaseRun {
  public:
   // In half precision parameters of one dimension and state stay f32. On CUDA weights of 4 dimensions follow the layout.
   CaseRun(const OpCase& c, DType dtype, Layout layout, Device device = Device::cpu);
+  void upload();             // from now on inputs are read on the CUDA device
   void forward(Tape& tape);  // sets in and out
   void record(Tape& tape);   // forward, and backward where the case has one
 
@@ -69,7 +70,9 @@ class CaseRun {
   Var out;
 
  private:
+  View where(const Tensor& value, size_t i) const;
   DType dtype_;
+  std::vector<Storage> device_;  // of values, then of direction; empty on the CPU
 };
 
 // A recorded step with the memory that a row needs to run it again: what a Plan binds, spelled out.

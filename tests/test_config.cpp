@@ -123,7 +123,7 @@ TEST_CASE("config: a value of the wrong type or out of range is refused with wha
         "FILE:2: model.arch = \"resnet19\": must be one of resnet18, resnet34, resnet50");
   CHECK(failure("[model.arch]\nx = 1\n").find("FILE:1: model.arch = ") == 0);
   CHECK(failure("loss = 3\n") == "FILE:1: loss is a table, not a value; its keys are loss.label_smoothing");
-  CHECK(failure("precision = \"bf16\"\n") == "FILE:1: precision = \"bf16\": must be f32 or auto");
+  CHECK(failure("precision = \"fp8\"\n") == "FILE:1: precision = \"fp8\": must be one of f32, bf16, f16, auto");
   CHECK(failure("[schedule]\nmilestones = [1, 'x']\n") ==
         "FILE:2: schedule.milestones = [ 1, 'x' ]: must be a list of numbers from 0 to 1000000");
   CHECK(refused("train.batch=1e3") ==
@@ -140,11 +140,6 @@ TEST_CASE("config: a value of the wrong type or out of range is refused with wha
 }
 
 TEST_CASE("config: settings that contradict each other are refused") {
-  CHECK(failure("device = \"cuda\"\n", {}, ExitCode::device) ==
-        "FILE:1: device = \"cuda\": this build of rtrain has no CUDA support; use cpu or auto");
-  CHECK(failure("", {"device=cuda"}, ExitCode::device).find("command line: device = \"cuda\": ") == 0);
-  CHECK(failure("[optimize]\ngraph = true\n") ==
-        "FILE:2: optimize.graph = true applies to device = \"cuda\" only; leave it out");
   CHECK(failure("[schedule]\nname = 'multistep'\n") ==
         "FILE:2: schedule.name = \"multistep\" needs schedule.milestones, as [15, 25]");
   CHECK(failure("[schedule]\nmilestones = [3, 3]\n") == "FILE:2: schedule.milestones = [3.0, 3.0] must rise");
@@ -197,7 +192,7 @@ TEST_CASE("config: auto is decided from the machine and the data, with the reaso
   const Config& c = loaded.config;
   const auto origin = [&](const char* key) { return loaded.origins.at(key).text; };
   CHECK(c.device == "cpu");
-  CHECK(origin("device") == "auto: this build of rtrain has no CUDA code");
+  CHECK(origin("device") == "auto: asked for");
   CHECK(c.precision == "f32");
   CHECK(c.threads == 2);
   CHECK(origin("threads") == "auto: 2 physical cores");
@@ -243,6 +238,72 @@ TEST_CASE("config: the automatic batch names the limit that binds") {
     CHECK(std::string(e.what()).find("a single image takes 310 MiB, and 70 % of the address-space limit 0.2 GiB") !=
           std::string::npos);
   }
+}
+
+namespace {
+
+DeviceChoice some_gpu(int capability, int64_t memory = int64_t{8} << 30) {
+  return {Device::cuda, "cuda:0", "a test GPU", {Device::cuda, capability}, {memory, "8.0 GiB of memory free on the test GPU"}};
+}
+LoadedConfig on_gpu(int capability, const std::vector<std::string>& overrides, int64_t data_bytes = 1 << 20) {
+  const Machine machine = two_cores();
+  LoadedConfig loaded = load_config("", overrides);
+  resolve_auto(loaded, {.machine = machine,
+                        .device = some_gpu(capability),
+                        .image_size = 32,
+                        .train_images = 50000,
+                        .plan_bytes = [](int b) { return int64_t{b} << 23; },
+                        .data_bytes = data_bytes});
+  return loaded;
+}
+std::string gpu_failure(int capability, const std::vector<std::string>& overrides, ExitCode code) {
+  try {
+    on_gpu(capability, overrides);
+  } catch (const Error& e) {
+    CHECK(e.code() == code);
+    return e.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("config: on a GPU precision, layout, graph and resident data follow the device, with reasons") {
+  const LoadedConfig pascal = on_gpu(61, {}), volta = on_gpu(70, {}), hopper = on_gpu(90, {});
+  CHECK(pascal.config.precision == "f32");
+  CHECK(pascal.origins.at("precision").text.find("64th of the rate") != std::string::npos);
+  CHECK(volta.config.precision == "f16");
+  CHECK(hopper.config.precision == "bf16");
+  CHECK(hopper.config.device == "cuda:0");
+  CHECK(hopper.config.optimize.graph);
+  CHECK(hopper.config.optimize.resident);
+  CHECK(!on_gpu(90, {}, int64_t{7} << 30).config.optimize.resident);
+  CHECK(!on_gpu(90, {"optimize.graph=false"}).config.optimize.graph);
+  CHECK(on_gpu(61, {"precision=f16"}).config.precision == "f16");
+  CHECK(gpu_failure(75, {"precision=bf16"}, ExitCode::usage).find("needs compute capability 8.0, this device has 7.5") !=
+        std::string::npos);
+}
+
+TEST_CASE("config: a batch that cannot fit on the GPU is refused with what each size needs and the largest that fits") {
+  const std::string what = gpu_failure(61, {"train.batch=4096"}, ExitCode::device);
+  CAPTURE(what);
+  CHECK(what.find("train.batch = 4096 does not fit into the 8.0 GiB of memory free on the test GPU; the largest that "
+                  "fits is 1024") != std::string::npos);
+  CHECK(what.find("batch  2048: 16.0 GiB") != std::string::npos);
+}
+
+TEST_CASE("config: what needs a GPU is refused on the CPU, and left out where a run moves there") {
+  const auto resolved = [](const std::vector<std::string>& overrides) {
+    const Machine machine = two_cores();
+    LoadedConfig loaded = load_config("", overrides);
+    resolve_auto(loaded, {.machine = machine});
+    return loaded;
+  };
+  CHECK_THROWS_WITH(resolved({"optimize.graph=true"}),
+                    "command line: optimize.graph = true applies to device = \"cuda\" only; leave it out");
+  CHECK_THROWS_WITH(resolved({"precision=bf16"}),
+                    "command line: precision = \"bf16\": the CPU computes in f32; leave it out, or use device=cuda");
+  CHECK(!resolved({}).config.optimize.graph);
 }
 
 TEST_CASE("config: one CPU leaves no worker, many leave a few; what is given stays") {

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Times rtrain's training step beside PyTorch's, alternating in one go, and prints the ratio.
 
-  tools/compare_torch.py [--stem cifar --batch 128] [--stem imagenet --batch 32 ...]
-      [--rounds 3] [--threads T] [--variants eager,channels_last,compile] [--bf16] [--json FILE]
+  tools/compare_torch.py [--stem cifar --batch 128] [--stem imagenet --batch 32 ...] [--device cpu|cuda] [--precision f32|bf16|f16]
+      [--rounds 3] [--threads T] [--variants eager,channels_last,compile,reduce-overhead] [--bf16] [--json FILE]
 
 Run it with a Python that has torch (tools/make_venv.sh). Each round runs ours once and every variant of the peer once,
 each in a process of its own; figures are medians over the rounds, and "best" is PyTorch's fastest variant.
@@ -10,7 +10,8 @@ each in a process of its own; figures are medians over the rounds, and "best" is
 import argparse, json, os, platform, statistics, subprocess, sys, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VARIANTS = {"eager": [], "channels_last": ["--channels-last"], "compile": ["--channels-last", "--compile"]}
+VARIANTS = {"eager": [], "channels_last": ["--channels-last"], "compile": ["--channels-last", "--compile"],
+            "reduce-overhead": ["--channels-last", "--compile", "reduce-overhead"]}
 
 
 def last_json(command, env=None):
@@ -33,6 +34,10 @@ def main():
     p.add_argument("--threads", type=int, default=0)
     p.add_argument("--variants", default="eager,channels_last")
     p.add_argument("--bf16", action="store_true", help="the peer under bf16 autocast")
+    p.add_argument("--device", default="cpu", help="cpu or cuda, for both")
+    p.add_argument("--precision", default="f32", choices=("f32", "bf16", "f16"), help="of both")
+    p.add_argument("--steps", type=int, default=1, help="steps in one timed repeat")
+    p.add_argument("--set", action="append", default=[], help="a setting for rbench, as optimize.graph=false")
     p.add_argument("--rbench", default=os.path.join(ROOT, "build", "release", "rbench"))
     p.add_argument("--json", metavar="FILE")
     a = p.parse_args()
@@ -40,13 +45,14 @@ def main():
     batches += [{"cifar": 128, "imagenet": 32}[s] for s in stems[len(batches):]]
     results = []
     for stem, batch in zip(stems, batches):
-        extra = ["--threads", str(a.threads)] if a.threads else []
-        commands = {"rtrain": [a.rbench, "step", "--stem", stem, "--batch", str(batch), "--repeat", str(a.repeat), "--steps", "1",
-                               "--json"] + extra}
+        extra = (["--threads", str(a.threads)] if a.threads else []) + ["--device", a.device, "--steps", str(a.steps)]
+        half = {"bf16": ["--bf16"], "f16": ["--fp16"]}.get(a.precision, ["--bf16"] if a.bf16 else [])
+        commands = {"rtrain": [a.rbench, "step", "--stem", stem, "--batch", str(batch), "--repeat", str(a.repeat), "--json",
+                               "--precision", a.precision] + extra + a.set}
         for v in a.variants.split(","):
             commands["torch " + v] = ([sys.executable, os.path.join(ROOT, "tools", "torch_resnet18.py"), "bench", "--stem", stem,
-                                       "--batch", str(batch), "--repeat", str(a.repeat), "--steps", "1", "--warmup", "2"]
-                                      + VARIANTS[v] + extra + (["--bf16"] if a.bf16 else []))
+                                       "--batch", str(batch), "--repeat", str(a.repeat), "--warmup", "3"]
+                                      + VARIANTS[v] + extra + half)
         runs = {name: [] for name in commands}
         started_at_load = load()
         for r in range(a.rounds):
@@ -64,11 +70,12 @@ def main():
             if not figures:
                 continue
             rate = statistics.median(f["images_per_s"] for f in figures)
-            row = {"name": name, "stem": stem, "batch": batch, "images_per_s": rate,
+            row = {"name": name, "stem": stem, "batch": batch, "precision": a.precision, "device": a.device,
+                   "images_per_s": rate,
                    "step_ms": statistics.median(f["step_ms"] for f in figures),
                    "step_ms_min": min(f["step_ms_min"] for f in figures), "step_ms_max": max(f["step_ms_max"] for f in figures),
                    "peak_mib": statistics.median(f["peak_mib"] for f in figures), "version": figures[0].get("peer", "rtrain"),
-                   "threads": figures[0]["threads"]}
+                   "threads": figures[0].get("threads", 0), "planned_mib": figures[0].get("planned_mib")}
             results.append(row)
             if name != "rtrain" and (best is None or rate > best["images_per_s"]):
                 best = row

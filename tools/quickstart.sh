@@ -9,9 +9,11 @@ say() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - start)) >&2; }
 
 say "1/4 build"
 tools/install_deps.sh
-cmake --preset release -DRTRAIN_TESTS=OFF >/dev/null
-cmake --build --preset release >&2
-rtrain=build/release/rtrain
+preset=release  # with a GPU and a toolkit the same program also computes there
+if nvidia-smi >/dev/null 2>&1 && { command -v nvcc || [ -x /usr/local/cuda/bin/nvcc ]; } >/dev/null; then preset=cuda; fi
+cmake --preset $preset -DRTRAIN_TESTS=OFF >/dev/null
+cmake --build build/$preset >&2
+rtrain=build/$preset/rtrain
 "$rtrain" info >&2
 
 say "2/4 data"

@@ -21,6 +21,7 @@ enum class Layout : uint8_t { nchw, nhwc };                   // memory order of
 
 size_t size_of(DType dtype);
 const char* name_of(DType dtype);
+DType dtype_named(const std::string& name, DType automatic = DType::f32);  // "bf16"; automatic for "auto"
 const char* name_of(Layout layout);
 template <class T>
 constexpr DType dtype_of();

@@ -10,4 +10,11 @@ namespace rt {
 std::span<const Row> kernel_table();
 std::span<const Rewrite> fusion_rules();
 
+struct ComputeDefaults {  // what a device computes in where the user does not say
+  Layout layout;
+  DType precision;
+  std::string layout_reason, precision_reason;
+};
+ComputeDefaults compute_defaults(const Target& target);
+
 }  // namespace rt

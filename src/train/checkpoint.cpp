@@ -31,6 +31,7 @@ LoopState from_json(const nlohmann::json& j) {
   j.at("top1").get_to(s.top1);
   j.at("data").get_to(s.data);
   j.at("fingerprint").get_to(s.fingerprint);
+  j.at("control").get_to(s.control);
   if (j.contains("best")) s.best = j.at("best").get<double>();
   return s;
 }
@@ -66,7 +67,10 @@ void CheckpointFolder::save(const LoopState& loop, const ModelInfo& info, const 
                        v.view.spec.bytes()});
   }
   Metadata metadata = model_metadata(info);
-  metadata[loop_key] = to_json(loop).dump();
+  nlohmann::json j = to_json(loop);
+  const float* control = state.control_values();
+  j["control"] = std::vector<double>(control, control + 4);  // loss scaling goes on where it was
+  metadata[loop_key] = j.dump();
   std::filesystem::create_directories(folder_);
   const std::string path = fmt::format("{}/step-{:09}.safetensors", folder_, loop.step);
   write_safetensors(path, tensors, metadata);
@@ -116,6 +120,9 @@ CheckpointFolder::Loaded CheckpointFolder::load_newest() const {
 void restore(const CheckpointFolder::Loaded& checkpoint, ModelState& state) {
   load_weights(checkpoint.file, state, Head::must_fit);
   read_momentum(checkpoint.file, state);
+  const auto control = checkpoint.loop.control;
+  std::copy(control.begin(), control.end(), state.control_values());
+  state.push();
 }
 
 }  // namespace rt

@@ -70,12 +70,6 @@ class Loader {
   LoadedConfig checked() {
     const Config& c = loaded_.config;
     const auto where = [&](std::string_view key) { return loaded_.origins.find(key)->second.text; };
-    if (c.device == "cuda")
-      fail(ExitCode::device, "{}: device = \"cuda\": this build of rtrain has no CUDA support; use cpu or auto",
-           where("device"));
-    if (c.optimize.graph)
-      fail(ExitCode::usage, "{}: optimize.graph = true applies to device = \"cuda\" only; leave it out",
-           where("optimize.graph"));
     const auto& milestones = c.schedule.milestones;
     if (c.schedule.name == "multistep" && milestones.empty())
       fail(ExitCode::usage, "{}: schedule.name = \"multistep\" needs schedule.milestones, as [15, 25]",

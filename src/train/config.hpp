@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/device.hpp"
+#include "train/device_choice.hpp"
 
 namespace rt {
 
@@ -84,8 +85,10 @@ struct Config {
     bool layout = true;  // auto
     bool select = true;
     bool memory = true;
-    bool graph = false;
+    bool graph = false;     // auto
+    bool resident = false;  // auto
     bool deterministic = true;
+    bool self_test = true;
   } optimize;
 };
 
@@ -101,8 +104,7 @@ struct LoadedConfig {
 };
 
 // Reads a TOML file (path "": none), then applies overrides "key=value" in order. Strings may be given without quotes.
-// Errors are ExitCode::usage and name FILE:LINE or the command line, the key, the value and what is allowed; a device
-// that this build does not have is ExitCode::device.
+// Errors are ExitCode::usage and name FILE:LINE or the command line, the key, the value and what is allowed.
 LoadedConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
 
 // The configuration a run folder holds, to continue the run: values and origins as saved, `auto` values as they were
@@ -121,14 +123,17 @@ std::vector<RefusedChange> refused_on_resume(const Config& saved, const Config& 
 // What `auto` is decided from. A fact that is not known (0, empty) leaves the values that hang on it undecided.
 struct AutoFacts {
   const Machine& machine;
+  DeviceChoice device = {};
   std::string data_source = {};         // what data.dir holds, as data.source would say it
   std::string data_source_reason = {};  // "data_batch_1.bin in DIR"
   int64_t image_size = 0;               // larger side, pixels
   int64_t train_images = 0;             // without those set aside for validation
   std::function<int64_t(int batch)> plan_bytes =
       {};  // of a training step; called after model.* and precision are decided
+  int64_t data_bytes = 0;  // of all images, as bytes
 };
-// Replaces every value that is `auto`. ExitCode::device if not even a batch of one image fits into memory.
+// Replaces every value that is `auto`. ExitCode::device if the batch, or not even a batch of one image, fits into memory;
+// ExitCode::usage for what the device cannot do.
 void resolve_auto(LoadedConfig& loaded, const AutoFacts& facts);
 
 // The configuration as TOML, each origin as a trailing comment. Loading it gives the same values.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.hpp"
+#include "kernels/table.hpp"
 #include "train/config.hpp"
 #include "train/config_keys.hpp"
 
@@ -23,9 +24,12 @@ class Resolver {
   Resolver(LoadedConfig& loaded, const AutoFacts& facts) : loaded_(loaded), c_(loaded.config), facts_(facts) {}
 
   void run() {
-    choose("device", c_.device, std::string("cpu"), "this build of rtrain has no CUDA code");
-    choose("precision", c_.precision, std::string("f32"), "what the CPU kernels compute in");
-    choose("optimize.layout", c_.optimize.layout, true, "NHWC is what the CPU kernels prefer");
+    choose("device", c_.device, facts_.device.name, facts_.device.reason);
+    const ComputeDefaults defaults = compute_defaults(facts_.device.target);
+    choose("precision", c_.precision, std::string(name_of(defaults.precision)), defaults.precision_reason);
+    choose("optimize.layout", c_.optimize.layout, true, fmt::format("{}: {}", name_of(defaults.layout), defaults.layout_reason));
+    precision();
+    graph();
     const Count& threads = facts_.machine.threads;
     choose("threads", c_.threads, static_cast<int>(threads.value), threads.reason);
     workers();
@@ -39,13 +43,74 @@ class Resolver {
              fmt::format("images of {} px, cifar up to 64 px", facts_.image_size));
     if (is_auto("train.batch") && facts_.train_images > 0 && facts_.plan_bytes) batch();
     if (c_.train.batch > 0) {
+      check_batch();
       choose("eval.batch", c_.eval.batch, c_.train.batch, "as train.batch");
+      resident();
       learning_rate();
       warmup();
     }
   }
 
  private:
+  bool on_cuda() const { return facts_.device.device == Device::cuda; }
+  const std::string& where(std::string_view key) const { return loaded_.origins.find(key)->second.text; }
+
+  void precision() {
+    if (c_.precision == "f32") return;
+    if (!on_cuda())
+      fail(ExitCode::usage, "{}: precision = \"{}\": the CPU computes in f32; leave it out, or use device=cuda",
+           where("precision"), c_.precision);
+    if (c_.precision == "bf16" && facts_.device.target.capability < 80)
+      fail(ExitCode::usage, "{}: precision = \"bf16\" needs compute capability 8.0, this device has {}.{}; use f16 or f32",
+           where("precision"), facts_.device.target.capability / 10, facts_.device.target.capability % 10);
+  }
+
+  void graph() {
+    choose("optimize.graph", c_.optimize.graph, on_cuda(), on_cuda() ? "one launch a step" : "for CUDA only");
+    if (!c_.optimize.graph || on_cuda()) return;
+    if (!where("optimize.graph").starts_with("auto: "))
+      fail(ExitCode::usage, "{}: optimize.graph = true applies to device = \"cuda\" only; leave it out",
+           where("optimize.graph"));
+    c_.optimize.graph = false;  // chosen on another machine, where this run began
+  }
+
+  // Images stay on the device where they leave room for the step.
+  void resident() {
+    if (!on_cuda()) {
+      choose("optimize.resident", c_.optimize.resident, false, "for CUDA only");
+      c_.optimize.resident = false;
+      return;
+    }
+    if (facts_.data_bytes == 0 || !facts_.plan_bytes) return;
+    const double room = static_cast<double>(facts_.device.memory.value), step = static_cast<double>(facts_.plan_bytes(c_.train.batch)),
+                 data = static_cast<double>(facts_.data_bytes);
+    const bool fits = step + data <= 0.9 * room;
+    choose("optimize.resident", c_.optimize.resident, fits,
+           fmt::format("the images ({}) {} beside the step ({}) in the {}", mebibytes(data), fits ? "fit" : "do not fit",
+                       mebibytes(step), facts_.device.memory.reason));
+  }
+
+  // A batch that the user chose: known to be too large before anything is allocated for it.
+  void check_batch() {
+    if (!on_cuda() || !facts_.plan_bytes) return;
+    const auto room = static_cast<double>(facts_.device.memory.value);
+    if (static_cast<double>(facts_.plan_bytes(c_.train.batch)) <= room) return;
+    std::string table;
+    int largest = 0;
+    for (int b = c_.train.batch; b >= 1; b /= 2) {
+      const auto bytes = static_cast<double>(facts_.plan_bytes(b));
+      table += fmt::format("\n  batch {:>5}: {}", b, mebibytes(bytes));
+      if (bytes > room) continue;
+      largest = b;
+      break;
+    }
+    for (int step = largest / 2; step >= 1; step /= 2)  // between that power and its double
+      if (static_cast<double>(facts_.plan_bytes(largest + step)) <= room) largest += step;
+    fail(ExitCode::device, "{}: train.batch = {} does not fit into the {}; {}{}", where("train.batch"), c_.train.batch,
+         facts_.device.memory.reason,
+         largest > 0 ? fmt::format("the largest that fits is {}", largest) : "not even one image does", table);
+  }
+
   bool is_auto(std::string_view key) const { return loaded_.origins.find(key)->second.automatic; }
 
   template <class T>
@@ -66,7 +131,7 @@ class Resolver {
   }
 
   void batch() {
-    const Count& memory = facts_.machine.usable_memory_bytes;
+    const Count& memory = on_cuda() ? facts_.device.memory : facts_.machine.usable_memory_bytes;
     const double budget = plan_share * static_cast<double>(memory.value);
     const int64_t by_data = std::max<int64_t>(1, facts_.train_images / updates_of_an_epoch);
     int64_t refused_bytes = 0;  // of the next larger batch, where memory stands in its way

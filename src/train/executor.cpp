@@ -6,87 +6,135 @@
 
 #include "kernels/cross_entropy.hpp"
 #include "kernels/elementwise.hpp"
-#include "kernels/table.hpp"
+#include "kernels/report.hpp"
 
 namespace rt {
+namespace {
+
+constexpr float first_loss_scale = 65536;  // f16; halves and doubles from there (kernels/update.hpp)
+
+Target target_of(const ExecutorOptions& options) {
+  Target t = options.device == Device::cuda ? cuda_target() : cpu_target();
+  t.reference_only = !options.select;
+  t.refused = options.refused;
+  return t;
+}
+
+}  // namespace
 
 Executor::Executor(const ResNet& net, ModelState& state, const ExecutorOptions& options)
     : net_(net),
       state_(state),
       options_(options),
-      target_(cpu_target()),
-      images_(static_cast<size_t>(options.largest_batch * net.config().channels * options.height * options.width) *
-              sizeof(float)),
-      labels_({{options.largest_batch}, DType::i32}),
-      lr_({{}, DType::f32}),
-      dloss_({{}, DType::f32}),
-      logits_({{options.largest_batch, net.config().classes}, DType::f32}) {
-  target_.reference_only = !options.select;
+      target_(target_of(options)),
+      layout_(options.layout ? compute_defaults(target_).layout : Layout::nchw),
+      input_(options.device, options.largest_batch, {net.config().channels, options.height, options.width}),
+      output_(options.device),
+      arena_(std::make_shared<Arena>(options.device)) {
   options_.sgd.decayed = state.decayed(options.decay_all);
+  options_.sgd.dynamic_scale = options.precision == DType::f16;
+  options_.augment.dtype = options.precision, options_.augment.layout = layout_;
+  if (options.normalise) {
+    normalise_ = Storage(options.normalise->spec().bytes(), options.device);
+    write_to({options.normalise->spec(), normalise_.data()}, options.device, options.normalise->view().data);
+  }
+  // On the CPU weights stay as files hold them: its convolutions take them so.
+  const Layout weights = options.device == Device::cuda ? layout_ : Layout::nchw;
+  state_.place({options.device, weights, options.precision});
+  if (options_.sgd.dynamic_scale && state_.control_values()[0] == 1) state_.control_values()[0] = first_loss_scale;
 }
 
-void Executor::load(const Batch& batch) {
-  RT_CHECK(batch.count >= 1 && batch.count <= options_.largest_batch, "a batch of {} images, prepared for at most {}",
-           batch.count, options_.largest_batch);
-  const size_t image = static_cast<size_t>(net_.config().channels * options_.height * options_.width);
-  std::memcpy(images_.data(), batch.images, static_cast<size_t>(batch.count) * image * sizeof(float));
-  std::memcpy(labels_.as<int32_t>(), batch.labels, static_cast<size_t>(batch.count) * sizeof(int32_t));
+void Executor::send(const Batch& batch, double weight, double lr) {
+  if (!pushed_) state_.push();
+  pushed_ = true;
+  input_.send(batch, weight, lr);
 }
 
-Executor::Recorded Executor::record(Tape& tape, const Key& key) {
+void Executor::hold(const Dataset& data, bool training) {
+  std::shared_ptr<Resident>& held = held_[&data];
+  if (!held) {
+    const DatasetInfo& info = data.info();
+    const size_t image = static_cast<size_t>(info.channels) * static_cast<size_t>(info.height * info.width);
+    held = std::make_shared<Resident>();
+    held->images = data.size();
+    held->bytes = Storage(static_cast<size_t>(data.size()) * image, options_.device);
+    constexpr int64_t at_a_time = 4096;
+    std::vector<uint8_t> part(static_cast<size_t>(std::min(at_a_time, data.size())) * image);
+    for (int64_t first = 0; first < data.size(); first += at_a_time) {
+      const int64_t count = std::min(at_a_time, data.size() - first);
+      for (int64_t i = 0; i < count; ++i)
+        std::memcpy(part.data() + static_cast<size_t>(i) * image, data.pixels(first + i), image);
+      auto* to = static_cast<uint8_t*>(held->bytes.data()) + static_cast<size_t>(first) * image;
+      write_to({{{count * static_cast<int64_t>(image)}, DType::u8}, to}, options_.device, part.data());
+    }
+  }
+  (training ? held_train_ : held_eval_) = held;
+}
+
+Var Executor::images(Tape& tape, const Key& key) {
+  if (key.source == StepInput::Source::given)
+    return convert(tape, tape.external(input_.images(key.batch), "images"), options_.precision, layout_);
+  View pixels;
+  if (key.source == StepInput::Source::bytes) {
+    pixels = input_.pixels(key.batch);
+  } else {
+    const std::shared_ptr<Resident>& held = key.kind == Kind::train ? held_train_ : held_eval_;
+    RT_CHECK(held, "a batch without images, and no data set is held on the device");
+    pixels = {{{held->images, net_.config().channels, options_.height, options_.width}, DType::u8}, held->bytes.data()};
+  }
+  AugmentAttrs attrs = options_.augment;
+  if (key.kind == Kind::evaluate) attrs.random = false;
+  RT_CHECK(normalise_.data(), "a batch of bytes, and no table to normalise them by");
+  return augment(tape, tape.external(pixels, "pixels"), tape.external(input_.rows(key.batch), "rows"),
+                 tape.external(input_.samples(key.batch), "samples"), tape.external(input_.epoch(), "epoch"),
+                 tape.external({options_.normalise->spec(), normalise_.data()}, "normalise"), attrs);
+}
+
+Var Executor::record(Tape& tape, const Key& key) {
   const bool training = key.kind == Kind::train;
-  const Spec images{{key.batch, net_.config().channels, options_.height, options_.width}};
-  Var x = tape.external({images, images_.data()}, "images");
-  const Var labels = tape.external({{{key.batch}, DType::i32}, labels_.view().data}, "labels");
+  const Var labels = tape.external(input_.labels(key.batch), "labels");
+  const Var control = tape.external(state_.control(), "control");
+  const Var target = tape.external(output_.report(), "report");
   Pass pass = state_.begin(tape, training, !key.first);
-  if (options_.layout) x = convert(tape, x, DType::f32, Layout::nhwc);
-  Recorded r;
-  r.logits = net_(pass, x);
+  const Var logits = net_(pass, images(tape, key));
+  CrossEntropy ce;
   {
     Tape::Scope scope(tape, "loss");
-    const CrossEntropy ce = cross_entropy(tape, r.logits, labels, training ? options_.label_smoothing : 0.0);
-    r.loss = ce.loss, r.correct = ce.correct;
+    ce = cross_entropy(tape, logits, labels, training ? options_.label_smoothing : 0.0);
   }
-  if (!training) return r;
-  tape.backward(r.loss, tape.external(dloss_.view(), "d loss"));
-  if (!key.last) return r;
+  Var norm;
+  if (training) {
+    Var dloss = tape.external(input_.weight(), "d loss");
+    if (options_.sgd.dynamic_scale) dloss = scaled_weight(tape, dloss, control);
+    tape.backward(ce.loss, dloss);
+  }
   Tape::Scope scope(tape, "update");
-  r.norm = sgd_update(tape,
-                      {.weights = tape.external(state_.weights(), "weights"),
-                       .grads = tape.external(state_.grads(), "gradients"),
-                       .momentum = tape.external(state_.momentum(), "momentum"),
-                       .lr = tape.external(lr_.view(), "lr"),
-                       .loss = r.loss,
-                       .running = tape.external(state_.running(), "running"),
-                       .running_fresh = tape.external(state_.running_fresh(), "running_fresh")},
-                      options_.sgd);
-  return r;
+  if (training && key.last) {
+    UpdateVars v{.weights = tape.external(state_.weights(), "weights"),
+                 .grads = tape.external(state_.grads(), "gradients"),
+                 .momentum = tape.external(state_.momentum(), "momentum"),
+                 .lr = tape.external(input_.lr(), "lr"),
+                 .loss = ce.loss,
+                 .control = control,
+                 .running = tape.external(state_.running(), "running"),
+                 .running_fresh = tape.external(state_.running_fresh(), "running_fresh")};
+    if (state_.has_compute_weights()) v.compute = tape.external(state_.compute_weights(), "compute weights");
+    norm = sgd_update(tape, v, options_.sgd);
+  }
+  report(tape, ce.loss, ce.correct, control, norm, target);
+  return logits;
 }
 
 Executor::Compiled Executor::compile(const Key& key) {
-  Tape tape(Tape::Mode::trace, kernel_table(), target_);
+  Tape tape(Tape::Mode::trace, options_.table, target_);
   Compiled c;
-  c.vars = record(tape, key);
-  std::vector<Var> keep{c.vars.loss, c.vars.correct, c.vars.logits};
-  if (c.vars.norm) keep.push_back(c.vars.norm);
-  c.plan = std::make_unique<Plan>(
-      std::move(tape), arena_,
-      PlanOptions{options_.fuse ? fusion_rules() : std::span<const Rewrite>{}, options_.memory, keep});
+  c.logits = record(tape, key);
+  c.plan = std::make_unique<Plan>(std::move(tape), arena_,
+                                  PlanOptions{options_.fuse ? fusion_rules() : std::span<const Rewrite>{},
+                                              options_.memory,
+                                              {c.logits},
+                                              options_.graph});
   return c;
-}
-
-// read(vars, view): `view` gives the memory of a value while the step's memory still holds it.
-template <class Read>
-void Executor::run(const Key& key, Read&& read) {
-  if (!options_.plan) {
-    Tape tape(Tape::Mode::eager, kernel_table(), target_);
-    const Recorded vars = record(tape, key);
-    read(vars, [&](Var v) { return tape.view(v); });
-    return;
-  }
-  Compiled& compiled = plan_of(key);
-  compiled.plan->replay(observer_);
-  read(compiled.vars, [&](Var v) { return compiled.plan->view(v); });
 }
 
 Executor::Compiled& Executor::plan_of(const Key& key) {
@@ -95,76 +143,100 @@ Executor::Compiled& Executor::plan_of(const Key& key) {
   return it->second;
 }
 
-TrainResult Executor::train(const Batch& batch, double weight, bool first, bool last, double lr) {
-  load(batch);
-  *lr_.as<float>() = static_cast<float>(lr);
-  *dloss_.as<float>() = static_cast<float>(weight);
-  TrainResult result{};
-  run({Kind::train, batch.count, first, last}, [&](const Recorded& vars, auto view) {
-    result.loss = static_cast<double>(*view(vars.loss).template as<float>());
-    result.top1 = view(vars.correct).template as<int32_t>()[0];
-    keep_logits(view(vars.logits));
-    if (last) {
-      result.grad_norm = static_cast<double>(view(vars.norm).template as<float>()[0]);
-      result.finite = view(vars.norm).template as<float>()[1] != 0.0f;
-    }
-  });
-  return result;
+void Executor::run(const Key& key) {
+  if (options_.plan) {
+    Compiled& compiled = plan_of(key);
+    compiled.plan->replay(observer_);
+    latest_ = &compiled;
+    return;
+  }
+  Tape tape(Tape::Mode::eager, options_.table, target_);
+  const Var logits = record(tape, key);
+  if (options_.device == Device::cpu) eager_logits_ = read_back(tape.view(logits), Device::cpu);
+}
+
+void Executor::enqueue(const Batch& batch, double weight, bool first, bool last, double lr) {
+  send(batch, weight, lr);
+  run({Kind::train, StepInput::source_of(batch), batch.count, first, last});
+  output_.post(batch.count);
+}
+
+void Executor::enqueue_evaluation(const Batch& batch) {
+  send(batch, 0, 0);
+  run({Kind::evaluate, StepInput::source_of(batch), batch.count, false, false});
+  output_.post(batch.count);
+}
+
+StepResult Executor::train(const Batch& batch, double weight, bool first, bool last, double lr) {
+  enqueue(batch, weight, first, last, lr);
+  StepResult latest;
+  while (const auto r = result(true)) latest = *r;
+  return latest;
 }
 
 EvalResult Executor::evaluate(const Batch& batch) {
-  load(batch);
-  EvalResult result;
-  run({Kind::evaluate, batch.count, false, false}, [&](const Recorded& vars, auto view) {
-    result.loss_sum = static_cast<double>(*view(vars.loss).template as<float>()) * static_cast<double>(batch.count);
-    result.images = batch.count;
-    result.top1 = view(vars.correct).template as<int32_t>()[0];
-    result.top5 = view(vars.correct).template as<int32_t>()[1];
-    keep_logits(view(vars.logits));
-  });
-  return result;
+  enqueue_evaluation(batch);
+  StepResult r;
+  while (const auto next = result(true)) r = *next;
+  return {r.loss * static_cast<double>(r.images), r.images, r.top1, r.top5};
 }
 
-void Executor::keep_logits(const View& logits) {
-  std::memcpy(logits_.view().data, logits.data, logits.spec.bytes());
-  logit_rows_ = logits.shape()[0];
+Tensor Executor::logits() const {
+  const Tensor raw = latest_ ? read_back(latest_->plan->view(latest_->logits), options_.device)
+                             : read_back(eager_logits_.view(), Device::cpu);
+  Tensor f32({raw.spec().shape, DType::f32});
+  copy_convert(raw.view(), f32.view());
+  return f32;
 }
-
-View Executor::logits() const { return {{{logit_rows_, net_.config().classes}}, logits_.view().data}; }
 
 std::string Executor::first_bad_layer(const Batch& batch) {
-  auto bad = [](const View& view) {
-    if (view.spec.dtype != DType::f32) return false;
-    const float* data = view.as<float>();
-    return std::any_of(data, data + view.numel(), [](float f) { return !std::isfinite(f); });
+  auto bad = [](const View& host) {
+    if (host.spec.dtype == DType::u8 || host.spec.dtype == DType::i32) return false;
+    const Tensor wide({host.spec.shape, DType::f64, host.spec.layout});
+    copy_convert(host, wide.view());
+    return std::any_of(wide.as<double>(), wide.as<double>() + host.numel(), [](double x) { return !std::isfinite(x); });
   };
-  load(batch);
-  const size_t pixels = static_cast<size_t>(batch.count * net_.config().channels * options_.height * options_.width);
-  if (bad({{{static_cast<int64_t>(pixels)}}, images_.data()})) return "the images themselves";
+  const int64_t pixels = batch.count * net_.config().channels * options_.height * options_.width;
+  if (batch.images && bad({{{pixels}, DType::f32}, batch.images})) return "the images themselves";
+  state_.pull();
   for (const NamedView& p : state_.parameters())
     if (bad(p.view)) return p.name;
   // A plan even where training is eager: it has every value at hand right after the step that wrote it, and needs least memory.
-  Plan& plan = *plan_of({Kind::train, batch.count, true, false}).plan;
+  send(batch, 1, 0);
+  Plan& plan = *plan_of({Kind::train, StepInput::source_of(batch), batch.count, true, false}).plan;
   std::string found;
   plan.replay([&](const Step& step) {
     for (Var v : step.out)
-      if (found.empty() && bad(plan.view(v))) found = fmt::format("{} ({})", step.label, step.kind);
+      if (found.empty() && bad(read_back(plan.view(v), options_.device).view()))
+        found = fmt::format("{} ({})", step.label, step.kind);
   });
   state_.restart_statistics();  // the bad batch has gone through the fresh copy
   return found.empty() ? "none: the batch alone gives finite values" : found;
 }
 
+const Plan& Executor::prepared_plan(const Batch& batch) {
+  send(batch, 1, 0.1);
+  return *plan_of({Kind::train, StepInput::source_of(batch), batch.count, true, true}).plan;
+}
+
 MemoryFigures Executor::memory(int64_t batch) {
-  const Compiled compiled = compile({Kind::train, batch, true, true});
-  const Plan& plan = *compiled.plan;
-  const size_t fixed =
-      3 * state_.weights().spec.bytes() + 2 * state_.running().spec.bytes() +
-      static_cast<size_t>(batch * net_.config().channels * options_.height * options_.width) * sizeof(float);
   // An eager step holds every value at once.
+  const Compiled compiled = compile({Kind::train, StepInput::Source::given, batch, true, true});
+  const Plan& plan = *compiled.plan;
+  size_t resident = 0;
+  for (const auto& [data, held] : held_) resident += held->bytes.bytes();
+  const int64_t copies = options_.device == Device::cuda ? 3 : 1;  // of a batch's bytes: on their way, and in place
+  const size_t fixed =
+      state_.step_bytes() + resident +
+      static_cast<size_t>(copies * batch * net_.config().channels * options_.height * options_.width);
   return {static_cast<int64_t>(options_.plan ? plan.arena_bytes() : plan.unshared_bytes()),
           static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed)};
 }
 
-std::string Executor::explain(int64_t batch) { return compile({Kind::train, batch, true, true}).plan->explain(); }
+std::string Executor::explain(int64_t batch) {
+  const bool bytes = normalise_.data() != nullptr;
+  return compile({Kind::train, bytes ? StepInput::Source::bytes : StepInput::Source::given, batch, true, true})
+      .plan->explain();
+}
 
 }  // namespace rt

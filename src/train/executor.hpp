@@ -1,34 +1,36 @@
 // Runs a model's steps: one training micro-batch (with or without the update) or one evaluation batch. By default each
 // kind is a Plan, traced once per batch size and replayed; with optimize.plan=false the same ops run eagerly. All plans
-// share one arena. What differs from step to step (images, labels, learning rate, the micro-batch's weight) lies at
-// fixed addresses.
+// share one arena. On CUDA a step is only enqueued: results come later and in order.
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/plan.hpp"
-#include "data/loader.hpp"
+#include "kernels/augment.hpp"
+#include "kernels/table.hpp"
 #include "kernels/update.hpp"
 #include "layers/resnet.hpp"
 #include "layers/state.hpp"
+#include "train/step_io.hpp"
 
 namespace rt {
 
 struct ExecutorOptions {
-  bool plan = true, fuse = true, layout = true, select = true, memory = true;  // the optimize.* switches
+  Device device = Device::cpu;  // on CUDA: the one in use
+  DType precision = DType::f32;
+  bool plan = true, fuse = true, layout = true, select = true, memory = true, graph = true;  // the optimize.* switches
   double label_smoothing = 0.1;
-  SgdAttrs sgd;  // `decayed` is filled in from the model state
+  SgdAttrs sgd;  // `decayed` is filled in from the model state, loss scaling from the precision
   bool decay_all = false;
   int64_t largest_batch = 128, height = 32, width = 32;
+  AugmentAttrs augment;  // of training batches that come as bytes; type and layout are filled in
+  std::shared_ptr<const Tensor> normalise = {};  // [3,256], for the same
+  std::span<const Row> table = kernel_table();
+  std::shared_ptr<const std::vector<RefusedRow>> refused = {};  // by the self-test
 };
 
-struct TrainResult {
-  double loss;           // smoothed, mean over the micro-batch
-  int64_t top1;          // correct predictions
-  double grad_norm = 0;  // of the whole update, before clipping; valid after an update
-  bool finite = true;    // false: loss or gradient was not finite, and the update changed nothing
-};
 struct EvalResult {
   double loss_sum = 0;  // unsmoothed, summed over images
   int64_t images = 0, top1 = 0, top5 = 0;
@@ -42,11 +44,18 @@ class Executor {
  public:
   Executor(const ResNet& net, ModelState& state, const ExecutorOptions& options);
 
+  // Keeps the bytes of a data set on the device, for batches that say only which images they consist of.
+  void hold(const Dataset& data, bool training);
+
   // One micro-batch. `weight` is its share of the update's images; `first` overwrites the gradients, `last` updates
-  // with `lr`.
-  TrainResult train(const Batch& batch, double weight, bool first, bool last, double lr);
+  // with `lr`. Its result is the next that result() gives; at most a few are outstanding.
+  void enqueue(const Batch& batch, double weight, bool first, bool last, double lr);
+  void enqueue_evaluation(const Batch& batch);
+  std::optional<StepResult> result(bool wait) { return output_.take(wait); }
+
+  StepResult train(const Batch& batch, double weight, bool first, bool last, double lr);  // enqueues and waits
   EvalResult evaluate(const Batch& batch);
-  View logits() const;  // [n,classes] of the latest train() or evaluate()
+  Tensor logits() const;  // [n,classes] f32 of the latest step that ran as a plan, or on the CPU
 
   // Runs the batch once more from the present weights and names the first value that is not finite. Changes gradients only.
   std::string first_bad_layer(const Batch& batch);
@@ -55,39 +64,50 @@ class Executor {
   std::string explain(int64_t batch);   // the chosen implementations of a training step
   // Called after each step of a plan that is replayed; benchmarks time steps with it.
   void set_observer(Plan::Observer observer) { observer_ = std::move(observer); }
+  const Target& target() const { return target_; }
+
+  // For the self-test: the plan of a training step, its inputs in place but nothing run.
+  const Plan& prepared_plan(const Batch& batch);
 
  private:
   enum class Kind { train, evaluate };
   struct Key {
     Kind kind;
+    StepInput::Source source;
     int64_t batch;
     bool first, last;
     auto operator<=>(const Key&) const = default;
   };
-  struct Recorded {  // values to read after the step
-    Var loss, correct, norm, logits;
-  };
   struct Compiled {
-    Recorded vars;
+    Var logits;
     std::unique_ptr<Plan> plan;
   };
-  Recorded record(Tape& tape, const Key& key);
+  Var images(Tape& tape, const Key& key);
+  Var record(Tape& tape, const Key& key);  // returns the logits
   Compiled compile(const Key& key);
   Compiled& plan_of(const Key& key);
-  template <class Read>
-  void run(const Key& key, Read&& read);
-  void load(const Batch& batch);
-  void keep_logits(const View& logits);
+  void send(const Batch& batch, double weight, double lr);
+  void run(const Key& key);
 
   const ResNet& net_;
   ModelState& state_;
   ExecutorOptions options_;
   Target target_;
-  std::shared_ptr<Arena> arena_ = std::make_shared<Arena>();
+  Layout layout_;
+  StepInput input_;
+  StepOutput output_;
+  Storage normalise_;
+  std::shared_ptr<Arena> arena_;
   std::map<Key, Compiled> plans_;
-  Storage images_;
-  Tensor labels_, lr_, dloss_, logits_;
-  int64_t logit_rows_ = 0;
+  struct Resident {
+    Storage bytes;
+    int64_t images = 0;
+  };
+  std::map<const Dataset*, std::shared_ptr<Resident>> held_;
+  std::shared_ptr<Resident> held_train_, held_eval_;
+  Tensor eager_logits_;
+  const Compiled* latest_ = nullptr;
+  bool pushed_ = false;  // the model's numbers are on the device
   Plan::Observer observer_;
 };
 

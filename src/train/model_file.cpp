@@ -145,7 +145,7 @@ void load_weights(const SafetensorsFile& file, ModelState& state, Head head) {
   for (const TensorInfo& t : file.tensors())
     if (!used.count(t.name) && !t.name.starts_with("optimizer."))
       fail(ExitCode::data, "{}: tensor '{}' does not belong to this model", file.path(), t.name);
-  state.restart_statistics();
+  state.push();  // the fresh statistics too: they are the committed ones now
 }
 
 }  // namespace rt

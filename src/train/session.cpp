@@ -4,7 +4,9 @@
 #include <filesystem>
 
 #include "core/log.hpp"
+#include "kernels/cudnn_choices.hpp"
 #include "train/progress.hpp"
+#include "train/self_test.hpp"
 #include "train/signals.hpp"
 
 namespace rt {
@@ -13,7 +15,12 @@ namespace {
 ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
   ExecutorOptions o;
   o.plan = c.optimize.plan, o.fuse = c.optimize.fuse, o.layout = c.optimize.layout;
-  o.select = c.optimize.select, o.memory = c.optimize.memory;
+  o.select = c.optimize.select, o.memory = c.optimize.memory, o.graph = c.optimize.graph;
+  o.device = c.device == "cpu" ? Device::cpu : Device::cuda;
+  o.precision = dtype_named(c.precision);
+  if (c.augment.enabled)
+    o.augment = {.crop_padding = c.augment.crop_padding, .flip = c.augment.flip, .random = true,
+                 .seed = static_cast<uint64_t>(c.run.seed)};
   o.label_smoothing = c.loss.label_smoothing;
   o.sgd = {.momentum = c.optimizer.momentum,
            .weight_decay = c.optimizer.weight_decay,
@@ -73,7 +80,13 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
     s->net = make_resnet(net_config(c, data));
     s->state = std::make_unique<ModelState>(*s->net);
   };
+  const DeviceChoice device = choose_device(c.device, s->loaded.origins.find("device")->second.text);
+  s->device_reason = device.reason;
+  if (device.device == Device::cuda)
+    cudnn::configure({c.optimize.deterministic, cudnn::default_cache_file(), ""});
+  const int64_t images = s->data.train->size() + (s->data.test ? s->data.test->size() : 0);
   resolve_auto(s->loaded, {.machine = machine(),
+                           .device = device,
                            .data_source = data.kind == "cifar100" ? "cifar100" : "cifar10",
                            .data_source_reason = fmt::format("{} images of {}x{} in {} classes", s->data.train->size(),
                                                              data.height, data.width, data.classes),
@@ -82,22 +95,28 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
                            .plan_bytes = [&](int batch) {
                              build();
                              return step_bytes(c, data, *s->net, *s->state, batch);
-                           }});
+                           },
+                           .data_bytes = images * data.channels * data.height * data.width});
   set_threads(c.threads);
   build();
 
-  if (saved) {
-    s->info = *saved;
-  } else {
-    s->info.normalisation = channel_statistics(*s->data.train);
-    s->info.classes = data.class_names;
-    s->info.has_normalisation = true;
-  }
+  if (saved) s->info = *saved;
+  if (saved && !saved->has_normalisation)
+    log_info("the model does not say how its images were normalised: using the statistics of {}", c.data.dir);
+  if (!s->info.has_normalisation) s->info.normalisation = channel_statistics(*s->data.train), s->info.has_normalisation = true;
+  if (!saved) s->info.classes = data.class_names;
   s->info.net = s->net->config();
   s->info.height = data.height, s->info.width = data.width;
   s->state->initialise(static_cast<uint64_t>(c.run.seed));
   if (!c.model.weights.empty()) load_weights(SafetensorsFile::open(c.model.weights), *s->state, Head::may_differ);
-  s->executor = std::make_unique<Executor>(*s->net, *s->state, executor_options(c, data));
+  ExecutorOptions options = executor_options(c, data);
+  options.normalise = std::make_shared<Tensor>(normalise_table(s->info.normalisation.mean, s->info.normalisation.std));
+  if (options.device == Device::cuda && c.optimize.self_test) options.refused = self_test(options, s->net->config());
+  s->executor = std::make_unique<Executor>(*s->net, *s->state, options);
+  if (c.optimize.resident) {
+    s->executor->hold(*s->data.train, true);
+    if (s->eval_data) s->executor->hold(*s->eval_data, false);
+  }
   return s;
 }
 
@@ -107,10 +126,9 @@ LoaderOptions train_loader_options(const Session& s) {
   o.batch = c.train.batch;
   o.seed = static_cast<uint64_t>(c.run.seed);
   o.shuffle = true;
-  if (c.augment.enabled) o.augment = AugmentOptions{c.augment.crop_padding, c.augment.flip};
-  o.normalisation = s.info.normalisation;
   o.drop_last = c.train.drop_last;
   o.workers = c.data.workers;
+  o.gather = !c.optimize.resident;
   o.indices = s.train_indices;
   return o;
 }
@@ -118,8 +136,8 @@ LoaderOptions train_loader_options(const Session& s) {
 LoaderOptions eval_loader_options(const Session& s) {
   LoaderOptions o;
   o.batch = s.config().eval.batch;
-  o.normalisation = s.info.normalisation;
   o.workers = s.config().data.workers;
+  o.gather = !s.config().optimize.resident;
   o.indices = s.eval_indices;
   return o;
 }
@@ -129,13 +147,19 @@ EvalResult evaluate(Executor& executor, Loader& loader, const std::string& label
   Progress progress(label, loader.batches());
   loader.start(0);
   int64_t done = 0;
+  auto collect = [&](bool all) {
+    while (const auto r = executor.result(all)) {
+      total.loss_sum += r->loss * static_cast<double>(r->images);
+      total.images += r->images, total.top1 += r->top1, total.top5 += r->top5;
+      const double images = static_cast<double>(total.images);
+      progress.update(++done, {.loss = total.loss_sum / images, .top1 = static_cast<double>(total.top1) / images});
+    }
+  };
   for (const Batch* batch; stop_signal() == 0 && (batch = loader.next());) {
-    const EvalResult r = executor.evaluate(*batch);
-    total.loss_sum += r.loss_sum;
-    total.images += r.images, total.top1 += r.top1, total.top5 += r.top5;
-    const double images = static_cast<double>(total.images);
-    progress.update(++done, {.loss = total.loss_sum / images, .top1 = static_cast<double>(total.top1) / images});
+    executor.enqueue_evaluation(*batch);
+    collect(false);
   }
+  collect(true);
   return total;
 }
 

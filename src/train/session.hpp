@@ -20,6 +20,7 @@ struct Session {
   std::unique_ptr<ResNet> net;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
+  std::string device_reason;  // "NVIDIA H200 of compute capability 9.0"
 
   const Config& config() const { return loaded.config; }
   int64_t train_images() const;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "core/log.hpp"
+#include "kernels/cudnn_choices.hpp"
 #include "train/files.hpp"
 #include "train/signals.hpp"
 #include "train/trainer.hpp"
@@ -19,7 +20,11 @@ void describe(Session& s) {
                                     : static_cast<int64_t>(s.eval_indices.size()),
            d.height, d.width, d.classes, d.kind);
   log_info("model: {} with the {} stem, {} parameters", c.model.arch, c.model.stem, s.state->parameter_count());
-  log_info("machine: {}, {} with {} threads, {}", machine().cpu_model, name_of(machine().isa), c.threads, c.precision);
+  if (c.device == "cpu")
+    log_info("machine: {}, {} with {} threads, {}", machine().cpu_model, name_of(machine().isa), c.threads, c.precision);
+  else
+    log_info("device: {}, {} in {}{}{}", c.device, s.device_reason, c.precision, c.optimize.graph ? ", one graph a step" : "",
+             c.optimize.resident ? ", images on the device" : "");
   log_info("batch {}{}, learning rate {:.4g}, schedule {}", c.train.batch,
            c.train.accumulate > 1 ? fmt::format(" x {} accumulated", c.train.accumulate) : "", c.optimizer.lr,
            c.schedule.name);
@@ -43,6 +48,12 @@ void check(Session& s) {
   }
 }
 
+// A resumed run computes with the very convolution algorithms that it began with.
+void remember_algorithms_in(const Session& s, const RunFolder& folder) {
+  if (s.config().device == "cpu") return;
+  cudnn::configure({s.config().optimize.deterministic, cudnn::default_cache_file(), folder.dir + "/cudnn-algorithms.txt"});
+}
+
 void report(int code, const RunFolder& folder) {
   if (code == 0) log_info("finished; results are in {}, the best model is {}", folder.dir, folder.best);
 }
@@ -61,6 +72,7 @@ int start(const TrainRequest& request) {
   const RunFolder folder = create_run_folder(session->config().run.dir, session->loaded.recipe);
   atomic_write(folder.config, to_toml(session->loaded));
   log_to_file(folder.log);
+  remember_algorithms_in(*session, folder);
   describe(*session);
   if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
   log_info("run folder: {}", folder.dir);
@@ -78,6 +90,7 @@ int resume(const TrainRequest& request) {
       CheckpointFolder(folder.checkpoints, loaded.config.train.keep).load_newest();
   const std::string first_weights = std::exchange(loaded.config.model.weights, "");  // the checkpoint holds newer ones
   const auto session = open_session(loaded, &checkpoint.info);
+  remember_algorithms_in(*session, folder);
   session->loaded.config.model.weights = first_weights;
   check(*session);
   LoopState loop = checkpoint.loop;

@@ -16,6 +16,10 @@ double seconds_since(Clock::time_point t) { return std::chrono::duration<double>
 }  // namespace
 
 std::string fingerprint(Session& s) {
+  if (s.config().device != "cpu")
+    return fmt::format("rtrain {}, {}, {}, cuDNN {}, compiler {}, rows {:016x}", RT_VERSION, s.device_reason,
+                       s.config().precision, cuda::support().cudnn, __VERSION__,
+                       std::hash<std::string>{}(s.executor->explain(s.config().train.batch)));
   return fmt::format("rtrain {}, {}, compiler {}, rows {:016x}", RT_VERSION, name_of(machine().isa), __VERSION__,
                      std::hash<std::string>{}(s.executor->explain(s.config().train.batch)));
 }
@@ -47,6 +51,7 @@ Trainer::Trainer(Session& session, const RunFolder& folder, const LoopState& loo
       loop_(loop),
       length_(run_length(session)),
       schedule_(make_schedule(session)) {
+  loss_scale_ = static_cast<double>(s_.state->control_values()[0]);
   if (s_.eval_data) eval_loader_.emplace(*s_.eval_data, eval_loader_options(s_));
 }
 
@@ -71,60 +76,82 @@ bool Trainer::evaluation_is_due() const {
 bool Trainer::train_epoch() {
   const std::string label = c_.train.steps > 0 ? fmt::format("epoch {}", loop_.epoch + 1)
                                                : fmt::format("epoch {}/{}", loop_.epoch + 1, c_.train.epochs);
-  const int64_t done = (loop_.position + group_images() - 1) / group_images();
+  const int64_t done = (loop_.position + group_images() - 1) / group_images(), before = loop_.step - done;
   Progress progress(label, length_.steps_per_epoch, done);
   loader_.start(loop_.epoch, loop_.position);
   window_ = {};
-  for (int64_t step = done; loop_.step < length_.steps; ++step) {
-    if (stop_signal() != 0) return false;
-    const Update u = update();
-    if (u.images == 0) break;
-    progress.update(step + 1, {.images_per_s = u.images_per_s, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = u.lr});
-    const bool more = loop_.position < loader_.samples() && loop_.step < length_.steps;
-    if (more && c_.train.checkpoint_every > 0 && loop_.step % c_.train.checkpoint_every == 0) save();
+  last_finished_ = Clock::now();
+  auto enqueued = [&] { return loop_.step + static_cast<int64_t>(pending_.size()); };
+  bool stop = false;
+  while (enqueued() < length_.steps && !(stop = stop_signal() != 0) && enqueue_update()) {
+    const bool due = c_.train.checkpoint_every > 0 && enqueued() % c_.train.checkpoint_every == 0;
+    collect(due);
+    progress.update(loop_.step - before, {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(),
+                                          .lr = schedule_.lr(loop_.step)});
+    if (due && loop_.position < loader_.samples() && loop_.step < length_.steps) save();
   }
-  return true;
+  collect(true);
+  progress.update(loop_.step - before, {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(),
+                                        .lr = schedule_.lr(loop_.step - 1)});
+  return !stop;
 }
 
-Trainer::Update Trainer::update() {
+bool Trainer::enqueue_update() {
   Update u;
-  const int64_t left = loader_.samples() - loop_.position, group = std::min(group_images(), left);
-  const Clock::time_point start = Clock::now();
-  u.lr = schedule_.lr(loop_.step);
-  double loss = 0, wait = 0;
-  TrainResult r;
+  u.first = enqueued_position();
+  const int64_t group = std::min(group_images(), loader_.samples() - u.first);
+  u.lr = schedule_.lr(loop_.step + static_cast<int64_t>(pending_.size()));
+  std::vector<double> weights;
   while (u.images < group) {
     const Clock::time_point before = Clock::now();
     const Batch* batch = loader_.next();
-    wait += seconds_since(before);
+    u.wait += seconds_since(before);
     RT_CHECK(batch, "the loader ended {} images early", group - u.images);
     const double weight = static_cast<double>(batch->count) / static_cast<double>(group);
-    r = s_.executor->train(*batch, weight, u.images == 0, u.images + batch->count == group, u.lr);
-    loss += weight * r.loss;
+    s_.executor->enqueue(*batch, weight, u.images == 0, u.images + batch->count == group, u.lr);
     u.images += batch->count;
-    loop_.top1 += r.top1;
-    s_.state->batches_tracked += 1;
-    if (!std::isfinite(r.loss) || !r.finite) diverged(*batch, r, u.lr);
+    u.weights.push_back(weight);
   }
-  if (u.images == 0) return u;
-  loop_.step += 1;
-  loop_.position += u.images;
-  loop_.loss_sum += loss * static_cast<double>(u.images);
-  loop_.evaluated = false;
-  log_step(u, loss, r.grad_norm, seconds_since(start), wait);
-  return u;
+  if (u.images == 0) return false;
+  pending_.push_back(std::move(u));
+  return true;
 }
 
-void Trainer::log_step(Update& u, double loss, double grad_norm, double seconds, double wait) {
-  window_.images += u.images, window_.seconds += seconds, window_.wait += wait, window_.steps += 1;
-  u.images_per_s = static_cast<double>(window_.images) / window_.seconds;
+void Trainer::collect(bool all) {
+  while (!pending_.empty()) {
+    const std::optional<StepResult> r = s_.executor->result(all);
+    if (!r) return;
+    Update& u = pending_.front();
+    u.loss += u.weights.front() * r->loss;
+    u.weights.erase(u.weights.begin());
+    loop_.top1 += r->top1;
+    s_.state->batches_tracked += 1;
+    const bool skipped = !r->finite && !r->stopped && r->loss_scale < loss_scale_;  // f16: too large a loss scale
+    if ((!std::isfinite(r->loss) || !r->finite) && !skipped) diverged(u, *r);
+    if (skipped) log_info("update {} skipped: a gradient overflowed, the loss scale is {} now", loop_.step + 1, r->loss_scale);
+    loss_scale_ = r->loss_scale;
+    if (!u.weights.empty()) continue;
+    const Update finished = std::move(u);
+    pending_.pop_front();
+    finish_update(finished, *r);
+  }
+}
+
+void Trainer::finish_update(const Update& u, const StepResult& r) {
+  loop_.step += 1;
+  loop_.position += u.images;
+  if (std::isfinite(u.loss)) loop_.loss_sum += u.loss * static_cast<double>(u.images);
+  loop_.evaluated = false;
+  window_.images += u.images, window_.seconds += seconds_since(last_finished_), window_.wait += u.wait, window_.steps += 1;
+  last_finished_ = Clock::now();
+  images_per_s_ = static_cast<double>(window_.images) / window_.seconds;
   if (loop_.step % c_.train.log_every != 0 && loop_.step != length_.steps) return;
   metrics_.add(TrainEvent{.step = loop_.step,
                           .epoch = epochs_done(),
-                          .loss = loss,
+                          .loss = u.loss,
                           .lr = u.lr,
-                          .grad_norm = grad_norm,
-                          .images_per_s = u.images_per_s,
+                          .grad_norm = r.grad_norm,
+                          .images_per_s = images_per_s_,
                           .data_wait_ms = 1e3 * window_.wait / static_cast<double>(window_.steps)});
   window_ = {};
 }
@@ -140,6 +167,7 @@ bool Trainer::evaluate_now() {
   const bool better = std::isfinite(value) && (!loop_.best || (by_loss ? value < *loop_.best : value > *loop_.best));
   if (better) {
     loop_.best = value;
+    pull();
     save_model(folder_.best, s_.info, *s_.state);
   }
   evaluation_text_ = fmt::format("; evaluation loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %{}", loss, 100 * top1,
@@ -153,23 +181,29 @@ void Trainer::end_epoch() {
   evaluation_text_.clear();
   loop_.evaluated = true;
   if (loop_.position == loader_.samples()) loop_.epoch += 1, loop_.position = 0, loop_.loss_sum = 0, loop_.top1 = 0;
+  pull();
   save_model(folder_.last, s_.info, *s_.state);
   if (!eval_loader_)
     save_model(folder_.best, s_.info, *s_.state);  // nothing to compare by: the newest is the best known
   save();                                          // last: once it is there, a resumed run does none of this again
 }
 
-void Trainer::diverged(const Batch& batch, const TrainResult& r, double lr) {
+void Trainer::diverged(const Update& u, const StepResult& r) {
+  while (s_.executor->result(true)) {  // what was enqueued behind it changed nothing
+  }
   std::string layer = "unknown, memory is too short to look";
   try {
-    layer = s_.executor->first_bad_layer(batch);
+    const auto micro_batches_to_come = static_cast<int64_t>(u.weights.size());
+    const int64_t batches = (u.images + c_.train.batch - 1) / c_.train.batch;
+    layer = s_.executor->first_bad_layer(
+        loader_.again(u.first + (batches - micro_batches_to_come - 1) * c_.train.batch));
   } catch (const Error&) {  // what matters is said below
   }
   fail(ExitCode::diverged,
        "the {} is not finite at step {} (epoch {}, learning rate {:.4g}); first bad value: {}. Checkpoints from "
        "before are "
        "in {}; a lower optimizer.lr, a longer schedule.warmup_epochs or train.clip_norm may help",
-       std::isfinite(r.loss) ? "gradient" : "loss", loop_.step + 1, loop_.epoch + 1, lr, layer, folder_.checkpoints);
+       std::isfinite(r.loss) ? "gradient" : "loss", loop_.step + 1, loop_.epoch + 1, u.lr, layer, folder_.checkpoints);
 }
 
 int Trainer::stopped() {
@@ -181,8 +215,14 @@ int Trainer::stopped() {
 }
 
 void Trainer::save() {
+  pull();
   if (loop_.fingerprint.empty()) loop_.fingerprint = fingerprint(s_), loop_.data = checksum(*s_.data.train);
   checkpoints_.save(loop_, s_.info, *s_.state);
+}
+
+void Trainer::pull() {
+  if (pulled_at_ != loop_.step) s_.state->pull();
+  pulled_at_ = loop_.step;
 }
 
 double Trainer::epochs_done() const {

@@ -1,8 +1,11 @@
 // The training loop of one run: epochs of updates, evaluations, checkpoints and models, from a loop state to the end.
 // What is saved when: a checkpoint before the first update, before each evaluation, and last of all when an epoch has ended.
 #pragma once
+#include <chrono>
+#include <deque>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "train/checkpoint.hpp"
 #include "train/metrics.hpp"
@@ -33,28 +36,31 @@ class Trainer {
   // To the end of the epoch or of the run; false when a signal asked to stop.
   bool train_epoch();
 
+  // An update that was enqueued, while its results are on their way. A GPU is a few steps behind the host.
   struct Update {
-    int64_t images = 0;
-    double lr = 0, images_per_s = 0;
+    int64_t first = 0, images = 0;  // of the epoch
+    double lr = 0, wait = 0, loss = 0;
+    std::vector<double> weights;  // of its micro-batches whose results are still to come
   };
 
-  // One update from up to `accumulate` micro-batches. images == 0: the epoch has ended.
-  Update update();
-
-  void log_step(Update& u, double loss, double grad_norm, double seconds, double wait);
+  bool enqueue_update();     // from up to `accumulate` micro-batches; false: the epoch has ended
+  void collect(bool all);    // the results that are there, or all that were enqueued
+  void finish_update(const Update& u, const StepResult& r);
 
   // False when a signal asked to stop.
   bool evaluate_now();
 
   void end_epoch();
 
-  [[noreturn]] void diverged(const Batch& batch, const TrainResult& r, double lr);
+  [[noreturn]] void diverged(const Update& u, const StepResult& r);
 
   int stopped();
 
+  void pull();  // the model's numbers to the host, once a step
   void save();
 
   int64_t group_images() const { return int64_t{c_.train.batch} * c_.train.accumulate; }
+  int64_t enqueued_position() const { return pending_.empty() ? loop_.position : pending_.back().first + pending_.back().images; }
   double epochs_done() const;
   double epoch_loss() const { return loop_.position ? loop_.loss_sum / static_cast<double>(loop_.position) : 0; }
   double epoch_top1() const;
@@ -69,6 +75,10 @@ class Trainer {
   LoopState loop_;
   RunLength length_;
   Schedule schedule_;
+  std::deque<Update> pending_;
+  std::chrono::steady_clock::time_point last_finished_;
+  double images_per_s_ = 0, loss_scale_ = 1;
+  int64_t pulled_at_ = -1;
   std::string evaluation_text_;
   struct Window {
     int64_t images = 0, steps = 0;

@@ -1,0 +1,19 @@
+// Whether a row computed what the reference computes, on host copies of both results.
+#pragma once
+#include <string>
+
+#include "core/step.hpp"
+
+namespace rt {
+
+// Relative error that rounding explains. Both sides start from the same numbers and round alike at the end: results of half
+// precision differ where a sum falls on the other side of a rounding border, f32 by the order of the terms.
+double row_tolerance(DType computed_in, DType result);
+
+// "" where they agree: in L2 norm within the tolerance, and each element within a multiple of it; integers exactly. Else a
+// sentence that names the worst element. A NaN agrees with a NaN.
+std::string mismatch(const View& got, const View& want, double tolerance);
+
+const Row& reference_row(std::span<const Row> table, std::string_view kind);  // the CPU's last one
+
+}  // namespace rt

@@ -1,0 +1,174 @@
+#include "train/self_test.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "core/log.hpp"
+#include "core/rng.hpp"
+#include "kernels/row_check.hpp"
+#include "kernels/via_cpu.hpp"
+#include "train/files.hpp"
+
+namespace rt {
+namespace {
+
+constexpr int64_t images = 4, width = 16;
+constexpr int problems_per_row = 3;  // a convolution row serves many shapes, and its library picks other code for each
+
+// The same kind of net, narrow, on a few small images.
+struct SmallStep {
+  std::unique_ptr<ResNet> net;
+  std::unique_ptr<ModelState> state;
+  std::unique_ptr<Executor> executor;
+  std::vector<uint8_t> pixels;
+  std::vector<int32_t> samples, labels;
+  Batch batch;
+
+  SmallStep(ExecutorOptions options, ResNetConfig config, std::shared_ptr<const std::vector<RefusedRow>> refused) {
+    config.width = width;
+    net = make_resnet(config);
+    state = std::make_unique<ModelState>(*net);
+    state->initialise(0);
+    Rng rng(0, RngPurpose::sample);
+    for (const auto& list : {state->momenta(), state->gradients()})  // else the update would have nothing to do
+      for (const NamedView& v : list)
+        for (int64_t i = 0; i < v.view.numel(); ++i) v.view.as<float>()[i] = rng.uniform(-1, 1);
+    options.largest_batch = images;
+    options.height = options.width = config.stem == "imagenet" ? 64 : 16;
+    options.refused = std::move(refused);
+    executor = std::make_unique<Executor>(*net, *state, options);
+    pixels.resize(static_cast<size_t>(images * config.channels * options.height * options.width));
+    for (uint8_t& p : pixels) p = static_cast<uint8_t>(rng.next() >> 24);
+    for (int32_t i = 0; i < images; ++i)
+      samples.push_back(i), labels.push_back(static_cast<int32_t>(rng.below(static_cast<uint32_t>(config.classes))));
+    batch.count = images;
+    batch.pixels = pixels.data(), batch.samples = samples.data(), batch.labels = labels.data();
+  }
+};
+
+// Runs `row` on the device from the host's inputs; "" or what is wrong with its outputs.
+std::string check_row(const Row& row, const Step& step, std::span<const View> in, std::span<const View> in_before,
+                      std::span<const View> want) {
+  std::vector<Storage> memory;
+  std::vector<View> device_in, device_out;
+  std::vector<Spec> in_specs, out_specs;
+  auto place = [&](const View& v, bool filled) {
+    memory.emplace_back(v.spec.bytes(), Device::cuda);
+    const View there{v.spec, memory.back().data()};
+    if (filled) write_to(there, Device::cuda, v.data);
+    return there;
+  };
+  for (size_t i = 0; i < in.size(); ++i) device_in.push_back(place(in_before[i], true)), in_specs.push_back(in[i].spec);
+  for (size_t i = 0; i < want.size(); ++i) {
+    out_specs.push_back(want[i].spec);
+    const auto same = std::find(step.in.begin(), step.in.end(), step.out[i]);  // state stands on both sides
+    device_out.push_back(same == step.in.end() ? place(want[i], false) : device_in[static_cast<size_t>(same - step.in.begin())]);
+  }
+  const Problem problem{step.op.get(), in_specs, out_specs};
+  const Storage workspace(row.workspace ? row.workspace(problem) : 0, Device::cuda);
+  try {
+    row.run({step.op.get(), device_in, device_out, workspace.data(), cuda::compute_stream()});
+    for (size_t i = 0; i < want.size(); ++i) {
+      const Tensor got = read_back(device_out[i], Device::cuda);
+      const std::string wrong =
+          mismatch(got.view(), want[i], row_tolerance(in[0].spec.dtype, want[i].spec.dtype));
+      if (!wrong.empty()) return wrong;
+    }
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+// Every step once by the reference, its values passed on; each row on its first few problems beside it.
+std::vector<RefusedRow> test_once(SmallStep& small, std::span<const Row> table, std::set<const Row*>& tested) {
+  const Plan& plan = small.executor->prepared_plan(small.batch);
+  std::map<int, Tensor> host;
+  auto value = [&](Var v) {
+    auto it = host.find(v.id);
+    if (it == host.end()) {
+      const Value& x = plan.value(v);
+      it = host.emplace(v.id, x.external && x.data ? read_back({x.spec, x.data}, Device::cuda) : Tensor(x.spec)).first;
+    }
+    return it->second.view();
+  };
+  std::vector<RefusedRow> bad;
+  std::map<const Row*, int> done;
+  for (const Step& step : plan.steps()) {
+    std::vector<View> in, out;
+    for (Var v : step.in) in.push_back(value(v));
+    for (Var v : step.out) out.push_back(value(v));
+    std::vector<Tensor> before;
+    std::vector<View> before_views;
+    for (const View& v : in) before.push_back(read_back(v, Device::cpu)), before_views.push_back(before.back().view());
+    const Row& reference = reference_row(table, step.kind);
+    run_on_host(reference.run, reference.workspace, {step.op.get(), in, out, nullptr, nullptr});
+    const bool refused = std::any_of(bad.begin(), bad.end(), [&](const RefusedRow& r) { return r.kind == step.kind; });
+    if (step.row->last_resort || refused || tested.contains(step.row) || done[step.row]++ >= problems_per_row) continue;
+    const std::string wrong = check_row(*step.row, step, in, before_views, out);
+    if (!wrong.empty()) bad.push_back({step.row->kind, step.row->name, wrong});
+  }
+  for (const auto& [row, count] : done) tested.insert(row);
+  return bad;
+}
+
+std::string cache_path() {
+  const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
+  if (cache && *cache) return fmt::format("{}/rtrain/self-test.txt", cache);
+  return home && *home ? fmt::format("{}/.cache/rtrain/self-test.txt", home) : "";
+}
+
+// What a passed test holds for: this very program on this device, with these libraries.
+std::string cache_key(const ExecutorOptions& o, const ResNetConfig& net) {
+  const cuda::Support& s = cuda::support();
+  std::error_code none;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", none);
+  const auto changed = std::filesystem::last_write_time(program, none).time_since_epoch().count();
+  return fmt::format("{} {} driver {} runtime {} cudnn {} {} {}{}{} {} {} {}", RT_VERSION, changed, s.driver, s.runtime, s.cudnn,
+                     s.devices.at(static_cast<size_t>(cuda::device_in_use())).name, o.fuse, o.layout, o.select,
+                     cuda_target().capability, name_of(o.precision), net.arch + " " + net.stem);
+}
+
+}  // namespace
+
+std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& options, const ResNetConfig& net,
+                                                         bool use_cache) {
+  const std::string path = use_cache ? cache_path() : "", key = cache_key(options, net);
+  std::string passed;
+  if (!path.empty() && std::filesystem::exists(path)) {
+    passed = read_whole_file(path, 1 << 20, ExitCode::runtime);
+    if (("\n" + passed).find("\n" + key + "\n") != std::string::npos) return nullptr;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  auto refused = std::make_shared<std::vector<RefusedRow>>();
+  std::set<const Row*> tested;
+  for (;;) {  // until what takes a refused row's place has passed, too
+    SmallStep small(options, net, refused);
+    const std::vector<RefusedRow> bad = test_once(small, options.table, tested);
+    if (bad.empty()) break;
+    refused = std::make_shared<std::vector<RefusedRow>>(*refused);
+    for (const RefusedRow& r : bad) {
+      log_warning("{} of {} failed its self-test and will not be used: {}", r.name, r.kind, r.reason);
+      refused->push_back(r);
+    }
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  log_info("self-test: {} CUDA kernels agree with the CPU, {} do not ({:.1f} s)", tested.size() - refused->size(),
+           refused->size(), seconds);
+  if (refused->empty() && !path.empty()) {
+    std::error_code ignored;  // without the file the test runs again next time
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+    if (!ignored) try {
+        atomic_write(path, passed + key + "\n");
+      } catch (const Error& e) {
+        log_warning("the self-test's result was not remembered: {}", e.what());
+      }
+  }
+  return refused;
+}
+
+}  // namespace rt

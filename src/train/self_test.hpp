@@ -1,0 +1,13 @@
+// Before the first step on CUDA: each kernel that a training step uses does a small case, and so does the CPU's reference.
+// One that disagrees is refused, so that the selection table goes on to the next; a passed test is remembered for this
+// program, device, driver and cuDNN.
+#pragma once
+#include "train/executor.hpp"
+
+namespace rt {
+
+// For steps of such an executor and network: what was refused, with reasons; logged. use_cache: see above; off in tests.
+std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& options, const ResNetConfig& net,
+                                                         bool use_cache = true);
+
+}  // namespace rt

@@ -1,0 +1,232 @@
+// Whole training steps on CUDA: the CPU's numbers, whatever the layout; the same bits eager, planned and as a graph, with
+// images that travel and images that are there; nothing waits; an overflow costs one update; a wrong kernel is replaced.
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "core/rng.hpp"
+#include "train/executor.hpp"
+#include "train/self_test.hpp"
+#include "tests/cuda_test.hpp"
+
+using namespace rt;
+using rt::testing::ForceCapability;
+
+namespace {
+
+constexpr int64_t count = 4, side = 16, set_size = 12;
+
+// A few images, their labels, and batches of them.
+class Images final : public Dataset {
+ public:
+  Images() : bytes_(static_cast<size_t>(set_size * 3 * side * side)) {
+    info_.classes = 10, info_.height = info_.width = static_cast<int>(side);
+    Rng rng(5, RngPurpose::test);
+    for (uint8_t& b : bytes_) b = static_cast<uint8_t>(rng.next() >> 24);
+  }
+  const DatasetInfo& info() const override { return info_; }
+  int64_t size() const override { return set_size; }
+  int label(int64_t i) const override { return static_cast<int>(i % 10); }
+  const uint8_t* pixels(int64_t i) const override { return bytes_.data() + i * 3 * side * side; }
+
+ private:
+  DatasetInfo info_;
+  std::vector<uint8_t> bytes_;
+};
+
+struct Model {
+  Images data;
+  std::unique_ptr<ResNet> net;
+  std::unique_ptr<ModelState> state;
+  std::unique_ptr<Executor> executor;
+  std::unique_ptr<Loader> loader;
+
+  explicit Model(ExecutorOptions o, bool resident = false, const std::string& stem = "cifar") {
+    net = make_resnet({"resnet18", stem, 10, 3, 8});
+    state = std::make_unique<ModelState>(*net);
+    state->initialise(1);
+    o.largest_batch = count, o.height = o.width = side;
+    o.augment = {.crop_padding = 2, .flip = true, .random = true, .seed = 3};
+    const float mean[] = {0.5f, 0.4f, 0.3f}, deviation[] = {0.2f, 0.25f, 0.3f};
+    o.normalise = std::make_shared<Tensor>(normalise_table(mean, deviation));
+    executor = std::make_unique<Executor>(*net, *state, o);
+    if (resident) executor->hold(data, true);
+    LoaderOptions l;
+    l.batch = count, l.shuffle = true, l.seed = 2, l.gather = !resident;
+    loader = std::make_unique<Loader>(data, l);
+    loader->start(0);
+  }
+  StepResult step(double lr = 0.05) {
+    const Batch* batch = loader->next();
+    if (!batch) loader->start(1), batch = loader->next();
+    return executor->train(*batch, 1, true, true, lr);
+  }
+  // Weights, momentum and statistics after some steps, as one list of numbers.
+  std::vector<float> after(int steps) {
+    for (int i = 0; i < steps; ++i) step();
+    state->pull();
+    std::vector<float> all;
+    for (const auto& list : {state->parameters(), state->momenta(), state->statistics()})
+      for (const NamedView& v : list) all.insert(all.end(), v.view.as<float>(), v.view.as<float>() + v.view.numel());
+    return all;
+  }
+};
+
+ExecutorOptions cuda_options(DType precision = DType::f32) {
+  ExecutorOptions o;
+  o.device = Device::cuda, o.precision = precision;
+  return o;
+}
+
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+    norm += std::pow(static_cast<double>(b[i]), 2);
+  }
+  return std::sqrt(difference / norm);
+}
+bool same(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// The table with one element of each CUDA row's first result overwritten.
+constexpr size_t most_rows = 256;
+const Row* originals[most_rows];
+template <size_t i>
+void corrupted(const Args& a) {
+  originals[i]->run(a);
+  const unsigned char bytes[8] = {0x4b, 0x4b, 0x4b, 0x4b, 0x4b, 0x4b, 0x4b, 0x4b};
+  const size_t size = size_of(a.out[0].spec.dtype), at = static_cast<size_t>(a.out[0].numel() / 2) * size;
+  cuda::copy_to_device(static_cast<std::byte*>(a.out[0].data) + at, bytes, size, a.stream);
+}
+template <size_t... i>
+std::vector<Row> corrupted_table(std::index_sequence<i...>) {
+  void (*const runs[])(const Args&) = {corrupted<i>...};
+  std::vector<Row> rows;
+  for (const Row& row : kernel_table()) {
+    RT_CHECK(rows.size() < most_rows, "more than {} rows", most_rows);
+    originals[rows.size()] = &row;
+    rows.push_back(row);
+    if (row.device == Device::cuda && !row.last_resort) rows.back().run = runs[rows.size() - 1];
+  }
+  return rows;
+}
+
+}  // namespace
+
+TEST_CASE("cuda step: f32 gives the CPU's weights in both layouts, half precision comes near them") {
+  RT_NEEDS_CUDA();
+  Model cpu({});
+  const std::vector<float> want = cpu.after(3);
+  for (int capability : {61, 90}) {
+    const ForceCapability forced(capability);
+    Model m(cuda_options());
+    const double d = distance(m.after(3), want);
+    MESSAGE("rows of compute capability " << capability << ", f32: differs by " << d);
+    CHECK(d < 1e-5);
+  }
+  for (DType half : {DType::bf16, DType::f16}) {
+    Model m(cuda_options(half));
+    const double d = distance(m.after(3), want);
+    MESSAGE(std::string(name_of(half)) << ": differs by " << d);
+    CHECK(d < (half == DType::f16 ? 0.01 : 0.05));
+    CHECK(d > 0);
+  }
+}
+
+TEST_CASE("cuda step: eager, planned, as a graph, with resident images: the same bits") {
+  RT_NEEDS_CUDA();
+  for (DType precision : {DType::f32, DType::f16}) {
+    Model graph(cuda_options(precision));
+    const std::vector<float> want = graph.after(4);
+    CHECK(cuda::counters().graph_launches > 0);
+    ExecutorOptions o = cuda_options(precision);
+    o.graph = false;
+    CHECK(same(Model(o).after(4), want));
+    CHECK(same(Model(cuda_options(precision), true).after(4), want));
+    ExecutorOptions unfused = o, eager = o;
+    unfused.fuse = false, eager.plan = false;
+    CHECK(same(Model(eager).after(3), Model(unfused).after(3)));
+  }
+}
+
+TEST_CASE("cuda step: once warm it allocates nothing, waits for nothing and, with resident data, sends no image") {
+  RT_NEEDS_CUDA();
+  Model m(cuda_options(DType::bf16), true);
+  m.after(4);
+  const Batch* batch = m.loader->next();
+  if (!batch) m.loader->start(2), batch = m.loader->next();
+  const cuda::Counters before = cuda::counters();
+  m.executor->enqueue(*batch, 1, true, true, 0.05);
+  const cuda::Counters after = cuda::counters();
+  CHECK(after.allocations == before.allocations);
+  CHECK(after.host_waits == before.host_waits);
+  CHECK(after.graph_launches == before.graph_launches + 1);
+  const int64_t sent = after.to_device_bytes - before.to_device_bytes;
+  CHECK(sent > 0);
+  CHECK(sent < 1024);  // labels, indices, learning rate
+  CHECK(after.to_host_bytes - before.to_host_bytes == report_values * 4);
+  CHECK(m.executor->result(true).has_value());
+}
+
+TEST_CASE("cuda step: an overflow in f16 skips exactly one update and halves the scale; in f32 it stops all updates") {
+  RT_NEEDS_CUDA();
+  std::vector<float> images(static_cast<size_t>(count * 3 * side * side), 0.5f);
+  std::vector<int32_t> labels{1, 2, 3, 4};
+  Batch good, bad;
+  good.count = bad.count = count;
+  good.labels = bad.labels = labels.data();
+  good.images = images.data();
+  std::vector<float> large(images);
+  large[7] = INFINITY;
+  bad.images = large.data();
+  auto train = [](Model& m, const Batch& b) { return m.executor->train(b, 1, true, true, 0.01); };
+
+  Model half(cuda_options(DType::f16));
+  const StepResult first = train(half, good);
+  REQUIRE(first.finite);
+  CHECK(first.loss_scale == 65536);
+  const std::vector<float> before = half.after(0);
+  const StepResult skipped = train(half, bad);
+  CHECK(!skipped.finite);
+  CHECK(!skipped.stopped);
+  CHECK(skipped.loss_scale == 32768);
+  CHECK(same(half.after(0), before));
+  const StepResult next = train(half, good);
+  CHECK(next.finite);
+  CHECK(next.loss_scale == 32768);
+  CHECK(!same(half.after(0), before));
+
+  Model full(cuda_options(DType::f32));
+  train(full, good);
+  const std::vector<float> kept = full.after(0);
+  const StepResult stop = train(full, bad);
+  CHECK(!stop.finite);
+  CHECK(stop.stopped);
+  CHECK(!train(full, good).finite);  // what the host had enqueued before it looked
+  CHECK(same(full.after(0), kept));
+  CHECK(full.executor->first_bad_layer(bad) == "the images themselves");
+}
+
+TEST_CASE("cuda self-test: correct kernels pass; a corrupted one is named and replaced, and training goes on") {
+  RT_NEEDS_CUDA();
+  const ExecutorOptions plain = cuda_options();
+  const ResNetConfig config{"resnet18", "imagenet", 10, 3, 8};
+  const auto none = self_test(plain, config, false);
+  CHECK(none->empty());
+
+  ExecutorOptions o = cuda_options();
+  const std::vector<Row> table = corrupted_table(std::make_index_sequence<most_rows>());
+  o.table = table;
+  o.refused = self_test(o, config, false);
+  const size_t rows = o.refused->size();
+  MESSAGE(rows << " corrupted rows were refused");
+  Model m(o, false, "imagenet");
+  Model cpu({}, false, "imagenet");
+  const std::string explained = m.executor->explain(count);
+  CAPTURE(explained);
+  CHECK(explained.find("failed its self-test") != std::string::npos);
+  CHECK(distance(m.after(2), cpu.after(2)) < 1e-5);  // every kernel in use was replaced
+  CHECK(rows >= 20);
+}
