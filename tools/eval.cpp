@@ -45,11 +45,9 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
     fail(ExitCode::data,
          "{}: no test images to evaluate on; data.val_fraction=0.1 holds out a part of the training set",
          session->config().data.dir);
-  if (!info.has_normalisation) {
-    session->info.normalisation = channel_statistics(*session->data.train);
+  if (!info.has_normalisation)
     log_info("{} does not say how its images were normalised: using the statistics of {}", path,
              session->config().data.dir);
-  }
   load_weights(file, *session->state, Head::must_fit);
   Loader loader(*session->eval_data, eval_loader_options(*session));
   const EvalResult r = evaluate(*session->executor, loader, "evaluation");

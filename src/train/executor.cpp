@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include "kernels/cross_entropy.hpp"
 #include "kernels/elementwise.hpp"
@@ -17,10 +18,18 @@ Executor::Executor(const ResNet& net, ModelState& state, const ExecutorOptions& 
       target_(cpu_target()),
       images_(static_cast<size_t>(options.largest_batch * net.config().channels * options.height * options.width) *
               sizeof(float)),
+      pixels_(images_.bytes() / sizeof(float)),
+      rows_({{options.largest_batch}, DType::i32}),
+      samples_({{options.largest_batch}, DType::i32}),
+      epoch_({{1}, DType::i32}),
+      table_(normalise_table(options.normalisation.mean, options.normalisation.std)),
       labels_({{options.largest_batch}, DType::i32}),
       lr_({{}, DType::f32}),
       dloss_({{}, DType::f32}),
+      control_({{4}, DType::f32}),
       logits_({{options.largest_batch, net.config().classes}, DType::f32}) {
+  std::iota(rows_.as<int32_t>(), rows_.as<int32_t>() + options.largest_batch, 0);
+  control_.as<float>()[0] = 1;
   target_.reference_only = !options.select;
   options_.sgd.decayed = state.decayed(options.decay_all);
 }
@@ -28,18 +37,36 @@ Executor::Executor(const ResNet& net, ModelState& state, const ExecutorOptions& 
 void Executor::load(const Batch& batch) {
   RT_CHECK(batch.count >= 1 && batch.count <= options_.largest_batch, "a batch of {} images, prepared for at most {}",
            batch.count, options_.largest_batch);
+  const size_t count = static_cast<size_t>(batch.count);
   const size_t image = static_cast<size_t>(net_.config().channels * options_.height * options_.width);
-  std::memcpy(images_.data(), batch.images, static_cast<size_t>(batch.count) * image * sizeof(float));
-  std::memcpy(labels_.as<int32_t>(), batch.labels, static_cast<size_t>(batch.count) * sizeof(int32_t));
+  if (batch.images) {
+    std::memcpy(images_.data(), batch.images, count * image * sizeof(float));
+  } else {
+    std::memcpy(pixels_.data(), batch.pixels, count * image);
+    std::memcpy(samples_.as<int32_t>(), batch.samples, count * sizeof(int32_t));
+    *epoch_.as<int32_t>() = static_cast<int32_t>(batch.epoch);
+  }
+  std::memcpy(labels_.as<int32_t>(), batch.labels, count * sizeof(int32_t));
 }
 
 Executor::Recorded Executor::record(Tape& tape, const Key& key) {
   const bool training = key.kind == Kind::train;
-  const Spec images{{key.batch, net_.config().channels, options_.height, options_.width}};
-  Var x = tape.external({images, images_.data()}, "images");
+  const Shape images{key.batch, net_.config().channels, options_.height, options_.width};
+  const Layout layout = options_.layout ? Layout::nhwc : Layout::nchw;
+  Var x;
+  if (key.bytes) {
+    AugmentAttrs attrs = options_.augment;
+    attrs.random &= training, attrs.layout = layout;
+    const Spec numbers{{key.batch}, DType::i32};
+    x = augment(tape, tape.external({{images, DType::u8}, pixels_.data()}, "pixels"),
+                tape.external({numbers, rows_.view().data}, "rows"),
+                tape.external({numbers, samples_.view().data}, "samples"), tape.external(epoch_.view(), "epoch"),
+                tape.external(table_.view(), "table"), attrs);
+  } else {
+    x = convert(tape, tape.external({{images}, images_.data()}, "images"), DType::f32, layout);
+  }
   const Var labels = tape.external({{{key.batch}, DType::i32}, labels_.view().data}, "labels");
   Pass pass = state_.begin(tape, training, !key.first);
-  if (options_.layout) x = convert(tape, x, DType::f32, Layout::nhwc);
   Recorded r;
   r.logits = net_(pass, x);
   {
@@ -57,8 +84,10 @@ Executor::Recorded Executor::record(Tape& tape, const Key& key) {
                        .momentum = tape.external(state_.momentum(), "momentum"),
                        .lr = tape.external(lr_.view(), "lr"),
                        .loss = r.loss,
+                       .control = tape.external(control_.view(), "control"),
                        .running = tape.external(state_.running(), "running"),
-                       .running_fresh = tape.external(state_.running_fresh(), "running_fresh")},
+                       .running_fresh = tape.external(state_.running_fresh(), "running_fresh"),
+                       .compute = {}},
                       options_.sgd);
   return r;
 }
@@ -100,13 +129,14 @@ TrainResult Executor::train(const Batch& batch, double weight, bool first, bool 
   *lr_.as<float>() = static_cast<float>(lr);
   *dloss_.as<float>() = static_cast<float>(weight);
   TrainResult result{};
-  run({Kind::train, batch.count, first, last}, [&](const Recorded& vars, auto view) {
+  run({Kind::train, batch.count, first, last, !batch.images}, [&](const Recorded& vars, auto view) {
     result.loss = static_cast<double>(*view(vars.loss).template as<float>());
     result.top1 = view(vars.correct).template as<int32_t>()[0];
     keep_logits(view(vars.logits));
     if (last) {
       result.grad_norm = static_cast<double>(view(vars.norm).template as<float>()[0]);
       result.finite = view(vars.norm).template as<float>()[1] != 0.0f;
+      control_.as<float>()[3] = 0;  // whoever sees a bad step decides what to do
     }
   });
   return result;
@@ -115,7 +145,7 @@ TrainResult Executor::train(const Batch& batch, double weight, bool first, bool 
 EvalResult Executor::evaluate(const Batch& batch) {
   load(batch);
   EvalResult result;
-  run({Kind::evaluate, batch.count, false, false}, [&](const Recorded& vars, auto view) {
+  run({Kind::evaluate, batch.count, false, false, !batch.images}, [&](const Recorded& vars, auto view) {
     result.loss_sum = static_cast<double>(*view(vars.loss).template as<float>()) * static_cast<double>(batch.count);
     result.images = batch.count;
     result.top1 = view(vars.correct).template as<int32_t>()[0];
@@ -140,11 +170,11 @@ std::string Executor::first_bad_layer(const Batch& batch) {
   };
   load(batch);
   const size_t pixels = static_cast<size_t>(batch.count * net_.config().channels * options_.height * options_.width);
-  if (bad({{{static_cast<int64_t>(pixels)}}, images_.data()})) return "the images themselves";
+  if (batch.images && bad({{{static_cast<int64_t>(pixels)}}, images_.data()})) return "the images themselves";
   for (const NamedView& p : state_.parameters())
     if (bad(p.view)) return p.name;
   // A plan even where training is eager: it has every value at hand right after the step that wrote it, and needs least memory.
-  Plan& plan = *plan_of({Kind::train, batch.count, true, false}).plan;
+  Plan& plan = *plan_of({Kind::train, batch.count, true, false, !batch.images}).plan;
   std::string found;
   plan.replay([&](const Step& step) {
     for (Var v : step.out)

@@ -8,7 +8,9 @@
 #include <string>
 
 #include "core/plan.hpp"
+#include "data/dataset.hpp"
 #include "data/loader.hpp"
+#include "kernels/augment.hpp"
 #include "kernels/update.hpp"
 #include "layers/resnet.hpp"
 #include "layers/state.hpp"
@@ -20,6 +22,8 @@ struct ExecutorOptions {
   double label_smoothing = 0.1;
   SgdAttrs sgd;  // `decayed` is filled in from the model state
   bool decay_all = false;
+  AugmentAttrs augment;  // of training images; type and layout are filled in
+  Normalisation normalisation;
   int64_t largest_batch = 128, height = 32, width = 32;
 };
 
@@ -62,6 +66,7 @@ class Executor {
     Kind kind;
     int64_t batch;
     bool first, last;
+    bool bytes = true;  // of the images; false: the caller's own floats
     auto operator<=>(const Key&) const = default;
   };
   struct Recorded {  // values to read after the step
@@ -85,8 +90,8 @@ class Executor {
   Target target_;
   std::shared_ptr<Arena> arena_ = std::make_shared<Arena>();
   std::map<Key, Compiled> plans_;
-  Storage images_;
-  Tensor labels_, lr_, dloss_, logits_;
+  Storage images_, pixels_;
+  Tensor rows_, samples_, epoch_, table_, labels_, lr_, dloss_, control_, logits_;
   int64_t logit_rows_ = 0;
   Plan::Observer observer_;
 };

@@ -10,7 +10,7 @@
 namespace rt {
 namespace {
 
-ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
+ExecutorOptions executor_options(const Config& c, const DatasetInfo& data, const Normalisation& normalisation) {
   ExecutorOptions o;
   o.plan = c.optimize.plan, o.fuse = c.optimize.fuse, o.layout = c.optimize.layout;
   o.select = c.optimize.select, o.memory = c.optimize.memory;
@@ -22,6 +22,11 @@ ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
   o.decay_all = c.optimizer.decay_bn_and_bias;
   o.largest_batch = std::max(c.train.batch, c.eval.batch);
   o.height = data.height, o.width = data.width;
+  o.augment = {.crop_padding = c.augment.crop_padding,
+               .flip = c.augment.flip,
+               .random = c.augment.enabled,
+               .seed = static_cast<uint64_t>(c.run.seed)};
+  o.normalisation = normalisation;
   return o;
 }
 
@@ -33,9 +38,9 @@ ResNetConfig net_config(const Config& c, const DatasetInfo& data) {
 int64_t step_bytes(const Config& c, const DatasetInfo& data, ResNet& net, ModelState& state, int batch) {
   Config sized = c;
   sized.train.batch = sized.eval.batch = batch;
-  const MemoryFigures m = Executor(net, state, executor_options(sized, data)).memory(batch);
+  const MemoryFigures m = Executor(net, state, executor_options(sized, data, {})).memory(batch);
   constexpr int64_t loader_batches = 3;  // prefetched ones, and the one in use
-  const int64_t batch_bytes = int64_t{batch} * data.channels * data.height * data.width * int64_t{sizeof(float)};
+  const int64_t batch_bytes = int64_t{batch} * data.channels * data.height * data.width;
   return m.arena_bytes + m.fixed_bytes + loader_batches * batch_bytes;
 }
 
@@ -86,10 +91,9 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
   set_threads(c.threads);
   build();
 
-  if (saved) {
-    s->info = *saved;
-  } else {
-    s->info.normalisation = channel_statistics(*s->data.train);
+  if (saved) s->info = *saved;
+  if (!s->info.has_normalisation) s->info.normalisation = channel_statistics(*s->data.train);
+  if (!saved) {
     s->info.classes = data.class_names;
     s->info.has_normalisation = true;
   }
@@ -97,7 +101,7 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
   s->info.height = data.height, s->info.width = data.width;
   s->state->initialise(static_cast<uint64_t>(c.run.seed));
   if (!c.model.weights.empty()) load_weights(SafetensorsFile::open(c.model.weights), *s->state, Head::may_differ);
-  s->executor = std::make_unique<Executor>(*s->net, *s->state, executor_options(c, data));
+  s->executor = std::make_unique<Executor>(*s->net, *s->state, executor_options(c, data, s->info.normalisation));
   return s;
 }
 
@@ -107,8 +111,6 @@ LoaderOptions train_loader_options(const Session& s) {
   o.batch = c.train.batch;
   o.seed = static_cast<uint64_t>(c.run.seed);
   o.shuffle = true;
-  if (c.augment.enabled) o.augment = AugmentOptions{c.augment.crop_padding, c.augment.flip};
-  o.normalisation = s.info.normalisation;
   o.drop_last = c.train.drop_last;
   o.workers = c.data.workers;
   o.indices = s.train_indices;
@@ -118,7 +120,6 @@ LoaderOptions train_loader_options(const Session& s) {
 LoaderOptions eval_loader_options(const Session& s) {
   LoaderOptions o;
   o.batch = s.config().eval.batch;
-  o.normalisation = s.info.normalisation;
   o.workers = s.config().data.workers;
   o.indices = s.eval_indices;
   return o;
