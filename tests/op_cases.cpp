@@ -5,12 +5,14 @@
 #include <cmath>
 
 #include "core/rng.hpp"
+#include "kernels/augment.hpp"
 #include "kernels/batch_norm.hpp"
 #include "kernels/conv2d.hpp"
 #include "kernels/cross_entropy.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/linear.hpp"
 #include "kernels/pool.hpp"
+#include "kernels/report.hpp"
 #include "kernels/update.hpp"
 
 namespace rt {
@@ -92,17 +94,65 @@ OpCase layout_case(Shape x, Role role = Role::activation) {
             return convert(t, v[0], s.dtype, s.layout == Layout::nchw ? Layout::nhwc : Layout::nchw);
           }};
 }
-OpCase sgd_case(int64_t parameters) {
-  const Shape p{parameters};
+// On the CPU the images are f32 whatever the type asked for.
+OpCase augment_case(Shape pixels, int64_t n, AugmentAttrs attrs) {
+  const float stored = static_cast<float>(pixels.n());
+  return {"augment",
+          fmt::format("{} of {} {} {}", n, pixels.str(), name_of(attrs.dtype), name_of(attrs.layout)),
+          {{"pixels", pixels, Role::bytes},
+           {"rows", {n}, Role::labels, Fill::uniform, 0, stored},
+           {"samples", {n}, Role::labels, Fill::uniform, 0, 50000},
+           {"epoch", {1}, Role::labels, Fill::uniform, 0, 90},
+           {"table", {3, 256}, Role::state, Fill::uniform, -2, 2}},
+          [attrs](Tape& t, Vars v) {
+            AugmentAttrs a = attrs;
+            if (t.target().device == Device::cpu) a.dtype = DType::f32;
+            return augment(t, v[0], v[1], v[2], v[3], v[4], a);
+          },
+          false};
+}
+CaseInput control_input(float scale, float good, float stop) {
+  return {"control", {4}, Role::state, Fill::uniform, 0, 0, {scale, good, 1, stop}};
+}
+// The weights to compute with are the first that decay, and exist in half precision only.
+OpCase sgd_case(int64_t parameters, SgdAttrs attrs, float stop = 0) {
+  const Shape p{parameters}, statistics{std::max<int64_t>(parameters / 100, 1)};
   return {"sgd",
-          p.str(),
+          fmt::format("{} of {} decay{}{}{}", attrs.decayed, parameters, attrs.nesterov ? ", nesterov" : "",
+                      attrs.clip_norm > 0 ? ", clipped" : "", stop != 0 ? ", stopped" : ""),
           {{"weights", p, Role::state},
-           {"grads", p, Role::state, Fill::uniform, -0.01f, 0.01f},
+           {"grads", p, Role::state, Fill::uniform, -1, 1},
            {"momentum", p, Role::state, Fill::uniform, -0.01f, 0.01f},
-           {"lr", {}, Role::state, Fill::uniform, 0, 1e-4f},
-           {"loss", {}, Role::state}},
-          [parameters](Tape& t, Vars v) {
-            return sgd_update(t, {v[0], v[1], v[2], v[3], v[4], {}, {}}, {.decayed = parameters});
+           {"lr", {}, Role::state, Fill::uniform, 0.01f, 0.1f},
+           {"loss", {}, Role::state},
+           control_input(256, 3, stop),
+           {"running", statistics, Role::state},
+           {"running_fresh", statistics, Role::state},
+           {"compute", {attrs.decayed}, Role::image}},
+          [attrs](Tape& t, Vars v) {
+            const bool half = t.spec(v[8]).dtype != DType::f32;
+            return sgd_update(t, {v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], half ? v[8] : Var{}}, attrs);
+          },
+          false};
+}
+OpCase loss_scale_case() {
+  return {"loss_scale",
+          "scalar",
+          {{"weight", {}, Role::state}, control_input(65536, 0, 0)},
+          [](Tape& t, Vars v) { return scaled_weight(t, v[0], v[1]); },
+          false};
+}
+OpCase report_case(bool with_norm) {
+  return {"report",
+          with_norm ? "of an update" : "without an update",
+          {{"loss", {}, Role::state},
+           {"correct", {2}, Role::labels, Fill::uniform, 0, 512},
+           control_input(1024, 7, 1),
+           {"norm", {3}, Role::state},
+           {"report", {report_fields}, Role::state}},
+          [with_norm](Tape& t, Vars v) {
+            report(t, v[0], v[1], v[2], with_norm ? v[3] : Var{}, v[4]);
+            return v[4];
           },
           false};
 }
@@ -187,10 +237,15 @@ void fill(const CaseInput& input, uint32_t number, const View& view) {
   }
   Rng rng(20240607, RngPurpose::test, number);
   const int64_t count = view.numel();
+  if (view.spec.dtype == DType::u8) {
+    for (int64_t i = 0; i < count; ++i) view.as<uint8_t>()[i] = static_cast<uint8_t>(rng.below(256));
+    return;
+  }
   std::vector<uint32_t> order;
   if (input.fill == Fill::distinct) order = shuffled(static_cast<uint32_t>(count), 20240607, RngPurpose::test, number);
   int64_t drawn = 0;
   auto draw = [&] {
+    if (!input.numbers.empty()) return input.numbers[static_cast<size_t>(drawn++)];
     if (input.fill == Fill::distinct)
       return input.low + (input.high - input.low) * static_cast<float>(order[static_cast<size_t>(drawn++)]) /
                              static_cast<float>(count);
@@ -256,6 +311,18 @@ std::vector<OpCase> small_cases() {
       cross_entropy_case(5, 7, 0.1),
       cross_entropy_case(4, 3, 0.1),
       layout_case({2, 5, 4, 3}),
+      augment_case({4, 3, 6, 9}, 5, {.dtype = DType::f32}),
+      augment_case({4, 3, 6, 9}, 5, {2, true, true, 9, DType::f32, Layout::nhwc}),
+      augment_case({7, 3, 8, 8}, 3, {4, true, true, 9, DType::f16, Layout::nhwc}),
+      augment_case({7, 3, 5, 7}, 3, {9, true, true, 9, DType::f16, Layout::nchw}),
+      augment_case({2, 3, 8, 8}, 9, {0, true, true, 9, DType::bf16, Layout::nchw}),
+      augment_case({2, 3, 9, 6}, 4, {3, false, true, 9, DType::bf16, Layout::nhwc}),
+      sgd_case(50, {.decayed = 50}),
+      sgd_case(1003, {.decayed = 997, .dynamic_scale = true}),
+      sgd_case(1003, {.decayed = 501}, 1),
+      loss_scale_case(),
+      report_case(true),
+      report_case(false),
       net_case("basic blocks, downsample and identity", basic_net),
       net_case("bottlenecks, imagenet stem", bottleneck_net),
   };
@@ -266,7 +333,9 @@ std::vector<OpCase> parity_cases() {
   for (OpCase c : {bn_case({16, 24, 20, 20}), bn_relu_case({16, 24, 20, 20}), bn_add_relu_case({16, 24, 20, 20}),
                    relu_case({8, 64, 17, 16}), fan_out_case({8, 64, 17, 16}), conv_case({3, 64, 12, 12}, 64, 3, {1, 1}),
                    conv_case({3, 64, 12, 12}, 128, 3, {2, 1}), conv_case({1, 3, 64, 60}, 64, 7, {2, 3}),
-                   max_pool_case({4, 64, 32, 30}, {}), linear_case(33, 512, 100)})
+                   max_pool_case({4, 64, 32, 30}, {}), linear_case(33, 512, 100), cross_entropy_case(37, 1000, 0.1),
+                   augment_case({3, 3, 64, 56}, 3, {8, true, true, 1, DType::bf16, Layout::nhwc}),
+                   sgd_case(40001, {.nesterov = true, .clip_norm = 0.1, .decayed = 30001})})
     cases.push_back(std::move(c));
   return cases;
 }
@@ -277,6 +346,8 @@ std::vector<OpCase> resnet18_cases(const std::string& stem, int64_t batch) {
   const bool cifar = stem == "cifar";
   const int64_t n = batch, side = cifar ? 32 : 56;
   std::vector<OpCase> cases;
+  const int64_t input = cifar ? 32 : 224;
+  cases.push_back(augment_case({n, 3, input, input}, n, {4, true, true, 0, DType::f32, Layout::nhwc}));
   if (cifar) {
     cases.push_back(layout_case({n, 3, 32, 32}, Role::image));
     cases.push_back(conv_case({n, 3, 32, 32}, 64, 3, {1, 1}, Role::image));
@@ -302,7 +373,8 @@ std::vector<OpCase> resnet18_cases(const std::string& stem, int64_t batch) {
   cases.push_back(avg_pool_case({n, 512, side / 8, side / 8}));
   cases.push_back(linear_case(n, 512, cifar ? 10 : 1000));
   cases.push_back(cross_entropy_case(n, cifar ? 10 : 1000, 0.1));
-  cases.push_back(sgd_case(cifar ? 11173962 : 11689512));
+  const int64_t parameters = cifar ? 11173962 : 11689512;
+  cases.push_back(sgd_case(parameters, {.decayed = parameters}));
   return cases;
 }
 
@@ -318,8 +390,13 @@ CaseRun::CaseRun(const OpCase& c, DType dtype, Layout layout, Device device) : o
     const bool follows = input.role == Role::activation || input.role == Role::image ||
                          (input.role == Role::parameter && device == Device::cuda);
     const bool half = dtype == DType::f16 || dtype == DType::bf16;
-    const bool stays_f32 = half && (input.role == Role::state || (input.role == Role::parameter && input.shape.rank() == 1));
-    values.emplace_back(Spec{input.shape, input.role == Role::labels ? DType::i32 : stays_f32 ? DType::f32 : dtype,
+    const bool stays_f32 =
+        half && (input.role == Role::state || (input.role == Role::parameter && input.shape.rank() == 1));
+    values.emplace_back(Spec{input.shape,
+                             input.role == Role::labels  ? DType::i32
+                             : input.role == Role::bytes ? DType::u8
+                             : stays_f32                 ? DType::f32
+                                                         : dtype,
                              follows && input.shape.rank() == 4 ? layout : Layout::nchw});
     fill(input, static_cast<uint32_t>(values.size()), values.back().view());
   }

@@ -17,6 +17,7 @@ enum class Role : uint8_t {
   parameter,   // differentiable, always row-major (KCRS)
   state,       // not differentiable, row-major; a step may update it
   labels,      // i32 in 0..high-1
+  bytes,       // u8 in 0..255, row-major
 };
 
 enum class Fill : uint8_t {
@@ -31,6 +32,7 @@ struct CaseInput {
   Role role = Role::activation;
   Fill fill = Fill::uniform;
   float low = -1, high = 1;
+  std::vector<float> numbers = {};  // these instead of drawn ones, where each has a meaning
 };
 
 struct OpCase {

@@ -1,4 +1,4 @@
-// Data folders: what is read, what is refused and in which words; augmentation and normalisation against plain code.
+// Data folders: what is read, what is refused and in which words; the statistics against plain code.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,8 +12,6 @@
 #include <vector>
 
 #include "core/check.hpp"
-#include "core/rng.hpp"
-#include "data/augment.hpp"
 #include "data/cifar.hpp"
 #include "data/dataset.hpp"
 
@@ -246,53 +244,4 @@ TEST_CASE("channel_statistics: mean and deviation of every pixel, and a constant
   }
   CHECK(got.mean[2] == static_cast<float>(200 / 255.0));
   CHECK(got.std[2] == static_cast<float>(1 / 255.0));
-}
-
-TEST_CASE("normalise: every byte value becomes (v/255 - mean)/std of its channel") {
-  const Normalisation cifar{{0.4914f, 0.4822f, 0.4465f}, {0.2470f, 0.2435f, 0.2616f}};
-  std::vector<uint8_t> pixels(3 * 16 * 16);
-  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i);
-  std::vector<float> out(pixels.size());
-  normalise(pixels.data(), 16, 16, NormaliseTable(cifar), out.data());
-  for (size_t i = 0; i < out.size(); ++i)
-    REQUIRE(out[i] == (static_cast<float>(pixels[i]) / 255.0f - cifar.mean[i / 256]) / cifar.std[i / 256]);
-  CHECK(out[0] == doctest::Approx(-1.98947));
-  CHECK(out[2 * 256 + 255] == doctest::Approx(2.11583));
-}
-
-TEST_CASE("augment: exactly the crop of the padded image, mirrored, that the three draws name") {
-  const Normalisation scale{{0.4f, 0.5f, 0.6f}, {0.2f, 0.3f, 0.25f}};
-  const NormaliseTable table(scale);
-  constexpr int height = 6, width = 9;
-  std::vector<uint8_t> pixels(3 * height * width);
-  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(1 + i);
-  std::vector<float> out(pixels.size());
-  std::set<int> shifts_seen;
-  int mirrored = 0;
-  for (const AugmentOptions options : {AugmentOptions{4, true}, AugmentOptions{0, true}, AugmentOptions{2, false},
-                                       AugmentOptions{12, true}})  // 12: a crop may lie wholly in the padding
-    for (uint32_t sample = 0; sample < 200; ++sample) {
-      Rng draws(9, RngPurpose::augment, 3, sample);
-      const int p = options.crop_padding;
-      const int top = static_cast<int>(draws.below(static_cast<uint32_t>(2 * p + 1)));
-      const int left = static_cast<int>(draws.below(static_cast<uint32_t>(2 * p + 1)));
-      const bool mirror = draws.next() >= 0x80000000u && options.flip;
-      if (p == 4) shifts_seen.insert(top * 9 + left), mirrored += mirror;
-      augment(pixels.data(), height, width, options, table, Rng(9, RngPurpose::augment, 3, sample), out.data());
-      for (int c = 0; c < 3; ++c) {
-        std::vector<uint8_t> padded(static_cast<size_t>((height + 2 * p) * (width + 2 * p)), 0);
-        for (int y = 0; y < height; ++y)
-          for (int x = 0; x < width; ++x)
-            padded[static_cast<size_t>((y + p) * (width + 2 * p) + x + p)] =
-                pixels[static_cast<size_t>((c * height + y) * width + x)];
-        for (int y = 0; y < height; ++y)
-          for (int x = 0; x < width; ++x) {
-            const int from = left + (mirror ? width - 1 - x : x);
-            const uint8_t v = padded[static_cast<size_t>((y + top) * (width + 2 * p) + from)];
-            REQUIRE(out[static_cast<size_t>((c * height + y) * width + x)] == table.channel(c)[v]);
-          }
-      }
-    }
-  CHECK(shifts_seen.size() > 60);  // of 81
-  CHECK(std::abs(mirrored - 100) < 30);
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/check.hpp"
+#include "core/rng.hpp"
 #include "data/loader.hpp"
 
 using namespace rt;
@@ -51,24 +52,25 @@ class TestSet : public Dataset {
 
 LoaderOptions training_options(int workers = 0, int prefetch = 2) {
   LoaderOptions o;
-  o.batch = 16, o.seed = 5, o.shuffle = true, o.augment = AugmentOptions{}, o.workers = workers, o.prefetch = prefetch;
-  o.normalisation = {{0.5f, 0.4f, 0.3f}, {0.2f, 0.2f, 0.3f}};
+  o.batch = 16, o.seed = 5, o.shuffle = true, o.workers = workers, o.prefetch = prefetch;
   return o;
 }
 
+constexpr int64_t image = 3 * 8 * 8;
+
 struct Epoch {
-  std::vector<float> images;
-  std::vector<int32_t> labels;
+  std::vector<uint8_t> pixels;
+  std::vector<int32_t> samples, labels;
   std::vector<int64_t> firsts;
-  bool operator==(const Epoch& o) const {
-    return labels == o.labels && firsts == o.firsts && images.size() == o.images.size() &&
-           std::memcmp(images.data(), o.images.data(), images.size() * sizeof(float)) == 0;
-  }
+  std::set<uint32_t> epochs;
+  bool operator==(const Epoch&) const = default;
 };
 void append(Epoch& epoch, const Batch& batch) {
   epoch.firsts.push_back(batch.first);
+  epoch.epochs.insert(batch.epoch);
+  epoch.samples.insert(epoch.samples.end(), batch.samples, batch.samples + batch.count);
   epoch.labels.insert(epoch.labels.end(), batch.labels, batch.labels + batch.count);
-  epoch.images.insert(epoch.images.end(), batch.images, batch.images + batch.count * 3 * 8 * 8);
+  if (batch.pixels) epoch.pixels.insert(epoch.pixels.end(), batch.pixels, batch.pixels + batch.count * image);
 }
 Epoch rest(Loader& loader) {
   Epoch result;
@@ -96,35 +98,61 @@ TEST_CASE("loader: the batches have the same bits for any number of workers and 
   }
 }
 
-TEST_CASE("loader: an epoch shows each sample once, in an order that the epoch and the seed choose") {
+TEST_CASE(
+    "loader: an epoch shows each sample once, with its own label and bytes, in an order that epoch and seed choose") {
   const TestSet data(100);
-  LoaderOptions options = training_options(2);
-  options.augment.reset();
-  options.normalisation = {};
-  Loader loader(data, options);
-  const NormaliseTable table(options.normalisation);
+  Loader loader(data, training_options(2));
   auto order_of = [&](uint32_t epoch) {
     loader.start(epoch);
     const Epoch seen = rest(loader);
-    std::vector<int> order;
-    std::vector<float> image(3 * 8 * 8);
-    for (size_t i = 0; i < seen.labels.size(); ++i)
-      for (int k = 0; k < 100; ++k) {
-        normalise(data.pixels(k), 8, 8, table, image.data());
-        if (std::equal(image.begin(), image.end(),
-                       seen.images.begin() + static_cast<std::ptrdiff_t>(i * image.size()))) {
-          CHECK(seen.labels[i] == k % 7);
-          order.push_back(k);
-        }
-      }
-    return order;
+    CHECK(seen.epochs == std::set<uint32_t>{epoch});
+    REQUIRE(seen.pixels.size() == 100 * image);
+    for (size_t i = 0; i < seen.samples.size(); ++i) {
+      CHECK(seen.labels[i] == seen.samples[i] % 7);
+      CHECK(std::memcmp(seen.pixels.data() + i * image, data.pixels(seen.samples[i]), image) == 0);
+    }
+    return seen.samples;
   };
-  const std::vector<int> first = order_of(0), second = order_of(1);
+  const std::vector<int32_t> first = order_of(0), second = order_of(1);
   CHECK(first != second);
   CHECK(first == order_of(0));
   CHECK(first.size() == 100);
-  CHECK(std::set<int>(first.begin(), first.end()).size() == 100);
+  CHECK(std::set<int32_t>(first.begin(), first.end()).size() == 100);
   CHECK(!std::is_sorted(first.begin(), first.end()));
+}
+
+TEST_CASE("loader: for resident data only samples and labels are handed out, and no image is read") {
+  TestSet data(50);
+  Loader whole(data, training_options());
+  whole.start(2);
+  const Epoch want = rest(whole);
+  data.failing = 7;
+  LoaderOptions options = training_options(2);
+  options.gather = false;
+  Loader loader(data, options);
+  loader.start(2);
+  CHECK(loader.again(16).pixels == nullptr);
+  const Epoch got = rest(loader);
+  CHECK(got.samples == want.samples);
+  CHECK(got.labels == want.labels);
+  CHECK(got.pixels.empty());
+}
+
+TEST_CASE("loader: a batch can be had again, by its position in the epoch") {
+  const TestSet data(75);
+  Loader loader(data, training_options(2));
+  CHECK_THROWS_AS(loader.again(0), Error);
+  loader.start(3, 7);
+  std::vector<Epoch> seen;
+  while (const Batch* batch = loader.next()) append(seen.emplace_back(), *batch);
+  for (const Epoch& batch : seen) {
+    Epoch again;
+    append(again, loader.again(batch.firsts[0]));
+    CHECK(again == batch);
+  }
+  CHECK(seen.back().labels.size() == 4);
+  CHECK_THROWS_WITH_AS(loader.again(75), "loader: the batch at sample 75 of an epoch of 75", Error);
+  CHECK_THROWS_AS(loader.again(-1), Error);
 }
 
 TEST_CASE("loader: starting in the middle of an epoch gives its tail") {
@@ -178,25 +206,20 @@ TEST_CASE("loader: drop_last leaves out the short batch, and a batch larger than
   CHECK(none.next() == nullptr);
 }
 
-TEST_CASE("loader: a subset shows its own samples, augmented as in the whole set") {
+TEST_CASE("loader: a subset shows its own samples, under their numbers in the whole set") {
   const TestSet data(60);
   LoaderOptions options = training_options(2);
   options.shuffle = false;
-  Loader all(data, options);
-  all.start(3);
-  const Epoch whole = rest(all);
   options.indices = {5, 7, 11, 59, 0, 30};
   options.batch = 4;
   Loader part(data, options);
   CHECK(part.batches() == 2);
   part.start(3);
   const Epoch got = rest(part);
-  REQUIRE(got.labels.size() == 6);
-  const std::ptrdiff_t image = 3 * 8 * 8;
-  for (std::ptrdiff_t i = 0; i < 6; ++i)
-    CHECK(std::equal(
-        got.images.begin() + i * image, got.images.begin() + (i + 1) * image,
-        whole.images.begin() + static_cast<std::ptrdiff_t>(options.indices[static_cast<size_t>(i)]) * image));
+  CHECK(got.samples == std::vector<int32_t>(options.indices.begin(), options.indices.end()));
+  REQUIRE(got.pixels.size() == 6 * image);
+  for (size_t i = 0; i < 6; ++i)
+    CHECK(std::memcmp(got.pixels.data() + i * image, data.pixels(options.indices[i]), image) == 0);
   options.indices.push_back(60);
   CHECK_THROWS_WITH_AS(Loader(data, options), "loader: index 60 in a data set of 60 images", Error);
 }

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "core/check.hpp"
+#include "core/rng.hpp"
 
 namespace rt {
 namespace {
@@ -17,8 +19,6 @@ int64_t samples_per_epoch(const Dataset& data, const LoaderOptions& options) {
   RT_CHECK(options.batch >= 1, "loader: batch is {}, at least 1", options.batch);
   RT_CHECK(options.workers >= 0 && options.prefetch >= 0, "loader: {} workers, prefetch {}: not negative",
            options.workers, options.prefetch);
-  RT_CHECK(!options.augment || options.augment->crop_padding >= 0, "loader: crop padding is {}, not negative",
-           options.augment->crop_padding);
   for (uint32_t i : options.indices)
     RT_CHECK(i < data.size(), "loader: index {} in a data set of {} images", i, data.size());
   const int64_t n = options.indices.empty() ? data.size() : static_cast<int64_t>(options.indices.size());
@@ -44,17 +44,19 @@ class BlockSignals {
 Loader::Loader(const Dataset& data, LoaderOptions options)
     : data_(data),
       options_(std::move(options)),
-      table_(options_.normalisation),
       samples_(samples_per_epoch(data, options_)),
       slots_(options_.workers == 0 ? 1 : static_cast<size_t>(std::max(options_.prefetch, 1)) + 1) {
-  const int64_t images = std::min(options_.batch, samples_);
-  const int64_t image = static_cast<int64_t>(3) * data.info().height * data.info().width;
-  for (Slot& slot : slots_) {
-    slot.batch.image_storage.resize(static_cast<size_t>(images * image));
-    slot.batch.label_storage.resize(static_cast<size_t>(images));
-    slot.batch.images = slot.batch.image_storage.data();
-    slot.batch.labels = slot.batch.label_storage.data();
-  }
+  for (Slot& slot : slots_) slot.batch = empty_batch();
+}
+
+Batch Loader::empty_batch() const {
+  const auto images = static_cast<size_t>(std::min(options_.batch, samples_));
+  const size_t image = size_t{3} * static_cast<size_t>(data_.info().height) * static_cast<size_t>(data_.info().width);
+  Batch batch;
+  batch.sample_storage.resize(images), batch.samples = batch.sample_storage.data();
+  batch.label_storage.resize(images), batch.labels = batch.label_storage.data();
+  if (options_.gather) batch.pixel_storage.resize(images * image), batch.pixels = batch.pixel_storage.data();
+  return batch;
 }
 
 void Loader::start(uint32_t epoch, int64_t first_sample) {
@@ -89,7 +91,7 @@ const Batch* Loader::next() {
   if (handed_ == batches_left_) return nullptr;
   Slot& slot = slots_[static_cast<size_t>(handed_) % slots_.size()];
   if (workers_.empty()) {
-    fill(slot, handed_, {});
+    fill(slot.batch, first_of(handed_), {});
   } else {
     slot_free_.notify_one();
     batch_ready_.wait(lock, [&] { return slot.filled == handed_; });
@@ -108,7 +110,7 @@ void Loader::work(const std::stop_token& stop) {
     Slot& slot = slots_[static_cast<size_t>(number % ring)];
     lock.unlock();
     try {
-      fill(slot, number, stop);
+      fill(slot.batch, first_of(number), stop);
     } catch (...) {
       slot.error = std::current_exception();
     }
@@ -118,21 +120,25 @@ void Loader::work(const std::stop_token& stop) {
   }
 }
 
-void Loader::fill(Slot& slot, int64_t number, const std::stop_token& stop) const {
-  const int height = data_.info().height, width = data_.info().width;
-  const int64_t image = static_cast<int64_t>(3) * height * width;
-  Batch& batch = slot.batch;
-  batch.first = first_sample_ + number * options_.batch;
-  batch.count = std::min(options_.batch, samples_ - batch.first);
+void Loader::fill(Batch& batch, int64_t first, const std::stop_token& stop) const {
+  const size_t image = size_t{3} * static_cast<size_t>(data_.info().height) * static_cast<size_t>(data_.info().width);
+  batch.first = first;
+  batch.epoch = epoch_;
+  batch.count = std::min(options_.batch, samples_ - first);
   for (int64_t i = 0; i < batch.count && !stop.stop_requested(); ++i) {
-    const uint32_t index = order_[static_cast<size_t>(batch.first + i)];
+    const uint32_t index = order_[static_cast<size_t>(first + i)];
+    batch.samples[i] = static_cast<int32_t>(index);
     batch.labels[i] = data_.label(index);
-    if (options_.augment)
-      augment(data_.pixels(index), height, width, *options_.augment, table_,
-              Rng(options_.seed, RngPurpose::augment, epoch_, index), batch.images + i * image);
-    else
-      normalise(data_.pixels(index), height, width, table_, batch.images + i * image);
+    if (batch.pixels) std::memcpy(batch.pixels + static_cast<size_t>(i) * image, data_.pixels(index), image);
   }
+}
+
+Batch Loader::again(int64_t first) const {
+  RT_CHECK(batches_left_ >= 0, "loader: again() before start()");
+  RT_CHECK(first >= 0 && first < samples_, "loader: the batch at sample {} of an epoch of {}", first, samples_);
+  Batch batch = empty_batch();
+  fill(batch, first, {});
+  return batch;
 }
 
 std::pair<std::vector<uint32_t>, std::vector<uint32_t>> split_indices(int64_t n, double val_fraction, uint64_t seed) {

@@ -1,18 +1,17 @@
-// Batches for a training or evaluation loop, prepared ahead by worker threads.
-// The order follows from (seed, epoch) and an image's augmentation from (seed, epoch, its index in the data set), so
-// the batches have the same bits whatever the number of workers and the prefetch. The position is the caller's: it
-// counts samples handed out, not those prepared, and start() continues an epoch from any of them.
+// Batches for a training or evaluation loop, prepared ahead by worker threads: bytes, as they lie in the data set. What
+// becomes of them (crop, flip, normalise) is the first step of the network's own list, on the device that computes.
+// The order follows from (seed, epoch), so the batches are the same whatever the number of workers and the prefetch.
+// The position is the caller's: it counts samples handed out, not those prepared, and start() continues an epoch from
+// any of them.
 #pragma once
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "data/augment.hpp"
 #include "data/dataset.hpp"
 
 namespace rt {
@@ -21,8 +20,7 @@ struct LoaderOptions {
   int64_t batch = 128;
   uint64_t seed = 0;
   bool shuffle = false;
-  std::optional<AugmentOptions> augment;  // none: only normalise
-  Normalisation normalisation;
+  bool gather = true;             // false: only samples and labels, for a data set that is resident on the device
   bool drop_last = false;         // leave out a last batch that is not full
   int workers = 0;                // threads; 0: next() prepares the batch itself
   int prefetch = 2;               // batches prepared ahead, at least 1 when there are workers
@@ -31,15 +29,20 @@ struct LoaderOptions {
 
 struct Batch {
   Batch() = default;
-  Batch(Batch&&) = default;  // no copy: images and labels would point into the original
+  Batch(Batch&&) = default;  // no copy: the pointers would point into the original
   Batch& operator=(Batch&&) = default;
 
-  int64_t count = 0;                 // images in it: options.batch, or fewer at the end of the epoch
-  int64_t first = 0;                 // position in the epoch of its first image
-  float* images = nullptr;           // [count,3,H,W] f32, nchw
-  int32_t* labels = nullptr;         // [count]
-  std::vector<float> image_storage;  // what images and labels point into
-  std::vector<int32_t> label_storage;
+  int64_t count = 0;  // images in it: options.batch, or fewer at the end of the epoch
+  int64_t first = 0;  // position in the epoch of its first image
+  uint32_t epoch = 0;
+  uint8_t* pixels = nullptr;   // [count,3,H,W] u8; null where they are not gathered
+  int32_t* samples = nullptr;  // [count]: index in the data set
+  int32_t* labels = nullptr;   // [count]
+  float* images =
+      nullptr;  // [count,3,H,W] f32, nchw: ready for the network, by a caller that has such; taken instead of pixels
+  std::vector<uint8_t> pixel_storage;  // what the pointers point into
+  std::vector<int32_t> sample_storage, label_storage;
+  std::vector<float> image_storage;
 };
 
 class Loader {
@@ -53,6 +56,9 @@ class Loader {
   // a worker when the batch it failed in is due.
   const Batch* next();
 
+  // The batch that begins at this position of the present epoch once more, for a look at what went wrong with it.
+  Batch again(int64_t first) const;
+
   int64_t samples() const { return samples_; }  // handed out in a whole epoch
   int64_t batches() const { return (samples_ + options_.batch - 1) / options_.batch; }
 
@@ -62,12 +68,13 @@ class Loader {
     int64_t filled = -1;  // number of the batch it holds
     std::exception_ptr error;
   };
-  void fill(Slot& slot, int64_t number, const std::stop_token& stop) const;
+  Batch empty_batch() const;
+  void fill(Batch& batch, int64_t first, const std::stop_token& stop) const;
+  int64_t first_of(int64_t number) const { return first_sample_ + number * options_.batch; }
   void work(const std::stop_token& stop);
 
   const Dataset& data_;
   const LoaderOptions options_;
-  const NormaliseTable table_;
   const int64_t samples_;
   std::vector<uint32_t> order_;  // position in the epoch -> index in the data set
   uint32_t epoch_ = 0;

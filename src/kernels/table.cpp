@@ -3,6 +3,7 @@
 // file is compiled once for each device library (CMakeLists.txt): with CUDA rows where RT_CUDA is set.
 #include "kernels/table.hpp"
 
+#include "kernels/augment.hpp"
 #include "kernels/batch_norm.hpp"
 #include "kernels/conv2d.hpp"
 #include "kernels/conv2d_gemm.hpp"
@@ -11,6 +12,7 @@
 #include "kernels/linear.hpp"
 #include "kernels/nhwc_rows.hpp"
 #include "kernels/pool.hpp"
+#include "kernels/report.hpp"
 #include "kernels/update.hpp"
 #include "kernels/via_cpu.hpp"
 
@@ -65,6 +67,8 @@ constexpr int first_capability = 61;
 
 std::span<const Row> kernel_table() {
   static const Row rows[] = {
+      reference("augment", ref::augment),
+
       CONV2D(forward),
       reference("conv2d.forward", ref::conv2d_forward),
       CONV2D(dx),
@@ -131,6 +135,9 @@ std::span<const Row> kernel_table() {
       {"grad_norm", "cpu", Device::cpu, isa_scalar, nullptr, cpu::grad_norm, cpu::grad_norm_workspace},
       {"sgd.update", "cpu", Device::cpu, isa_scalar, nullptr, cpu::sgd_update},
       {"commit", "cpu", Device::cpu, isa_scalar, nullptr, cpu::commit},
+      reference("control.update", ref::control_update),
+      reference("loss_scale", ref::loss_scale),
+      reference("report", ref::report),
   };
   return rows;
 }

@@ -33,33 +33,51 @@ void grad_norm(const Args& a) {
   }
   double total = 0;
   for (int64_t c = 0; c < chunks; ++c) total += sum[c];
-  const float norm = static_cast<float>(std::sqrt(total));
+  const float* control = a.in[2].as<float>();
+  const float unscale = 1.0f / control[0], norm = static_cast<float>(std::sqrt(total) * static_cast<double>(unscale));
+  const bool good = std::isfinite(norm) && std::isfinite(a.in[1].as<float>()[0]) && control[3] == 0.0f;
   a.out[0].as<float>()[0] = norm;
-  a.out[0].as<float>()[1] = std::isfinite(norm) && std::isfinite(a.in[1].as<float>()[0]) ? 1.0f : 0.0f;
+  a.out[0].as<float>()[1] = good ? 1.0f : 0.0f;
+  a.out[0].as<float>()[2] = unscale;
 }
 
 void sgd_update(const Args& a) {
   const SgdAttrs& s = sgd_attrs(a.op);
-  const float norm = a.in[4].as<float>()[0];
-  if (a.in[4].as<float>()[1] == 0.0f) return;
+  const float norm = a.in[4].as<float>()[0], unscale = a.in[4].as<float>()[2];
   const float* g = a.in[1].as<float>();
   const float lr = a.in[3].as<float>()[0], mu = static_cast<float>(s.momentum);
   const float clip =
       s.clip_norm > 0 ? static_cast<float>(std::min(1.0, s.clip_norm / (static_cast<double>(norm) + 1e-6))) : 1.0f;
+  const float factor = clip * unscale;
   float *w = a.out[0].as<float>(), *v = a.out[1].as<float>();
-  const int64_t n = a.out[0].numel();
+  const int64_t n = a.in[4].as<float>()[1] == 0.0f ? 0 : a.out[0].numel();
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < n; ++i) {
     const float decay = i < s.decayed ? static_cast<float>(s.weight_decay) : 0.0f;
-    const float grad = clip * g[i] + decay * w[i];
+    const float grad = factor * g[i] + decay * w[i];
     v[i] = mu * v[i] + grad;
     w[i] -= lr * (s.nesterov ? grad + mu * v[i] : v[i]);
   }
+  if (a.out.size() > 2) copy_convert({{a.out[2].shape()}, w}, a.out[2]);
 }
 
 void commit(const Args& a) {
   const bool good = a.in[2].as<float>()[1] != 0.0f;
   std::memcpy(a.out[good ? 1 : 0].data, a.out[good ? 0 : 1].data, a.out[0].spec.bytes());
 }
+
+namespace reference {
+
+void control_update(const Args& a) {
+  const SgdAttrs& s = sgd_attrs(a.op);
+  float* control = a.out[0].as<float>();
+  const Control next = next_control({control[0], control[1], control[2], control[3]}, a.in[0].as<float>()[1] != 0.0f,
+                                    s.dynamic_scale, s.growth_interval);
+  control[0] = next.scale, control[1] = next.good, control[2] = next.skipped, control[3] = next.stop;
+}
+
+void loss_scale(const Args& a) { a.out[0].as<float>()[0] = a.in[0].as<float>()[0] * a.in[1].as<float>()[0]; }
+
+}  // namespace reference
 
 }  // namespace rt::cpu

@@ -27,7 +27,7 @@ struct Session {
 };
 
 // Opens data.dir, resolves what is still `auto`, builds the model and initialises it (from model.weights where given).
-// With `saved`: the model of a run, whose classes and normalisation are kept instead of taken from the data.
+// With `saved`: the model of a run, whose classes and normalisation (where it says one) are kept instead of taken from the data.
 std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* saved = nullptr);
 
 LoaderOptions train_loader_options(const Session& session);  // over *session.data.train
