@@ -146,6 +146,7 @@ __global__ __launch_bounds__(walk_threads) void merge_chunks(Chunks chunks, int 
   const Partial* mine = partial + int64_t{channel < last ? channel : last} * chunks.count;
   Partial v{};
   float count = 0;
+#pragma unroll 4
   for (int k = lane; k < chunks.count; k += 32) {
     const auto more = static_cast<float>(chunks.units_of(k) * per_unit);
     Op::merge(v, count, mine[k], more);

@@ -61,19 +61,21 @@ struct Walk {
     return (plane * chunks.plane + (unit - static_cast<int>(image) * chunks.plane)) * width;
   }
 
-  // Calls f(offsets) with int64_t offsets[depth], then [1] for what remains, so that f can load all before it computes.
+  // Calls f(offsets) with int64_t offsets[depth], for what remains [depth/2], and so on: f loads all of them before it computes.
   template <int depth, class F>
   __device__ void each(F&& f) const {
-    int unit = first;
+    each_from<depth>(first, f);
+  }
+
+ private:
+  template <int depth, class F>
+  __device__ void each_from(int unit, F& f) const {
     for (; unit + (depth - 1) * rows < end; unit += depth * rows) {
       int64_t at[depth];
       for (int i = 0; i < depth; ++i) at[i] = offset(unit + i * rows);
       f(at);
     }
-    for (; unit < end; unit += rows) {
-      const int64_t at[1] = {offset(unit)};
-      f(at);
-    }
+    if constexpr (depth > 1) each_from<depth / 2>(unit, f);
   }
 };
 

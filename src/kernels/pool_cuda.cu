@@ -35,8 +35,8 @@ __global__ __launch_bounds__(threads) void max_forward(int64_t n, Windows m, con
   if (i >= n) return;
   const Place at(i, m.packs, m.q, m.p);
   const int h0 = at.y * m.stride - m.pad, w0 = at.x * m.stride - m.pad;
-  Pack<T, width> best;
-  Pack<uint8_t, width> where;
+  Pack<T, width> best{};
+  Pack<uint8_t, width> where{};
   bool first = true;
   for (int r = 0; r < m.kernel; ++r)
     for (int s = 0; s < m.kernel; ++s) {
