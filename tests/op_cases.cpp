@@ -47,6 +47,11 @@ OpCase bn_inference_case(Shape x) {
   return {"batch_norm", x.str() + " inference", bn_inputs(x),
           [](Tape& t, Vars v) { return bn(t, v, {.training = false}); }, false};
 }
+OpCase bn_far_mean_case(Shape x) {  // mean >> std, where E[x^2]-E[x]^2 would cancel
+  OpCase c{"batch_norm", x.str() + " mean 30", bn_inputs(x), [](Tape& t, Vars v) { return bn(t, v); }, false};
+  c.in[0] = {"x", x, Role::activation, Fill::uniform, 29, 31};
+  return c;
+}
 OpCase bn_relu_case(Shape x) {
   return {"bn_relu", x.str(), bn_inputs(x), [](Tape& t, Vars v) { return relu(t, bn(t, v)); }};
 }
@@ -303,7 +308,10 @@ std::vector<OpCase> small_cases() {
       fan_out_case({2, 5, 4, 3}),
       max_pool_case({2, 5, 7, 6}, {}),
       max_pool_case({2, 16, 6, 6}, {2, 2, 0}),
+      max_pool_case({2, 8, 5, 6}, {3, 1, 1}),
+      max_pool_case({1, 4, 9, 8}, {2, 3, 0}),
       avg_pool_case({3, 5, 4, 3}),
+      avg_pool_case({2, 24, 7, 7}),
       avg_pool_case({2, 64, 4, 4}),
       linear_case(5, 7, 3),
       linear_case(6, 64, 10),
@@ -330,7 +338,8 @@ std::vector<OpCase> small_cases() {
 
 std::vector<OpCase> parity_cases() {
   std::vector<OpCase> cases = small_cases();
-  for (OpCase c : {bn_case({16, 24, 20, 20}), bn_relu_case({16, 24, 20, 20}), bn_add_relu_case({16, 24, 20, 20}),
+  for (OpCase c : {bn_case({17, 3, 32, 31}), bn_far_mean_case({16, 24, 20, 20}), bn_relu_case({2, 264, 3, 3}),
+                   bn_case({16, 24, 20, 20}), bn_relu_case({16, 24, 20, 20}), bn_add_relu_case({16, 24, 20, 20}),
                    relu_case({8, 64, 17, 16}), fan_out_case({8, 64, 17, 16}), conv_case({3, 64, 12, 12}, 64, 3, {1, 1}),
                    conv_case({3, 64, 12, 12}, 128, 3, {2, 1}), conv_case({1, 3, 64, 60}, 64, 7, {2, 3}),
                    max_pool_case({4, 64, 32, 30}, {}), linear_case(33, 512, 100), cross_entropy_case(37, 1000, 0.1),

@@ -46,4 +46,19 @@ void bn_relu_dx(const Args& a);
 void bn_add_relu_dx(const Args& a);
 }  // namespace cpu::reference
 
+namespace cuda {  // f32, f16, bf16 (statistics, parameters and their gradients f32); any layout
+size_t batch_norm_workspace(const Problem& p);  // of the stats and sums steps
+void batch_norm_stats(const Args& a);
+void batch_norm_apply(const Args& a);
+void batch_norm_update_running(const Args& a);
+void batch_norm_running(const Args& a);
+void batch_norm_sums(const Args& a);
+void batch_norm_dx(const Args& a);
+void bn_relu_apply(const Args& a);
+void bn_add_relu_apply(const Args& a);
+void bn_relu_sums(const Args& a);
+void bn_relu_dx(const Args& a);
+void bn_add_relu_dx(const Args& a);
+}  // namespace cuda
+
 }  // namespace rt

@@ -24,4 +24,11 @@ void avg_pool_forward(const Args& a);
 void avg_pool_backward(const Args& a);
 }  // namespace cpu::reference
 
+namespace cuda {  // f32, f16, bf16; any layout
+void max_pool_forward(const Args& a);
+void max_pool_backward(const Args& a);
+void avg_pool_forward(const Args& a);
+void avg_pool_backward(const Args& a);
+}  // namespace cuda
+
 }  // namespace rt

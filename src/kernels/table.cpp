@@ -78,24 +78,35 @@ std::span<const Row> kernel_table() {
 
       BATCH_NORM("batch_norm.stats", stats, -1),
       reference("batch_norm.stats", ref::batch_norm_stats),
+      CUDA("batch_norm.stats", batch_norm_stats, cuda::batch_norm_workspace, -1, ref::batch_norm_stats)
       BATCH_NORM("batch_norm.apply", apply, 0),
       reference("batch_norm.apply", ref::batch_norm_apply, 0),
+      CUDA("batch_norm.apply", batch_norm_apply, nullptr, 0, ref::batch_norm_apply)
       reference("batch_norm.update_running", ref::batch_norm_update_running),
+      CUDA("batch_norm.update_running", batch_norm_update_running, nullptr, -1, ref::batch_norm_update_running)
       reference("batch_norm.running", ref::batch_norm_running),
+      CUDA("batch_norm.running", batch_norm_running, nullptr, -1, ref::batch_norm_running)
       BATCH_NORM("batch_norm.sums", sums, -1),
       reference("batch_norm.sums", ref::batch_norm_sums),
+      CUDA("batch_norm.sums", batch_norm_sums, cuda::batch_norm_workspace, -1, ref::batch_norm_sums)
       BATCH_NORM("batch_norm.dx", dx, 0),
       reference("batch_norm.dx", ref::batch_norm_dx, 0),
+      CUDA("batch_norm.dx", batch_norm_dx, nullptr, 0, ref::batch_norm_dx)
       BATCH_NORM("bn_relu.apply", relu_apply, 0),
       reference("bn_relu.apply", ref::bn_relu_apply, 0),
+      CUDA("bn_relu.apply", bn_relu_apply, nullptr, 0, ref::bn_relu_apply)
       BATCH_NORM("bn_relu.sums", sums, -1),
       reference("bn_relu.sums", ref::bn_relu_sums),
+      CUDA("bn_relu.sums", bn_relu_sums, cuda::batch_norm_workspace, -1, ref::bn_relu_sums)
       BATCH_NORM("bn_relu.dx", dx, 0),
       reference("bn_relu.dx", ref::bn_relu_dx, 0),
+      CUDA("bn_relu.dx", bn_relu_dx, nullptr, 0, ref::bn_relu_dx)
       BATCH_NORM("bn_add_relu.apply", add_relu_apply, 0),
       reference("bn_add_relu.apply", ref::bn_add_relu_apply, 0),
+      CUDA("bn_add_relu.apply", bn_add_relu_apply, nullptr, 0, ref::bn_add_relu_apply)
       BATCH_NORM("bn_add_relu.dx", dx, 2),
       reference("bn_add_relu.dx", ref::bn_add_relu_dx, 2),
+      CUDA("bn_add_relu.dx", bn_add_relu_dx, nullptr, 2, ref::bn_add_relu_dx)
 
       ELEMENTWISE("relu.forward", relu_forward),
       reference("relu.forward", ref::relu_forward, 0),
@@ -114,12 +125,16 @@ std::span<const Row> kernel_table() {
 
       POOL("max_pool.forward", max_forward),
       reference("max_pool.forward", ref::max_pool_forward),
+      CUDA("max_pool.forward", max_pool_forward, nullptr, -1, ref::max_pool_forward)
       POOL("max_pool.backward", max_backward),
       reference("max_pool.backward", ref::max_pool_backward),
+      CUDA("max_pool.backward", max_pool_backward, nullptr, -1, ref::max_pool_backward)
       POOL("avg_pool.forward", avg_forward),
       reference("avg_pool.forward", ref::avg_pool_forward),
+      CUDA("avg_pool.forward", avg_pool_forward, nullptr, -1, ref::avg_pool_forward)
       POOL("avg_pool.backward", avg_backward),
       reference("avg_pool.backward", ref::avg_pool_backward),
+      CUDA("avg_pool.backward", avg_pool_backward, nullptr, -1, ref::avg_pool_backward)
 
       LINEAR(forward),
       reference("linear.forward", ref::linear_forward),
