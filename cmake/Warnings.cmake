@@ -2,14 +2,14 @@
 add_library(rt_options INTERFACE)
 target_compile_features(rt_options INTERFACE cxx_std_20)
 target_include_directories(rt_options INTERFACE ${PROJECT_SOURCE_DIR}/src)
-target_compile_options(rt_options INTERFACE -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-missing-field-initializers)
+set(rt_warnings -Wall -Wextra -Wshadow -Wno-unknown-pragmas -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  target_compile_options(rt_options INTERFACE -Wno-restrict)  # false alarms on std::string concatenation in GCC 12
+  list(APPEND rt_warnings -Wno-restrict)  # false alarms on std::string concatenation in GCC 12
 endif()
 if(RTRAIN_WERROR)
-  target_compile_options(rt_options INTERFACE -Werror)
+  list(APPEND rt_warnings -Werror)
 endif()
 # No contraction outside the vector kernels: one expression has one value, whatever the compiler and optimisation level.
-target_compile_options(rt_options INTERFACE -ffp-contract=off)
+target_compile_options(rt_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${rt_warnings};-ffp-contract=off>")
 # fmt without its library, so that a folder of headers is all a build needs.
 target_compile_definitions(rt_options INTERFACE FMT_HEADER_ONLY=1 RT_VERSION="${PROJECT_VERSION}")

@@ -3,6 +3,8 @@
 // x [N,C,H,W] in either layout, y [N,K,P,Q] in x's layout; w [K,C,R,S] in either: the CPU's rows take it in that order, as
 // checkpoints hold it, tensor cores with C innermost (nhwc). One type for all three.
 #pragma once
+#include <compare>
+
 #include "core/tape.hpp"
 
 namespace rt {
@@ -17,6 +19,7 @@ Var conv2d(Tape& tape, Var x, Var w, Conv2dAttrs attrs);
 struct Conv2dShape {
   int64_t n, c, h, w, k, r, s, p, q;
   int stride, pad;
+  friend auto operator<=>(const Conv2dShape&, const Conv2dShape&) = default;
 };
 // The sizes of a step, from the specs it reads and writes (x and w stand in different places in the three kinds).
 Conv2dShape conv2d_shape(const Op* op, const Spec& x, const Spec& w);
@@ -26,5 +29,15 @@ void conv2d_forward(const Args& a);
 void conv2d_dx(const Args& a);
 void conv2d_dw(const Args& a);
 }  // namespace cpu::reference
+
+namespace cuda {  // by cuDNN (conv2d_cudnn.cpp): f32, f16, bf16; x, w and y in one layout
+void conv2d_forward(const Args& a);
+void conv2d_dx(const Args& a);
+void conv2d_dw(const Args& a);
+size_t conv2d_forward_workspace(const Problem& p);
+size_t conv2d_dx_workspace(const Problem& p);
+size_t conv2d_dw_workspace(const Problem& p);
+std::string refuse_conv2d(const Problem& p);  // of any of the three kinds
+}  // namespace cuda
 
 }  // namespace rt

@@ -11,6 +11,10 @@ class Linear final : public Op {
     RT_CHECK(x.rank() == 2 && w.rank() == 2 && x[1] == w[1], "linear: input {} does not fit weight {}", x.str(),
              w.str());
     RT_CHECK(b == Shape{w[0]}, "linear: bias {} does not fit weight {}", b.str(), w.str());
+    RT_CHECK(in[1].dtype == in[0].dtype, "linear: input {} and weight {} differ in type", in[0].str(), in[1].str());
+    const bool half = in[0].dtype == DType::f16 || in[0].dtype == DType::bf16;
+    RT_CHECK(in[2].dtype == (half ? DType::f32 : in[0].dtype), "linear: bias {} does not go with input {}", in[2].str(),
+             in[0].str());
     return {{{x[0], w[0]}, in[0].dtype}};
   }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {

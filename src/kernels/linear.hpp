@@ -1,4 +1,5 @@
 // The classifier: y[n,k] = sum over c of x[n,c] * w[k,c], plus bias[k].   x [N,C], w [K,C], bias [K], y [N,K].
+// x, w and y of one type; the bias and its gradient stay f32 in half precision.
 //   linear.forward: x w bias -> y      linear.dx: dy w -> dx      linear.dw: dy x -> dw      linear.dbias: dy -> dbias
 #pragma once
 #include "core/tape.hpp"
@@ -13,5 +14,13 @@ void linear_dx(const Args& a);
 void linear_dw(const Args& a);
 void linear_dbias(const Args& a);
 }  // namespace cpu::reference
+
+namespace cuda {  // products by cuBLAS, f32, f16, bf16
+void linear_forward(const Args& a);
+void linear_dx(const Args& a);
+void linear_dw(const Args& a);
+void linear_dbias(const Args& a);
+size_t linear_forward_workspace(const Problem& p);
+}  // namespace cuda
 
 }  // namespace rt

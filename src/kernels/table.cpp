@@ -61,6 +61,14 @@ constexpr int first_capability = 61;
 #define CUDA(kind, run, workspace, overwrites, reference)                                                \
   CUDA_ROW(kind, "cuda", Device::cuda, first_capability, nullptr, cuda::run, workspace, overwrites)      \
   VIA_CPU(kind, reference)
+// CUDA rows that a library computes.
+#define CUDNN(pass)                                                                                                 \
+  CUDA_ROW("conv2d." #pass, "cuda.cudnn", Device::cuda, first_capability, cuda::refuse_conv2d, cuda::conv2d_##pass, \
+           cuda::conv2d_##pass##_workspace)                                                                         \
+  VIA_CPU("conv2d." #pass, ref::conv2d_##pass)
+#define CUBLAS(pass, workspace)                                                                                     \
+  CUDA_ROW("linear." #pass, "cuda.cublas", Device::cuda, first_capability, nullptr, cuda::linear_##pass, workspace) \
+  VIA_CPU("linear." #pass, ref::linear_##pass)
 #define POOL(kind, step) PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_nhwc, cpu::PoolRows, pool_kernels, step)
 
 }  // namespace
@@ -71,10 +79,13 @@ std::span<const Row> kernel_table() {
 
       CONV2D(forward),
       reference("conv2d.forward", ref::conv2d_forward),
+      CUDNN(forward)
       CONV2D(dx),
       reference("conv2d.dx", ref::conv2d_dx),
+      CUDNN(dx)
       CONV2D(dw),
       reference("conv2d.dw", ref::conv2d_dw),
+      CUDNN(dw)
 
       BATCH_NORM("batch_norm.stats", stats, -1),
       reference("batch_norm.stats", ref::batch_norm_stats),
@@ -138,11 +149,15 @@ std::span<const Row> kernel_table() {
 
       LINEAR(forward),
       reference("linear.forward", ref::linear_forward),
+      CUBLAS(forward, cuda::linear_forward_workspace)
       LINEAR(dx),
       reference("linear.dx", ref::linear_dx),
+      CUBLAS(dx, nullptr)
       LINEAR(dw),
       reference("linear.dw", ref::linear_dw),
+      CUBLAS(dw, nullptr)
       reference("linear.dbias", ref::linear_dbias),
+      CUDA("linear.dbias", linear_dbias, nullptr, -1, ref::linear_dbias)
 
       reference("cross_entropy.forward", ref::cross_entropy_forward),
       reference("cross_entropy.backward", ref::cross_entropy_backward),

@@ -1,0 +1,133 @@
+// Convolutions on CUDA: which of cuDNN's algorithms computes each. The first time a convolution runs, every algorithm that is
+// admitted is timed on memory of its own and the fastest is kept for good; how much workspace the winner may need is
+// known before that, to a plan as the largest among the admitted.
+#include <algorithm>
+
+#include "core/cuda.hpp"
+#include "core/log.hpp"
+#include "kernels/cudnn_choices.hpp"
+
+namespace rt::cudnn {
+namespace {
+
+constexpr size_t mib = size_t{1} << 20;
+constexpr int repeats = 3;
+
+const cuda::DeviceInfo& device() { return cuda::support().devices.at(static_cast<size_t>(cuda::device_in_use())); }
+
+std::vector<Algorithm> admitted(const Convolution& c) {
+  const size_t most = std::clamp(device().total_bytes / 32, 64 * mib, 1024 * mib);
+  std::vector<Algorithm> list;
+  for (const Algorithm& a : algorithms(c))
+    if (a.workspace_bytes <= most && (a.deterministic || !choices().deterministic)) list.push_back(a);
+  if (list.empty())
+    fail(ExitCode::device,
+         "cuDNN {} has no{} algorithm for {} on {} within {} MiB of workspace; another precision may have one",
+         version(), choices().deterministic ? " deterministic" : "", describe(c), device().name, most / mib);
+  return list;
+}
+
+size_t largest_workspace(const Convolution& c) {
+  size_t bytes = 0;
+  for (const Algorithm& a : admitted(c)) bytes = std::max(bytes, a.workspace_bytes);
+  return bytes;
+}
+
+struct Timed {
+  Algorithm algorithm;
+  double ms;
+};
+
+// Fastest first. An algorithm that does not run is left out: some are offered and then refuse a shape.
+std::vector<Timed> time_all(const Convolution& c, const std::vector<Algorithm>& list, const Args& a) {
+  const Storage first(a.in[0].spec.bytes(), Device::cuda), second(a.in[1].spec.bytes(), Device::cuda),
+      out(a.out[0].spec.bytes(), Device::cuda), workspace(largest_workspace(c), Device::cuda);
+  cuda::fill_zero(first.data(), first.bytes(), a.stream);
+  cuda::fill_zero(second.data(), second.bytes(), a.stream);
+  std::vector<Timed> timed;
+  for (const Algorithm& algorithm : list) {
+    const Operands operands{first.data(), second.data(), out.data(), workspace.data(), workspace.bytes()};
+    try {
+      double best =
+          run_timed(c, algorithm.id, operands, a.stream);  // loads code too: not counted unless it is the best
+      for (int i = 0; i < repeats; ++i) best = std::min(best, run_timed(c, algorithm.id, operands, a.stream));
+      timed.push_back({algorithm, best});
+    } catch (const Error& e) {
+      log_warning("cuDNN {} passed over for {}: {}", algorithm.name, describe(c), e.what());
+    }
+  }
+  std::stable_sort(timed.begin(), timed.end(), [](const Timed& x, const Timed& y) { return x.ms < y.ms; });
+  return timed;
+}
+
+Algorithm fastest(const Convolution& c, const std::vector<Algorithm>& list, const Args& a) {
+  if (list.size() == 1) return list[0];
+  std::vector<Timed> timed;
+  try {
+    timed = time_all(c, list, a);
+  } catch (const Error& e) {  // memory so short that a second set of the operands does not fit beside the step's
+    log_warning("cuDNN: {} by {}, not timed: {}", describe(c), list[0].name, e.what());
+    return list[0];
+  }
+  if (timed.empty()) fail(ExitCode::device, "cuDNN: no algorithm could compute {}", describe(c));
+  const Timed& best = timed[0];
+  log_info("cuDNN: {} by {}, {:.3f} ms, workspace {:.1f} MiB{}", describe(c), best.algorithm.name, best.ms,
+           static_cast<double>(best.algorithm.workspace_bytes) / mib,
+           timed.size() > 1 ? fmt::format("; next {}, {:.3f} ms", timed[1].algorithm.name, timed[1].ms) : "");
+  return best.algorithm;
+}
+
+const Algorithm& choose(const Convolution& c, const Args& a) {
+  ConvChoices& known = choices();
+  if (const auto it = known.settled.find(c); it != known.settled.end()) return it->second;
+  const std::vector<Algorithm> list = admitted(c);
+  const std::string key = key_of(c, known.deterministic, device().name, version());
+  const Algorithm* chosen = nullptr;
+  for (const ChoiceFile* file : {&known.run, &known.cache})
+    if (const std::optional<int> id = file->find(key); id && !chosen)
+      for (const Algorithm& algorithm : list)
+        if (algorithm.id == *id) chosen = &algorithm;
+  const Algorithm settled = chosen ? *chosen : fastest(c, list, a);
+  known.run.remember(key, settled.id);
+  if (!chosen) known.cache.remember(key, settled.id);
+  return known.settled.emplace(c, settled).first->second;
+}
+
+Convolution convolution(Pass pass, const Op* op, const Spec& x, const Spec& w) {
+  return {pass, conv2d_shape(op, x, w), x.dtype, x.layout};
+}
+
+void compute(const Convolution& c, const Args& a) {
+  const Algorithm& algorithm = choose(c, a);
+  run(c, algorithm.id, {a.in[0].data, a.in[1].data, a.out[0].data, a.workspace, algorithm.workspace_bytes}, a.stream);
+}
+
+}  // namespace
+}  // namespace rt::cudnn
+
+namespace rt::cuda {
+using cudnn::Pass;
+
+void conv2d_forward(const Args& a) {
+  cudnn::compute(cudnn::convolution(Pass::forward, a.op, a.in[0].spec, a.in[1].spec), a);
+}
+void conv2d_dx(const Args& a) { cudnn::compute(cudnn::convolution(Pass::dx, a.op, a.out[0].spec, a.in[1].spec), a); }
+void conv2d_dw(const Args& a) { cudnn::compute(cudnn::convolution(Pass::dw, a.op, a.in[1].spec, a.out[0].spec), a); }
+size_t conv2d_forward_workspace(const Problem& p) {
+  return cudnn::largest_workspace(cudnn::convolution(Pass::forward, p.op, p.in[0], p.in[1]));
+}
+size_t conv2d_dx_workspace(const Problem& p) {
+  return cudnn::largest_workspace(cudnn::convolution(Pass::dx, p.op, p.out[0], p.in[1]));
+}
+size_t conv2d_dw_workspace(const Problem& p) {
+  return cudnn::largest_workspace(cudnn::convolution(Pass::dw, p.op, p.in[1], p.out[0]));
+}
+
+std::string refuse_conv2d(const Problem& p) {
+  for (const Spec& spec : {p.in[1], p.out[0]})
+    if (spec.layout != p.in[0].layout || spec.dtype != p.in[0].dtype)
+      return fmt::format("needs one type and layout, not {} and {}", p.in[0].str(), spec.str());
+  return "";
+}
+
+}  // namespace rt::cuda

@@ -1,0 +1,51 @@
+// Which algorithm computes each convolution, remembered across processes as lines of text: a user's cache saves timing
+// them again, and the file in a run's folder makes a resumed run compute with the very same ones. Knows nothing of cuDNN
+// itself, so every program has it; conv2d_cudnn.cpp chooses.
+#pragma once
+#include <map>
+#include <optional>
+#include <string>
+
+#include "kernels/cudnn.hpp"
+
+namespace rt::cudnn {
+
+struct Options {
+  bool deterministic = true;  // only algorithms that give the same bits every time
+  std::string cache_file;     // "": none
+  std::string run_file;       // "": none; wins over the cache, and gets every choice of this process
+};
+// Before the first plan is made, since what is admitted decides how large workspaces are.
+void configure(const Options& options);
+std::string default_cache_file();  // below $XDG_CACHE_HOME or ~/.cache; "" where neither is set
+
+// A file of choices: per line device, cuDNN version, pass, shape, type, layout, determinism, algorithm; tab-separated. The
+// later of two lines wins. Lines that are not such are skipped with a warning; a file that cannot be written is warned of
+// once. Choices of other devices and versions are kept and left alone.
+class ChoiceFile {
+ public:
+  ChoiceFile() = default;
+  explicit ChoiceFile(std::string path);  // reads it; no file is an empty one
+  std::optional<int> find(const std::string& key) const;
+  void remember(const std::string& key, int algorithm);  // appended and flushed, unless it says so already
+
+ private:
+  void append(const std::string& line);
+  std::string path_;
+  std::map<std::string, int> lines_;
+  bool torn_ = false;  // the last line has no end
+};
+
+struct ConvChoices {
+  bool deterministic = true;
+  ChoiceFile cache, run;
+  std::map<Convolution, Algorithm> settled;  // in this process
+};
+ConvChoices& choices();
+
+// A line of the file without the algorithm.
+std::string key_of(const Convolution& c, bool deterministic, const std::string& device, int version);
+// "conv2d.dx [128,64,32,32] 3x3/1 pad 1 -> 64 f32 nchw", for people.
+std::string describe(const Convolution& c);
+
+}  // namespace rt::cudnn

@@ -1,0 +1,89 @@
+// cuDNN on the emulated device: the CPU's reference, when the stream gets there. Each algorithm overwrites all the workspace
+// that it asked for, so that a caller who gave it too little shows.
+#include "kernels/cudnn.hpp"
+
+#include <map>
+#include <optional>
+
+#include "core/cuda.hpp"
+#include "emulation/emulation.hpp"
+#include "emulation/libraries.hpp"
+#include "kernels/via_cpu.hpp"
+
+namespace rt {
+namespace {
+
+struct Settings {
+  double cost[3] = {3, 2, 1};
+  std::optional<size_t> workspace[3];
+  int timings = 0;
+};
+Settings settings;
+
+struct Specs {
+  Spec x, w, y;
+};
+Specs specs_of(const cudnn::Convolution& c) {
+  const Conv2dShape& s = c.shape;
+  return {{{s.n, s.c, s.h, s.w}, c.dtype, c.layout},
+          {{s.k, s.c, s.r, s.s}, c.dtype, c.layout},
+          {{s.n, s.k, s.p, s.q}, c.dtype, c.layout}};
+}
+
+OpPtr op_of(const cudnn::Convolution& c) {
+  Tape tape(Tape::Mode::trace, {}, cpu_target());
+  const Specs s = specs_of(c);
+  conv2d(tape, tape.make(s.x), tape.make(s.w), {c.shape.stride, c.shape.pad});
+  return tape.steps()[0].op;
+}
+
+}  // namespace
+
+void emulation::set_cost(int algorithm, double ms) { settings.cost[algorithm] = ms; }
+void emulation::set_workspace(int algorithm, size_t bytes) { settings.workspace[algorithm] = bytes; }
+void emulation::reset_cudnn() { settings = {}; }
+int emulation::timings() { return settings.timings; }
+
+namespace cudnn {
+
+int version() { return 91002; }
+
+const std::vector<Algorithm>& algorithms(const Convolution& c) {
+  static std::map<Convolution, std::vector<Algorithm>> all;
+  const Specs s = specs_of(c);
+  const size_t out = (c.pass == Pass::forward ? s.y : c.pass == Pass::dx ? s.x : s.w).bytes();
+  std::vector<Algorithm>& list = all[c];
+  list = {{0, "LOOPS", 0, true}, {1, "TILES", out, true}, {2, "ATOMICS", 2 * out, false}};
+  for (Algorithm& a : list) a.workspace_bytes = settings.workspace[a.id].value_or(a.workspace_bytes);
+  return list;
+}
+
+void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
+  const size_t bytes = algorithms(c).at(static_cast<size_t>(algorithm)).workspace_bytes;
+  RT_CHECK(o.workspace_bytes >= bytes, "emulated cuDNN: a workspace of {} bytes, {} needed", o.workspace_bytes, bytes);
+  emulation::enqueue(stream, [c, o, bytes, op = op_of(c)] {
+    if (bytes > 0) std::memset(o.workspace, 0x5a, bytes);
+    const Specs s = specs_of(c);
+    auto view = [](const Spec& spec, const void* p) { return View{spec, const_cast<void*>(p)}; };
+    const bool forward = c.pass == Pass::forward, dx = c.pass == Pass::dx;
+    const View in[] = {view(forward ? s.x : s.y, o.a), view(c.pass == Pass::dw ? s.x : s.w, o.b)};
+    const View out[] = {view(forward ? s.y : dx ? s.x : s.w, o.out)};
+    namespace ref = cpu::reference;
+    run_on_host(forward ? ref::conv2d_forward
+                : dx    ? ref::conv2d_dx
+                        : ref::conv2d_dw,
+                nullptr, {op.get(), in, out, nullptr, nullptr});
+  });
+}
+
+double run_timed(const Convolution& c, int algorithm, const Operands& o, void* stream) {
+  settings.timings += 1;
+  if (settings.cost[algorithm] < 0) fail(ExitCode::device, "emulated cuDNN: CUDNN_STATUS_NOT_SUPPORTED");
+  RT_CHECK(o.workspace_bytes >= algorithms(c).at(static_cast<size_t>(algorithm)).workspace_bytes,
+           "emulated cuDNN: a workspace of {} bytes is too small", o.workspace_bytes);
+  cuda::synchronize(stream);
+  return settings.cost[algorithm];
+}
+
+}  // namespace cudnn
+}  // namespace rt

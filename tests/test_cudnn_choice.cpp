@@ -1,0 +1,213 @@
+// Which of cuDNN's algorithms is chosen, remembered and planned for, on the emulated library with costs that the test sets.
+#include <doctest/doctest.h>
+
+#include "core/cuda.hpp"
+#include "core/log.hpp"
+#include "core/plan.hpp"
+#include "emulation/emulation.hpp"
+#include "emulation/libraries.hpp"
+#include "kernels/cudnn_choices.hpp"
+#include "kernels/table.hpp"
+#include "tests/temp_folder.hpp"
+
+using namespace rt;
+
+namespace {
+
+const Spec x_spec{{2, 3, 6, 5}, DType::f32, Layout::nhwc}, w_spec{{4, 3, 3, 3}, DType::f32, Layout::nhwc};
+constexpr size_t y_bytes = 2 * 4 * 6 * 5 * 4;
+
+const Row& cudnn_row(std::string_view kind) {
+  for (const Row& row : kernel_table())
+    if (row.kind == kind && row.name == "cuda.cudnn") return row;
+  FAIL("no cuDNN row of " << std::string(kind));
+  std::abort();
+}
+
+// One convolution on the device, as a plan would run it.
+struct Setup {
+  Setup() {
+    emulation::reset_cudnn();
+    emulation::set_profile({});
+    cudnn::configure({});
+    cuda::use(0);
+    Tape tape(Tape::Mode::trace, {}, cpu_target());
+    conv2d(tape, tape.make(x_spec), tape.make(w_spec), {.stride = 1, .pad = 1});
+    op = tape.steps()[0].op;
+    for (const Storage* s : {&x, &w}) cuda::fill_zero(s->data(), s->bytes(), cuda::compute_stream());
+  }
+  ~Setup() {
+    emulation::reset_cudnn();
+    emulation::set_profile({});
+    cudnn::configure({});
+  }
+  size_t planned() const {
+    const Spec in[] = {x_spec, w_spec}, out[] = {y_spec};
+    return row.workspace({op.get(), in, out});
+  }
+  void run() const {
+    const Storage workspace(planned(), Device::cuda);
+    const View in[] = {{x_spec, x.data()}, {w_spec, w.data()}}, out[] = {{y_spec, y.data()}};
+    row.run({op.get(), in, out, workspace.data(), cuda::compute_stream()});
+    cuda::synchronize(cuda::compute_stream());
+  }
+  const cudnn::Algorithm& chosen() const {
+    run();
+    REQUIRE(cudnn::choices().settled.size() == 1);
+    return cudnn::choices().settled.begin()->second;
+  }
+
+  const Row& row = cudnn_row("conv2d.forward");
+  Spec y_spec{{2, 4, 6, 5}, DType::f32, Layout::nhwc};
+  Storage x{x_spec.bytes(), Device::cuda}, w{w_spec.bytes(), Device::cuda}, y{y_bytes, Device::cuda};
+  OpPtr op;
+};
+
+std::string line_for(int algorithm, const std::string& device = "emulated device", int version = 91002) {
+  const cudnn::Convolution c{cudnn::Pass::forward, {2, 3, 6, 5, 4, 3, 3, 6, 5, 1, 1}, DType::f32, Layout::nhwc};
+  return cudnn::key_of(c, true, device, version) + "\t" + std::to_string(algorithm) + "\n";
+}
+
+}  // namespace
+
+TEST_CASE("cudnn: the fastest admitted algorithm is timed once and kept") {
+  const Setup s;
+  CHECK(s.chosen().id == 1);  // 2 would be faster, and is not deterministic
+  const int timings = emulation::timings();
+  CHECK(timings == 2 * 4);
+  emulation::set_cost(0, 0.1);
+  CHECK(s.chosen().id == 1);
+  CHECK(emulation::timings() == timings);
+}
+
+TEST_CASE("cudnn: without determinism every algorithm is admitted") {
+  const Setup s;
+  cudnn::configure({.deterministic = false, .cache_file = "", .run_file = ""});
+  CHECK(s.planned() == 2 * y_bytes);
+  CHECK(s.chosen().id == 2);
+}
+
+TEST_CASE("cudnn: workspaces are planned for the largest admitted algorithm, below the cap") {
+  const Setup s;
+  CHECK(s.planned() == y_bytes);
+  emulation::set_cost(0, 0.1);
+  CHECK(s.chosen().id == 0);
+  CHECK(s.planned() == y_bytes);  // the same before and after, so that a plan made earlier stays right
+
+  cudnn::configure({});
+  emulation::set_workspace(1, (size_t{128} << 20) + 1);  // a 32nd of 4 GiB and one byte
+  emulation::set_cost(0, 3);
+  CHECK(s.planned() == 0);
+  CHECK(s.chosen().id == 0);
+
+  cudnn::configure({});
+  emulation::set_profile({.capability = 61, .total_bytes = size_t{1} << 30});  // 64 MiB is the least
+  emulation::set_workspace(1, size_t{64} << 20);
+  CHECK(s.planned() == size_t{64} << 20);
+  emulation::set_workspace(1, (size_t{64} << 20) + 1);
+  CHECK(s.planned() == 0);
+  emulation::set_profile({.capability = 90, .total_bytes = size_t{1} << 37});  // 1 GiB the most
+  emulation::set_workspace(1, size_t{1} << 30);
+  CHECK(s.planned() == size_t{1} << 30);
+  emulation::set_workspace(1, (size_t{1} << 30) + 1);
+  CHECK(s.planned() == 0);
+}
+
+TEST_CASE("cudnn: no admitted algorithm is an error that says so") {
+  const Setup s;
+  emulation::set_workspace(0, size_t{1} << 40), emulation::set_workspace(1, size_t{1} << 40);
+  CHECK_THROWS_WITH_AS(s.planned(), doctest::Contains("no deterministic algorithm for conv2d.forward [2,3,6,5] 3x3/1"),
+                       Error);
+}
+
+TEST_CASE("cudnn: an algorithm that fails when it is timed is passed over") {
+  const Setup s;
+  emulation::set_cost(1, -1);
+  CHECK(s.chosen().id == 0);
+  cudnn::configure({});
+  emulation::set_cost(0, -1);
+  CHECK_THROWS_WITH_AS(s.run(), doctest::Contains("no algorithm could compute"), Error);
+}
+
+TEST_CASE("cudnn: timing leaves the operands alone, and needs no memory that is not there") {
+  const Setup s;
+  const std::vector<float> ones(x_spec.bytes() / 4, 1.0f);
+  write_to({x_spec, s.x.data()}, Device::cuda, ones.data());
+  CHECK(s.chosen().id == 1);
+  CHECK(read_back({x_spec, s.x.data()}, Device::cuda).as<float>()[0] == 1.0f);
+
+  cudnn::configure({});
+  emulation::set_profile({.capability = 61, .total_bytes = cuda::counters().allocated_bytes + y_bytes});
+  CHECK(s.chosen().id == 0);  // the library's favourite
+}
+
+TEST_CASE("cudnn: choices are remembered in a file") {
+  const Setup s;
+  const TempFolder folder;
+  const std::string cache = folder / "deep/cache.txt";
+  cudnn::configure({.deterministic = true, .cache_file = cache, .run_file = ""});
+  CHECK(s.chosen().id == 1);
+  CHECK(folder.read("deep/cache.txt") == line_for(1));
+
+  emulation::reset_cudnn();
+  emulation::set_cost(0, 0.1);
+  cudnn::configure({.deterministic = true, .cache_file = cache, .run_file = ""});
+  CHECK(s.chosen().id == 1);
+  CHECK(emulation::timings() == 0);
+  CHECK(folder.read("deep/cache.txt") == line_for(1));
+
+  cudnn::configure({.deterministic = false, .cache_file = cache, .run_file = ""});  // another question
+  CHECK(s.chosen().id == 0);
+}
+
+TEST_CASE("cudnn: a run's file wins over the cache and gets every choice of the run") {
+  const Setup s;
+  const TempFolder folder;
+  const std::string cache = folder.write("cache.txt", line_for(1));
+  cudnn::configure({.deterministic = true, .cache_file = cache, .run_file = folder / "run.txt"});
+  CHECK(s.chosen().id == 1);
+  CHECK(folder.read("run.txt") == line_for(1));
+
+  folder.write("run.txt", line_for(0));
+  cudnn::configure({.deterministic = true, .cache_file = cache, .run_file = folder / "run.txt"});
+  CHECK(s.chosen().id == 0);
+  CHECK(emulation::timings() == 0);
+  CHECK(folder.read("cache.txt") == line_for(1));
+}
+
+TEST_CASE("cudnn: other devices and versions, broken lines and impossible choices are survived") {
+  const Setup s;
+  const TempFolder folder;
+  const std::string foreign = line_for(0, "another device") + line_for(0, "emulated device", 90000);
+  const std::string torn = line_for(0).substr(0, line_for(0).size() - 1);
+  folder.write("cache.txt", foreign + "nonsense\n\n" + line_for(7) + "\x01\x02\t\t\t\n" + torn);
+  const std::string before = folder.read("cache.txt");
+  log_to_file(folder / "log.txt");
+  cudnn::configure({.deterministic = true, .cache_file = folder / "cache.txt", .run_file = ""});
+  log_to_file("");
+  const std::string log = folder.read("log.txt");
+  for (const char* line : {"cache.txt line 3:", "cache.txt line 6:", "cache.txt line 7:"})
+    CHECK(log.find(line) != std::string::npos);
+  CHECK(log.find("line 1:") == std::string::npos);
+  CHECK(log.find("line 4:") == std::string::npos);
+
+  CHECK(s.chosen().id == 1);  // 7 does not exist
+  CHECK(folder.read("cache.txt") == before + "\n" + line_for(1));
+  cudnn::configure({.deterministic = true, .cache_file = folder / "cache.txt", .run_file = ""});
+  emulation::reset_cudnn();
+  CHECK(s.chosen().id == 1);
+  CHECK(emulation::timings() == 0);
+
+  folder.write("folder.txt", "");
+  cudnn::configure(
+      {.deterministic = true, .cache_file = folder / "folder.txt/x", .run_file = ""});  // cannot be written
+  CHECK(s.chosen().id == 1);
+}
+
+TEST_CASE("cudnn: the cache lies where the user's caches lie") {
+  const char* before = std::getenv("XDG_CACHE_HOME");
+  const std::string held = before ? before : "";
+  setenv("XDG_CACHE_HOME", "/somewhere", 1);
+  CHECK(cudnn::default_cache_file() == "/somewhere/rtrain/cudnn-algorithms.txt");
+  before ? setenv("XDG_CACHE_HOME", held.c_str(), 1) : unsetenv("XDG_CACHE_HOME");
+}
