@@ -113,7 +113,7 @@ __device__ void merge_threads(Partial (&v)[n], float count) {
 
 // partial [C, chunks]
 template <class Op, class W>
-__global__ __launch_bounds__(walk_threads, 4) void reduce_chunks(Chunks chunks, Op op, Partial* partial) {
+__global__ __launch_bounds__(walk_threads, 3) void reduce_chunks(Chunks chunks, Op op, Partial* partial) {
   constexpr int width = W::width;
   const W walk(chunks);
   float about[W::channels];
