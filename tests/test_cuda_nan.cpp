@@ -75,7 +75,7 @@ TEST_CASE("cuda: batch normalisation passes a NaN on as the reference does") {
                  {"bn_relu.sums", {&x, &skip, &skip, &mean, &rstd}, {c, c}},
                  {"bn_add_relu.dx", {&dy, &skip, &x, &mean, &rstd, &gamma, &beta, &beta}, {spec, spec}}};
     for (const auto& step : steps) {
-      CAPTURE(step.kind);
+      CAPTURE(std::string(step.kind));
       CAPTURE(name_of(layout));
       const OpPtr op = batch_norm_op();
       const std::vector<Tensor> want = outputs_of(reference_row(step.kind), op, step.in, step.out),

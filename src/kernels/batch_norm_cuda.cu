@@ -91,13 +91,13 @@ struct Sums {
   }
 };
 
-// Merges the threads of a block whose numbers differ by multiples of `columns`; the first of them gets the result.
+// Merges the threads of a block whose numbers differ by multiples of `columns`; the first of them gets the result. One barrier a
+// round is enough: what a round writes, [half, 2 half), only this round reads.
 template <class Op, int columns, int n>
 __device__ void merge_threads(Partial (&v)[n], float count) {
   __shared__ float a[n][walk_threads], b[n][walk_threads], counts[walk_threads];
   const int thread = static_cast<int>(threadIdx.x);
-  for (int half = walk_threads / 2; half >= columns;
-       half /= 2) {  // [half, 2 half) is written, and read in this round only
+  for (int half = walk_threads / 2; half >= columns; half /= 2) {
     if (thread >= half && thread < 2 * half) {
       for (int j = 0; j < n; ++j) a[j][thread] = v[j].a, b[j][thread] = v[j].b;
       counts[thread] = count;
@@ -113,7 +113,7 @@ __device__ void merge_threads(Partial (&v)[n], float count) {
 
 // partial [C, chunks]
 template <class Op, class W>
-__global__ __launch_bounds__(walk_threads, 4) void reduce_chunks(Chunks chunks, Op op, Partial* partial) {
+__global__ __launch_bounds__(walk_threads, 3) void reduce_chunks(Chunks chunks, Op op, Partial* partial) {
   constexpr int width = W::width;
   const W walk(chunks);
   float about[W::channels];
