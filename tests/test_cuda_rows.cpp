@@ -10,6 +10,7 @@
 
 #include "core/cuda.hpp"
 #include "core/plan.hpp"
+#include "kernels/row_check.hpp"
 #include "kernels/table.hpp"
 #include "kernels/via_cpu.hpp"
 #include "tests/op_cases.hpp"
@@ -17,31 +18,6 @@
 using namespace rt;
 
 namespace {
-
-const Row& reference_of(std::string_view kind) {  // the last row of the CPU
-  const Row* found = nullptr;
-  for (const Row& row : kernel_table())
-    if (row.kind == kind && row.device == Device::cpu) found = &row;
-  if (!found) FAIL("no reference of " << std::string(kind));
-  return *found;
-}
-
-// Both sides start from the same numbers and round the same way at the end: they differ where a sum falls on the other
-// side of a rounding border, and by the order of the terms.
-double tolerance_of(DType dtype) { return dtype == DType::f16 ? 5e-4 : dtype == DType::bf16 ? 4e-3 : 1e-5; }
-
-double distance(const View& got, const View& want) {
-  if (want.spec.dtype == DType::i32 || want.spec.dtype == DType::u8)
-    return std::memcmp(got.data, want.data, want.spec.bytes()) == 0 ? 0 : INFINITY;
-  Tensor a({got.shape(), DType::f64, got.spec.layout}), b({want.shape(), DType::f64, want.spec.layout});
-  copy_convert(got, a.view()), copy_convert(want, b.view());
-  double difference = 0, norm = 0;
-  for (int64_t i = 0; i < want.numel(); ++i) {
-    const double x = a.as<double>()[i], y = b.as<double>()[i];
-    difference += (x - y) * (x - y), norm += y * y;
-  }
-  return difference == 0 ? 0 : std::sqrt(difference) / std::max(std::sqrt(norm), 1e-30);
-}
 
 // A value's copy on the device, with a guard behind it that must stay as it was.
 class DeviceCopy {
@@ -91,24 +67,22 @@ class CudaParity {
     };
     for (const Step& step : plan->steps()) {
       StepViews s(step, view_of);
-      std::vector<Tensor> in_before, out_before;
+      std::vector<Tensor> in_before;
       for (const View& v : s.in) in_before.push_back(read_back(v, Device::cpu));
-      for (const View& v : s.out) out_before.push_back(read_back(v, Device::cpu));
-      const Row& reference = reference_of(step.kind);
+      const Row& reference = reference_row(kernel_table(), step.kind);
       run_on_host(reference.run, reference.workspace, {s.op, s.in, s.out, nullptr, nullptr});
       for (const Row& row : kernel_table()) {
         if (row.kind != step.kind || row.device != Device::cuda || row.min_capability > cuda_target().capability) continue;
         if (row.refuse && !row.refuse(s.problem()).empty()) continue;
-        compare(row, step, s, in_before, out_before, false);
-        if (row.overwrites >= 0) compare(row, step, s, in_before, out_before, true);
+        compare(row, step, s, in_before, false);
+        if (row.overwrites >= 0) compare(row, step, s, in_before, true);
         ran.insert(&row);
       }
     }
   }
 
  private:
-  void compare(const Row& row, const Step& step, const StepViews& s, const std::vector<Tensor>& in_before,
-               const std::vector<Tensor>& out_before, bool aliased) {
+  void compare(const Row& row, const Step& step, const StepViews& s, const std::vector<Tensor>& in_before, bool aliased) {
     std::vector<std::unique_ptr<DeviceCopy>> memory;
     std::vector<View> in = s.in, out = s.out;
     for (size_t i = 0; i < in.size(); ++i) {
@@ -129,17 +103,14 @@ class CudaParity {
       memory.push_back(std::make_unique<DeviceCopy>(out[i].spec.bytes()));  // NaNs: what stays unwritten shows
       out[i].data = memory.back()->data();
     }
-    (void)out_before;
     memory.push_back(std::make_unique<DeviceCopy>(row.workspace ? row.workspace(s.problem()) : 0));
     const std::string name = fmt::format("{} {}{}, in {}", row.kind, row.name, aliased ? " in place" : "", where_);
     try {
       row.run({s.op, in, out, memory.back()->data(), cuda::compute_stream()});
       for (size_t i = 0; i < out.size(); ++i) {
         const Tensor got = read_back(out[i], Device::cuda);
-        const double d = distance(got.view(), s.out[i]);
-        const DType coarsest = in[0].spec.dtype == DType::f32 ? out[i].spec.dtype : in[0].spec.dtype;
-        const double allowed = tolerance_of(out[i].spec.dtype == DType::f32 ? DType::f32 : coarsest);
-        if (!(d <= allowed)) failures.push_back(fmt::format("{}: output {} differs by {:.2g}", name, i, d));
+        const std::string wrong = mismatch(got.view(), s.out[i], row_tolerance(in[0].spec.dtype, out[i].spec.dtype));
+        if (!wrong.empty()) failures.push_back(fmt::format("{}: output {}: {}", name, i, wrong));
       }
       for (const auto& block : memory)
         if (!block->intact()) failures.push_back(name + ": writes beyond the end of a value or its workspace");

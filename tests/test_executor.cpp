@@ -129,7 +129,7 @@ TEST_CASE("a step with a non-finite loss changes no weight, momentum or statisti
   const uint64_t before = m.hash();
   Batch bad = random_batch(1);
   bad.images[5] = std::numeric_limits<float>::infinity();
-  const TrainResult r = m.executor->train(bad, 1, true, true, 0.01);
+  const StepResult r = m.executor->train(bad, 1, true, true, 0.01);
   CHECK(!r.finite);
   fill_zero(m.state->grads());
   CHECK(m.hash() == before);
@@ -147,7 +147,7 @@ TEST_CASE("accumulation: micro-batches give the weighted sum of their gradients 
   Model a, b, both;
   a.executor->train(first, 0.75, true, false, 0), b.executor->train(second, 0.25, true, false, 0);
   both.executor->train(first, 0.75, true, false, 0);
-  const TrainResult r = both.executor->train(second, 0.25, false, true, 0.01);
+  const StepResult r = both.executor->train(second, 0.25, false, true, 0.01);
   CHECK(r.finite);
   double worst = 0;
   const float *ga = a.state->grads().as<float>(), *gb = b.state->grads().as<float>(),
