@@ -29,12 +29,12 @@ Tensor normalise_table(std::span<const float> mean, std::span<const float> std);
 const AugmentAttrs& augment_attrs(const Op* op);
 
 struct Crop {  // pixel (y, x) of the result is (y + down, x + right) of the image; the columns reversed afterwards
-  int down = 0, right = 0;
-  bool mirror = false;
+  int down, right;
+  bool mirror;
 };
 // Three draws, always in this order and whatever the options are, so that switching one off does not change the others.
 RT_HOST_DEVICE inline Crop draw_crop(const AugmentAttrs& a, uint32_t epoch, uint32_t sample) {
-  Crop crop;
+  Crop crop{};
   if (!a.random) return crop;
   Rng rng(a.seed, RngPurpose::augment, epoch, sample);
   const uint32_t shifts = 2 * static_cast<uint32_t>(a.crop_padding) + 1;

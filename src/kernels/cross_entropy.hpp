@@ -1,6 +1,6 @@
 // Label-smoothed softmax cross-entropy, mean over the batch, as one op (Szegedy et al., 2016; PyTorch's convention):
 //   target = (1-s) * onehot(label) + s/K,   loss = mean over n of  -sum over k of target[k] * log softmax(logits[n])[k]
-// logits [N,K], labels [N] i32 in 0..K-1, loss [] (a scalar).
+// logits [N,K], labels [N] i32 in 0..K-1, loss [] (a scalar); loss and lse are f32 where the logits are halves.
 //   cross_entropy.forward: logits labels -> loss lse correct     lse [N]: log of the sum of exponentials
 //                                             correct [2] i32: samples whose label is the best, and among the best
 //                                             five; of equal logits the lower index ranks first, a NaN is never correct
@@ -21,5 +21,11 @@ namespace cpu::reference {
 void cross_entropy_forward(const Args& a);
 void cross_entropy_backward(const Args& a);
 }  // namespace cpu::reference
+
+namespace cuda {  // f32, f16, bf16; a label outside 0..K-1 makes the loss a NaN
+void cross_entropy_forward(const Args& a);
+size_t cross_entropy_workspace(const Problem& problem);
+void cross_entropy_backward(const Args& a);
+}  // namespace cuda
 
 }  // namespace rt

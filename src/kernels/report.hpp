@@ -21,8 +21,8 @@ enum ReportField : int {
 // loss [] f32, correct [2] i32, control [4] and norm [3] as in kernels/update.hpp; norm may be an empty Var.
 void report(Tape& tape, Var loss, Var correct, Var control, Var norm, Var target);
 
-RT_HOST_DEVICE inline void write_report(const float* loss, const int32_t* correct, const float* control, const float* norm,
-                                        float* r) {
+RT_HOST_DEVICE inline void write_report(const float* loss, const int32_t* correct, const float* control,
+                                        const float* norm, float* r) {
   r[report_loss] = loss[0];
   r[report_top1] = static_cast<float>(correct[0]);
   r[report_top5] = static_cast<float>(correct[1]);

@@ -76,6 +76,7 @@ constexpr int first_capability = 61;
 std::span<const Row> kernel_table() {
   static const Row rows[] = {
       reference("augment", ref::augment),
+      CUDA("augment", augment, nullptr, -1, ref::augment)
 
       CONV2D(forward),
       reference("conv2d.forward", ref::conv2d_forward),
@@ -160,14 +161,23 @@ std::span<const Row> kernel_table() {
       CUDA("linear.dbias", linear_dbias, nullptr, -1, ref::linear_dbias)
 
       reference("cross_entropy.forward", ref::cross_entropy_forward),
+      CUDA("cross_entropy.forward", cross_entropy_forward, cuda::cross_entropy_workspace, -1, ref::cross_entropy_forward)
       reference("cross_entropy.backward", ref::cross_entropy_backward),
+      CUDA("cross_entropy.backward", cross_entropy_backward, nullptr, -1, ref::cross_entropy_backward)
 
       {"grad_norm", "cpu", Device::cpu, isa_scalar, nullptr, cpu::grad_norm, cpu::grad_norm_workspace},
+      CUDA_ROW("grad_norm", "cuda", Device::cuda, first_capability, nullptr, cuda::grad_norm, cuda::grad_norm_workspace)
+      VIA_CPU("grad_norm", cpu::grad_norm, cpu::grad_norm_workspace)
       {"sgd.update", "cpu", Device::cpu, isa_scalar, nullptr, cpu::sgd_update},
+      CUDA("sgd.update", sgd_update, nullptr, -1, cpu::sgd_update)
       {"commit", "cpu", Device::cpu, isa_scalar, nullptr, cpu::commit},
+      CUDA("commit", commit, nullptr, -1, cpu::commit)
       reference("control.update", ref::control_update),
+      CUDA("control.update", control_update, nullptr, -1, ref::control_update)
       reference("loss_scale", ref::loss_scale),
+      CUDA("loss_scale", loss_scale, nullptr, -1, ref::loss_scale)
       reference("report", ref::report),
+      CUDA("report", report, nullptr, -1, ref::report)
   };
   return rows;
 }
