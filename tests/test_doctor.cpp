@@ -12,7 +12,8 @@ TEST_CASE("doctor: a device that works passes every check, by computing") {
   const int64_t launches = cuda::counters().launches;
   const std::vector<Finding> found = examine();
   for (const Finding& f : found) {
-    CAPTURE(f.what), CAPTURE(f.detail);
+    CAPTURE(f.what);
+    CAPTURE(f.detail);
     CHECK(f.ok);
     CHECK(f.advice.empty());
   }

@@ -53,12 +53,16 @@ fetch_compiler() {
       if [ -f "$at" ]; then ln -sf "$at" "$folder/bin/$name"; fi
     done
   done
+  # Where CMake looks for them.
+  mkdir -p "$folder/nvvm"
+  ln -sfn "$tools/libdevice" "$folder/nvvm/libdevice"
+  ln -sfn "$tools/bin/crt" "$folder/bin/crt"
   # nvcc looks for its profile beside itself, with links followed: a copy
   cp "$tools/bin/nvcc" "$folder/bin/nvcc"
   cat >"$folder/bin/nvcc.profile" <<PROFILE
 TOP = $folder
 CICC_PATH = $tools/bin
-NVVMIR_LIBRARY_DIR = $tools/libdevice
+NVVMIR_LIBRARY_DIR = $folder/nvvm/libdevice
 PATH += $folder/bin:
 INCLUDES += "-I$root/include" \$(_SPACE_)
 LIBRARIES =+ \$(_SPACE_) "-L$root/lib/x86_64-linux-gnu" \$(_SPACE_)
