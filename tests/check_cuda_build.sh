@@ -4,6 +4,7 @@
 #    sm_61 cubin, and no kernel may use more than 48 KB of static shared memory, which ptxas accepts without a word;
 #  - with CUDA 13, where it is installed: preset cuda for every architecture from 7.5 up, linked with cuDNN and cuBLAS.
 #   tests/check_cuda_build.sh [TOOLKIT_FOLDER]       where 12.4 is or goes to; build/pascal-toolkit
+# What cannot be had is skipped with a word.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=$(nproc)
@@ -23,13 +24,7 @@ check_object() {
   [ "${usage:-0}" -le $most_shared ] || { echo "$object: a kernel takes $usage bytes of static shared memory, $most_shared are safe" >&2; return 1; }
 }
 
-find_cuobjdump() {  # of an nvcc, else any: newer ones read older objects
-  for at in "$(dirname "$(readlink -f "$1")")/cuobjdump" "$(command -v cuobjdump || true)" "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))' 2>/dev/null)/triton/backends/nvidia/bin/cuobjdump"; do
-    if [ -x "$at" ]; then echo "$at"; return; fi
-  done
-}
-
-status=0
+status=0 cuobjdump=
 nvcc=$(tools/pascal_toolkit.sh "$@") || status=$?
 if [ $status = 0 ]; then
   echo "compute capability 6.1 with $("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/CUDA \1/p'):"
@@ -37,7 +32,8 @@ if [ $status = 0 ]; then
   rm -rf $out && mkdir -p $out
   printf '%s\n' src/core/*.cu src/kernels/*.cu | xargs -P "$jobs" -I{} sh -c '"$0" -std=c++20 -gencode=arch=compute_61,code=sm_61 -Isrc \
     -DFMT_HEADER_ONLY=1 -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -c {} -o '$out'/$(basename {}).o' "$nvcc"
-  for object in $out/*.o; do check_object "$(dirname "$nvcc")/cuobjdump" "$object" 61; done
+  cuobjdump=$(dirname "$nvcc")/cuobjdump
+  for object in $out/*.o; do check_object "$cuobjdump" "$object" 61; done
 elif [ $status = 77 ]; then
   echo "skipped: compute capability 6.1"
 else
@@ -60,7 +56,9 @@ launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache); fi
 CUDACXX=$nvcc cmake --preset cuda -B build/check-cuda -DRTRAIN_TESTS=OFF "-DRTRAIN_CUDA_ARCHS=$list" "${launcher[@]}" | grep -E '^-- (cudnn|cublas|CUDA [0-9])'
 cmake --build build/check-cuda -j "$jobs" --target rtrain | tail -1
-cuobjdump=$(find_cuobjdump "$nvcc")
+for own in "$(command -v cuobjdump || true)" "$(dirname "$nvcc")/cuobjdump"; do
+  if [ -x "$own" ]; then cuobjdump=$own; fi  # else that of CUDA 12.4, which can list newer objects too
+done
 if [ -n "$cuobjdump" ]; then
   find build/check-cuda -name '*.cu.o' | sort | while read -r object; do check_object "$cuobjdump" "$object" "${archs[@]}"; done
 else
