@@ -1,2 +1,19 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+// The tests' main. Linked with the real device (rt_tests_gpu), they are skipped as a whole where no GPU can be used.
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
+
+#ifdef RT_TESTS_GPU
+#include <fmt/format.h>
+
+#include "core/cuda.hpp"
+#endif
+
+int main(int argc, char** argv) {
+#ifdef RT_TESTS_GPU
+  if (const std::string& problem = rt::cuda::support().problem; !problem.empty()) {
+    fmt::print("skipped: {}\n", problem);
+    return 77;
+  }
+#endif
+  return doctest::Context(argc, argv).run();
+}

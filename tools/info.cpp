@@ -1,14 +1,45 @@
 // rtrain info and rtrain config: what the machine is, and what every setting is and why.
 #include <nlohmann/json.hpp>
 
+#include "core/cuda.hpp"
 #include "core/device.hpp"
+#include "tools/doctor.hpp"
 #include "tools/verbs.hpp"
 #include "train/session.hpp"
 
 namespace rt {
+namespace {
+
+nlohmann::json cuda_json(const cuda::Support& s) {
+  nlohmann::json devices = nlohmann::json::array();
+  for (const cuda::DeviceInfo& d : s.devices)
+    devices.push_back({{"index", d.index},
+                       {"name", d.name},
+                       {"capability", d.capability},
+                       {"multiprocessors", d.multiprocessors},
+                       {"total_bytes", d.total_bytes},
+                       {"free_bytes", d.free_bytes},
+                       {"problem", d.problem}});
+  return {{"problem", s.problem}, {"driver", s.driver}, {"runtime", s.runtime},
+          {"cudnn", s.cudnn},     {"cublas", s.cublas}, {"devices", devices}};
+}
+
+void print_cuda(const cuda::Support& s) {
+  std::string compiled;
+  for (int a : s.architectures) compiled += " " + capability_text(a);
+  fmt::print("  CUDA            {}, driver {}, cuDNN {}, cuBLAS {}; kernels compiled for:{}\n", dotted(s.runtime),
+             s.driver ? dotted(s.driver) : "none", library_version(s.cudnn), library_version(s.cublas), compiled);
+  for (const cuda::DeviceInfo& d : s.devices)
+    fmt::print("  GPU {:<11} {}, compute capability {}, {:.1f} GiB ({:.1f} free){}{}\n", d.index, d.name,
+               capability_text(d.capability), static_cast<double>(d.total_bytes) / (1 << 30),
+               static_cast<double>(d.free_bytes) / (1 << 30), d.problem.empty() ? "" : "; cannot be used: ", d.problem);
+}
+
+}  // namespace
 
 int run_info(bool json) {
   const Machine& m = machine();
+  const cuda::Support& gpu = cuda::support();
   std::string compiled = "scalar";
 #if defined(RT_HAVE_AVX2)
   compiled += " avx2 avx512";
@@ -27,8 +58,10 @@ int run_info(bool json) {
                               {"threads_reason", m.threads.reason},
                               {"usable_memory_bytes", m.usable_memory_bytes.value},
                               {"usable_memory_reason", m.usable_memory_bytes.reason},
-                              {"device", "cpu"},
-                              {"cuda_architectures", nlohmann::json::array()}};
+                              {"device", gpu.problem.empty() ? "cuda" : "cpu"},
+                              {"device_reason", gpu.problem},
+                              {"cuda_architectures", gpu.architectures},
+                              {"cuda", gpu.architectures.empty() ? nlohmann::json() : cuda_json(gpu)}};
     fmt::print("{}\n", j.dump(2));
     return 0;
   }
@@ -38,7 +71,8 @@ int run_info(bool json) {
   fmt::print("  threads         {} ({})\n", m.threads.value, m.threads.reason);
   fmt::print("  memory          {:.1f} GiB usable ({})\n", static_cast<double>(m.usable_memory_bytes.value) / (1 << 30),
              m.usable_memory_bytes.reason);
-  fmt::print("  device          cpu: this build has no CUDA code\n");
+  if (!gpu.architectures.empty()) print_cuda(gpu);
+  fmt::print("  device          {}{}\n", gpu.problem.empty() ? "cuda" : "cpu: ", gpu.problem);
   return 0;
 }
 

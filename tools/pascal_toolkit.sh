@@ -21,16 +21,24 @@ skip() { echo "no CUDA 12.4 here: $1" >&2; exit 77; }
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 
+debian_mirror() {  # that the machine's own apt uses
+  apt-get "$@" indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY) $(ORIGIN)' |
+    awk '$2 !~ /-/ && $3 == "main" && $4 == "Packages" && $5 == "Debian" { print $1; exit }'
+}
+
 fetch_compiler() {
   [ "$(uname -m)" = x86_64 ] || skip "this machine is not x86_64"
-  for tool in apt-get dpkg-deb; do command -v $tool >/dev/null || skip "no $tool (put the path of any CUDA 12.x nvcc into CUDACXX instead)"; done
-  local mirror
-  mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY) $(ORIGIN)' |
-    awk '$2 !~ /-/ && $3 == "main" && $4 == "Packages" && $5 == "Debian" { print $1; exit }')
-  [ -n "$mirror" ] || skip "apt knows no Debian mirror (run apt-get update once, or install CUDA 12.x by other means)"
+  for tool in apt-get dpkg-deb; do command -v $tool >/dev/null || skip "no $tool"; done
+  local apt=$folder/apt work=$folder/packages mirror
+  mkdir -p "$apt"/{lists/partial,machine/partial,cache/archives/partial} "$work"
+  mirror=$(debian_mirror)
+  if [ -z "$mirror" ]; then  # its lists may only never have been fetched
+    local lists=(-o Dir::State::lists="$apt/machine" -o Dir::Cache="$apt/cache" -o APT::Sandbox::User="$(id -un)")
+    apt-get -qq "${lists[@]}" update >&2 || true
+    mirror=$(debian_mirror "${lists[@]}")
+  fi
+  [ -n "$mirror" ] || skip "apt knows no Debian mirror (an installed CUDA 12.x serves as well: name its nvcc in CUDACXX)"
 
-  local apt=$folder/apt work=$folder/packages
-  mkdir -p "$apt"/{lists/partial,cache/archives/partial} "$work"
   local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   echo "deb [$([ -e $keyring ] && echo "signed-by=$keyring ")arch=amd64] $mirror trixie main contrib non-free" >"$apt/sources"
   : >"$apt/status"
@@ -43,7 +51,6 @@ fetch_compiler() {
   for package in "$work"/*.deb; do dpkg-deb -x "$package" "$folder/root"; done
   rm -rf "$apt" "$work"
 
-  # Debian's own profile points into /usr: this one into the folder.
   local root=$folder/root/usr
   local tools=$root/lib/nvidia-cuda-toolkit
   mkdir -p "$folder/bin"
@@ -53,16 +60,21 @@ fetch_compiler() {
       if [ -f "$at" ]; then ln -sf "$at" "$folder/bin/$name"; fi
     done
   done
-  # nvcc looks for its profile beside itself, with links followed: a copy
-  cp "$tools/bin/nvcc" "$folder/bin/nvcc"
+  # Where CMake looks for them.
+  mkdir -p "$folder/nvvm"
+  ln -sfn "$tools/libdevice" "$folder/nvvm/libdevice"
+  ln -sfn "$tools/bin/crt" "$folder/bin/crt"
+  # Debian's own profile points into /usr, this one into the folder.
   cat >"$folder/bin/nvcc.profile" <<PROFILE
 TOP = $folder
 CICC_PATH = $tools/bin
-NVVMIR_LIBRARY_DIR = $tools/libdevice
+NVVMIR_LIBRARY_DIR = $folder/nvvm/libdevice
 PATH += $folder/bin:
 INCLUDES += "-I$root/include" \$(_SPACE_)
 LIBRARIES =+ \$(_SPACE_) "-L$root/lib/x86_64-linux-gnu" \$(_SPACE_)
 PROFILE
+  # A copy, since nvcc follows links to where it looks for its profile; last, as the sign that all is there.
+  cp "$tools/bin/nvcc" "$folder/bin/nvcc"
   "$folder/bin/nvcc" --version | grep -q 'release 12' || skip "what was fetched is not CUDA 12"
 }
 
@@ -71,10 +83,11 @@ fetch_libraries() {
   "${pip[@]}" --version >/dev/null 2>&1 || skip "no pip for the cuBLAS and cuDNN packages"
   "${pip[@]}" download --quiet --no-deps --only-binary=:all: --dest "$folder/wheels" \
     nvidia-cudnn-cu12==9.10.2.21 'nvidia-cublas-cu12==12.4.*' >&2 || skip "cuBLAS and cuDNN cannot be downloaded"
-  for wheel in "$folder"/wheels/*.whl; do "${RTRAIN_PYTHON:-python3}" -m zipfile -e "$wheel" "$folder/site-packages"; done
-  rm -rf "$folder/wheels"
+  for wheel in "$folder"/wheels/*.whl; do "${RTRAIN_PYTHON:-python3}" -m zipfile -e "$wheel" "$folder/unpacked"; done
+  rm -rf "$folder/wheels" "$folder/site-packages"
+  mv "$folder/unpacked" "$folder/site-packages"
 }
 
 [ -x "$folder/bin/nvcc" ] || fetch_compiler
-if $libraries && [ ! -e "$folder/site-packages/nvidia/cudnn/include/cudnn.h" ]; then fetch_libraries; fi
+if $libraries && [ ! -d "$folder/site-packages" ]; then fetch_libraries; fi
 echo "$folder/bin/nvcc"

@@ -19,6 +19,7 @@ constexpr const char* examples = R"(rtrain trains ResNets on images. For example
   rtrain eval runs/latest                           accuracy of a run's best model
   rtrain config DIR --origin                        every setting, its value, and why it has it
   rtrain info                                       what this machine offers and what rtrain will use
+  rtrain doctor                                     what is missing, where a GPU is not used
 
 Results go to stdout, narration to stderr. Exit codes: 0 ok, 1 run-time error, 2 usage or configuration, 3 data,
 4 device or memory, 5 training diverged, 130/143 stopped by a signal after saving.)";
@@ -104,6 +105,10 @@ int run(int argc, char** argv) {
   CLI::App* info = app.add_subcommand("info", "Show the machine, and what rtrain uses of it.");
   info->add_flag("--json", json, "as JSON");
   info->callback([&] { code = rt::run_info(json); });
+  CLI::App* doctor = app.add_subcommand(
+      "doctor",
+      "Check one by one what training here needs, and say what to install.\n\nExit code 4 where a GPU was meant to be used and cannot be.");
+  doctor->callback([&] { code = rt::run_doctor(); });
 
   std::vector<std::string> ops;
   CLI::App* gradcheck = app.add_subcommand("gradcheck",

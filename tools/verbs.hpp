@@ -10,5 +10,6 @@ namespace rt {
 int run_eval(const std::string& model, const std::vector<std::string>& overrides, bool json);
 int run_config(const std::string& file, const std::vector<std::string>& overrides, bool origin);
 int run_info(bool json);
+int run_doctor();  // 4 where CUDA is in this build and cannot be used
 
 }  // namespace rt
