@@ -23,7 +23,7 @@ folder=$(cd "$folder" && pwd)
 
 debian_mirror() {  # that the machine's own apt uses
   apt-get "$@" indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY) $(ORIGIN)' |
-    awk '$2 !~ /-/ && $3 == "main" && $4 == "Packages" && $5 == "Debian" { print $1; exit }'
+    awk '$2 !~ /-/ && $3 == "main" && $4 == "Packages" && $5 == "Debian" { print $1; exit }' || true
 }
 
 fetch_compiler() {
