@@ -125,12 +125,9 @@ target_include_directories(rt_device_cuda SYSTEM PRIVATE ${RT_CUDNN_INCLUDE} ${R
 target_link_libraries(rt_device_cuda PUBLIC rt_kernels ${RT_CUDNN_LIBRARY} ${RT_CUBLAS_LIBRARY})
 # nvcc's front end cannot evaluate fmt 9's format strings at compile time: they are checked where g++ compiles the file.
 target_compile_definitions(rt_device_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:FMT_CONSTEVAL=;FMT_USE_CONSTEXPR=1>")
-set(rt_host_warnings -Wall,-Wextra,-Wno-unknown-pragmas,-Wno-missing-field-initializers,-Wno-restrict,-ffp-contract=off)
-if(RTRAIN_WERROR)
-  string(APPEND rt_host_warnings ,-Werror)
-endif()
+list(JOIN rt_warnings , rt_host_flags)
 # As a flag: CMake 3.25 does not know that nvcc has C++20.
-target_compile_options(rt_device_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=${rt_host_warnings}>")
+target_compile_options(rt_device_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=${rt_host_flags},-ffp-contract=off>")
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # of cuDNN and cuBLAS, wherever they were found
 list(JOIN rt_archs " " rt_archs_text)
 message(STATUS "CUDA ${CMAKE_CUDA_COMPILER_VERSION} for ${rt_archs_text}: ${CMAKE_CUDA_COMPILER}")
