@@ -93,8 +93,8 @@ function(rt_find_cuda_library name header version_of subfolders)
   find_path(RT_${NAME}_INCLUDE ${header} HINTS ${packages} ${rt_nvcc_folder}/../include ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES}
             PATHS ${last_packages} PATH_SUFFIXES ${CMAKE_LIBRARY_ARCHITECTURE})
   if(NOT RT_${NAME}_INCLUDE)
-    message(FATAL_ERROR "RTRAIN_CUDA=ON needs ${name}, and ${header} was not found: install it beside the toolkit, in the system, or as a Python "
-                        "package (nvidia-${name}-cu${rt_cuda_major}), and name that Python: -DRTRAIN_PYTHON=VENV/bin/python")
+    message(FATAL_ERROR "RTRAIN_CUDA=ON needs ${name}, and ${header} was not found: install it beside the toolkit, in the system, "
+                        "or as a Python package (nvidia-${name}-cu12, or CUDA 13's), and name that Python: -DRTRAIN_PYTHON=VENV/bin/python")
   endif()
   file(STRINGS ${RT_${NAME}_INCLUDE}/${version_of} lines REGEX "^#define (CUDNN_|CUBLAS_VER_)(MAJOR|MINOR|PATCHLEVEL|PATCH) ")
   string(REGEX MATCHALL "[0-9]+" version "${lines}")
@@ -102,10 +102,12 @@ function(rt_find_cuda_library name header version_of subfolders)
   list(JOIN version "." version)
   cmake_path(GET RT_${NAME}_INCLUDE PARENT_PATH prefix)
   find_library(RT_${NAME}_LIBRARY lib${name}.so.${major}
-               HINTS ${prefix}/lib64 ${prefix}/lib ${prefix}/lib/${CMAKE_LIBRARY_ARCHITECTURE} ${prefix}/../lib/${CMAKE_LIBRARY_ARCHITECTURE}
+               HINTS ${prefix}/lib64 ${prefix}/lib ${prefix}/lib/${CMAKE_LIBRARY_ARCHITECTURE}
+                     ${prefix}/../lib/${CMAKE_LIBRARY_ARCHITECTURE}
                      ${rt_nvcc_folder}/../lib64 ${rt_nvcc_folder}/../lib)
   if(NOT RT_${NAME}_LIBRARY)
-    message(FATAL_ERROR "${RT_${NAME}_INCLUDE}/${header} is there, but lib${name}.so.${major} is not beside it; -DRT_${NAME}_LIBRARY=FILE names it")
+    message(FATAL_ERROR "${RT_${NAME}_INCLUDE}/${header} is there, but lib${name}.so.${major} is not beside it; "
+                        "-DRT_${NAME}_LIBRARY=FILE names it")
   endif()
   mark_as_advanced(RT_${NAME}_INCLUDE RT_${NAME}_LIBRARY)
   message(STATUS "${name} ${version}: ${RT_${NAME}_LIBRARY}")
@@ -114,23 +116,22 @@ endfunction()
 rt_find_cuda_library(cudnn cudnn.h cudnn_version.h cudnn)
 rt_find_cuda_library(cublas cublas_v2.h cublas_api.h "cublas;cu${rt_cuda_major}")
 if(61 IN_LIST rt_archs AND rt_cudnn_version VERSION_GREATER_EQUAL 9.11)
-  message(FATAL_ERROR "cuDNN ${rt_cudnn_version} (${RT_CUDNN_LIBRARY}) no longer serves compute capability 6.1.\n${rt_pascal_advice}")
+  message(FATAL_ERROR "cuDNN ${rt_cudnn_version} (${RT_CUDNN_LIBRARY}) no longer serves compute capability 6.1.\n"
+                      "${rt_pascal_advice}")
 endif()
 
 # --- the library
 file(GLOB rt_cuda_sources CONFIGURE_DEPENDS src/kernels/*.cu src/kernels/cu*_api.cpp)
 add_library(rt_device_cuda OBJECT src/core/cuda_runtime.cu src/kernels/table.cpp ${rt_cuda_sources})
 target_compile_definitions(rt_device_cuda PRIVATE RT_CUDA=1)
-target_include_directories(rt_device_cuda SYSTEM PRIVATE ${RT_CUDNN_INCLUDE} ${RT_CUBLAS_INCLUDE} ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+target_include_directories(rt_device_cuda SYSTEM PRIVATE ${RT_CUDNN_INCLUDE} ${RT_CUBLAS_INCLUDE}
+                           ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
 target_link_libraries(rt_device_cuda PUBLIC rt_kernels ${RT_CUDNN_LIBRARY} ${RT_CUBLAS_LIBRARY})
 # nvcc's front end cannot evaluate fmt 9's format strings at compile time: they are checked where g++ compiles the file.
 target_compile_definitions(rt_device_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:FMT_CONSTEVAL=;FMT_USE_CONSTEXPR=1>")
-set(rt_host_warnings -Wall,-Wextra,-Wno-unknown-pragmas,-Wno-missing-field-initializers,-Wno-restrict,-ffp-contract=off)
-if(RTRAIN_WERROR)
-  string(APPEND rt_host_warnings ,-Werror)
-endif()
+list(JOIN rt_warnings , rt_host_flags)
 # As a flag: CMake 3.25 does not know that nvcc has C++20.
-target_compile_options(rt_device_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=${rt_host_warnings}>")
+target_compile_options(rt_device_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=${rt_host_flags},-ffp-contract=off>")
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # of cuDNN and cuBLAS, wherever they were found
 list(JOIN rt_archs " " rt_archs_text)
 message(STATUS "CUDA ${CMAKE_CUDA_COMPILER_VERSION} for ${rt_archs_text}: ${CMAKE_CUDA_COMPILER}")

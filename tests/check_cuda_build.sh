@@ -21,7 +21,10 @@ check_object() {
   for arch in "$@"; do
     [[ " $have" == *" sm_$arch "* ]] || { echo "$object holds no cubin for sm_$arch" >&2; return 1; }
   done
-  [ "${usage:-0}" -le $most_shared ] || { echo "$object: a kernel takes $usage bytes of static shared memory, $most_shared are safe" >&2; return 1; }
+  [ "${usage:-0}" -le $most_shared ] || {
+    echo "$object: a kernel takes $usage bytes of static shared memory, $most_shared are safe" >&2
+    return 1
+  }
 }
 
 status=0 cuobjdump=
@@ -54,7 +57,8 @@ done
 list=$(IFS=';'; echo "${archs[*]}")
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache); fi
-CUDACXX=$nvcc cmake --preset cuda -B build/check-cuda -DRTRAIN_TESTS=OFF "-DRTRAIN_CUDA_ARCHS=$list" "${launcher[@]}" | grep -E '^-- (cudnn|cublas|CUDA [0-9])'
+CUDACXX=$nvcc cmake --preset cuda -B build/check-cuda -DRTRAIN_TESTS=OFF "-DRTRAIN_CUDA_ARCHS=$list" "${launcher[@]}" |
+  grep -E '^-- (cudnn|cublas|CUDA [0-9])'
 cmake --build build/check-cuda -j "$jobs" --target rtrain | tail -1
 for own in "$(command -v cuobjdump || true)" "$(dirname "$nvcc")/cuobjdump"; do
   if [ -x "$own" ]; then cuobjdump=$own; fi  # else that of CUDA 12.4, which can list newer objects too

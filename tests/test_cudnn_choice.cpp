@@ -54,6 +54,7 @@ struct Setup {
   const cudnn::Algorithm& chosen() const {
     run();
     REQUIRE(cudnn::choices().settled.size() == 1);
+    CHECK(cudnn::choices().settled.begin()->second.workspace_bytes <= planned());
     return cudnn::choices().settled.begin()->second;
   }
 
@@ -173,6 +174,19 @@ TEST_CASE("cudnn: a run's file wins over the cache and gets every choice of the 
   CHECK(s.chosen().id == 0);
   CHECK(emulation::timings() == 0);
   CHECK(folder.read("cache.txt") == line_for(1));
+}
+
+TEST_CASE("cudnn: what is remembered is used only where it is admitted") {
+  const Setup s;
+  const TempFolder folder;
+  const std::string run = folder.write("run.txt", line_for(2));
+  cudnn::configure({.deterministic = true, .cache_file = "", .run_file = run});
+  CHECK(s.chosen().id == 1);
+  CHECK(folder.read("run.txt") == line_for(2) + line_for(1));  // the later line is the one that counts
+
+  cudnn::configure({.deterministic = true, .cache_file = "", .run_file = run});
+  emulation::set_workspace(1, size_t{1} << 30);
+  CHECK(s.chosen().id == 0);
 }
 
 TEST_CASE("cudnn: other devices and versions, broken lines and impossible choices are survived") {

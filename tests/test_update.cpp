@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "core/cuda.hpp"
@@ -111,7 +112,7 @@ constexpr SgdAttrs dynamic{.dynamic_scale = true, .growth_interval = 3};
 
 TEST_CASE("update: an overflow skips exactly one update and halves the loss scale") {
   for (Device device : devices()) {
-    CAPTURE(name_of(device));
+    CAPTURE(std::string(name_of(device)));
     for (const float bad : {INFINITY, -INFINITY, NAN}) {
       Model m(device, dynamic, 1024);
       CHECK(m.step(0)[1] == 1);
@@ -134,7 +135,7 @@ TEST_CASE("update: an overflow skips exactly one update and halves the loss scal
 
 TEST_CASE("update: the loss scale doubles after the interval of good steps, counted anew after a bad one, up to 2^24") {
   for (Device device : devices()) {
-    CAPTURE(name_of(device));
+    CAPTURE(std::string(name_of(device)));
     Model m(device, dynamic, 4194304);  // 2^22
     Numbers scales;
     for (uint32_t i = 0; i < 12; ++i) {
@@ -149,7 +150,7 @@ TEST_CASE("update: the loss scale doubles after the interval of good steps, coun
 
 TEST_CASE("update: with a fixed scale a bad step stops everything, and so does a scale that falls below 1") {
   for (Device device : devices()) {
-    CAPTURE(name_of(device));
+    CAPTURE(std::string(name_of(device)));
     Model fixed(device, {}, 1), shrunk(device, dynamic, 1);
     for (Model* m : {&fixed, &shrunk}) {
       CHECK(m->step(0)[1] == 1);
@@ -186,7 +187,7 @@ TEST_CASE("update: a loss that is not finite is a bad step too") {
 
 TEST_CASE("update: the scale drops out of norm, clipping and update, bit for bit") {
   for (Device device : devices()) {
-    CAPTURE(name_of(device));
+    CAPTURE(std::string(name_of(device)));
     for (const bool nesterov : {false, true}) {
       const SgdAttrs attrs{.nesterov = nesterov, .clip_norm = 0.5};
       Model plain(device, attrs, 1), scaled(device, attrs, 65536);
@@ -206,7 +207,7 @@ TEST_CASE("update: the scale drops out of norm, clipping and update, bit for bit
 
 TEST_CASE("update: SGD as written, and the weights to compute with are the first ones, rounded") {
   for (Device device : devices()) {
-    CAPTURE(name_of(device));
+    CAPTURE(std::string(name_of(device)));
     Model m(device, {.momentum = 0.9, .weight_decay = 0.01}, 8);
     const Numbers w0 = m.weights.get(), g0 = random_numbers(parameters, 100), g1 = random_numbers(parameters, 101);
     m.step(0), m.step(1);

@@ -18,7 +18,6 @@ nlohmann::json cuda_json(const cuda::Support& s) {
                        {"capability", d.capability},
                        {"multiprocessors", d.multiprocessors},
                        {"total_bytes", d.total_bytes},
-                       {"free_bytes", d.free_bytes},
                        {"problem", d.problem}});
   return {{"problem", s.problem}, {"driver", s.driver}, {"runtime", s.runtime},
           {"cudnn", s.cudnn},     {"cublas", s.cublas}, {"devices", devices}};
@@ -30,9 +29,9 @@ void print_cuda(const cuda::Support& s) {
   fmt::print("  CUDA            {}, driver {}, cuDNN {}, cuBLAS {}; kernels compiled for:{}\n", dotted(s.runtime),
              s.driver ? dotted(s.driver) : "none", library_version(s.cudnn), library_version(s.cublas), compiled);
   for (const cuda::DeviceInfo& d : s.devices)
-    fmt::print("  GPU {:<11} {}, compute capability {}, {:.1f} GiB ({:.1f} free){}{}\n", d.index, d.name,
+    fmt::print("  GPU {:<11} {}, compute capability {}, {:.1f} GiB{}{}\n", d.index, d.name,
                capability_text(d.capability), static_cast<double>(d.total_bytes) / (1 << 30),
-               static_cast<double>(d.free_bytes) / (1 << 30), d.problem.empty() ? "" : "; cannot be used: ", d.problem);
+               d.problem.empty() ? "" : "; cannot be used: ", d.problem);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ folder=$(cd "$folder" && pwd)
 
 debian_mirror() {  # that the machine's own apt uses
   apt-get "$@" indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY) $(ORIGIN)' |
-    awk '$2 !~ /-/ && $3 == "main" && $4 == "Packages" && $5 == "Debian" { print $1; exit }'
+    awk '$2 !~ /-/ && $3 == "main" && $4 == "Packages" && $5 == "Debian" { print $1; exit }' || true
 }
 
 fetch_compiler() {
@@ -46,7 +46,8 @@ fetch_compiler() {
     -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache"
     -o APT::Sandbox::User="$(id -un)")
   apt-get "${private[@]}" update >&2 || skip "the mirror's suite trixie cannot be read"
-  (cd "$work" && apt-get "${private[@]}" download nvidia-cuda-toolkit nvidia-cuda-dev libcudart12 libcu++-dev libcub-dev libthrust-dev) >&2 ||
+  local packages=(nvidia-cuda-toolkit nvidia-cuda-dev libcudart12 libcu++-dev libcub-dev libthrust-dev)
+  (cd "$work" && apt-get "${private[@]}" download "${packages[@]}") >&2 ||
     skip "the mirror has no nvidia-cuda-toolkit"
   for package in "$work"/*.deb; do dpkg-deb -x "$package" "$folder/root"; done
   rm -rf "$apt" "$work"
