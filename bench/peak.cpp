@@ -86,7 +86,8 @@ Peak measure_cuda_peak(DType precision) {
   write_to({square, x.data()}, Device::cuda, values.view().data);
   write_to({square, w.data()}, Device::cuda, values.view().data);
   cuda::fill_zero(bias.data(), bias.bytes(), stream);
-  const View in_views[] = {{square, x.data()}, {square, w.data()}, {row_of_n, bias.data()}}, out_views[] = {{square, y.data()}};
+  const View in_views[] = {{square, x.data()}, {square, w.data()}, {row_of_n, bias.data()}},
+             out_views[] = {{square, y.data()}};
   constexpr int products = 10, copies = 20;
   const double product_s = best_seconds(1.0, [&] {
     for (int i = 0; i < products; ++i) row.run({step.op.get(), in_views, out_views, workspace.data(), stream});

@@ -20,7 +20,8 @@ double ms_since(Clock::time_point t) { return std::chrono::duration<double, std:
 // Enough random images that a step's batch is not the one before it.
 class RandomImages final : public Dataset {
  public:
-  RandomImages(int64_t count, int64_t side) : image_(3 * side * side), bytes_(static_cast<size_t>(count * image_)), size_(count) {
+  RandomImages(int64_t count, int64_t side)
+      : image_(3 * side * side), bytes_(static_cast<size_t>(count * image_)), size_(count) {
     info_.classes = 10, info_.height = info_.width = static_cast<int>(side);
     Rng rng(0, RngPurpose::sample);
     for (uint8_t& b : bytes_) b = static_cast<uint8_t>(rng.next() >> 24);
@@ -61,7 +62,9 @@ int run_step_bench(const StepBenchOptions& o) {
   options.plan = config.optimize.plan, options.fuse = config.optimize.fuse, options.layout = config.optimize.layout;
   options.select = config.optimize.select, options.memory = config.optimize.memory;
   const bool on_cuda = device.device == Device::cuda;
-  auto chosen = [&](const char* key, bool value) { return loaded.origins.find(key)->second.automatic ? on_cuda : value; };
+  auto chosen = [&](const char* key, bool value) {
+    return loaded.origins.find(key)->second.automatic ? on_cuda : value;
+  };
   options.graph = chosen("optimize.graph", config.optimize.graph);
   const bool resident = chosen("optimize.resident", config.optimize.resident);
   options.augment = {.crop_padding = 4, .flip = true, .random = true};
@@ -75,7 +78,8 @@ int run_step_bench(const StepBenchOptions& o) {
   ModelState state(*net);
   state.initialise(0);
   Executor executor(*net, state, options);
-  const RandomImages data(std::max<int64_t>(o.batch, std::min<int64_t>(8192, (int64_t{256} << 20) / (3 * side * side))), side);
+  const RandomImages data(std::max<int64_t>(o.batch, std::min<int64_t>(8192, (int64_t{256} << 20) / (3 * side * side))),
+                          side);
   if (resident) executor.hold(data, true);
   const MemoryFigures memory = executor.memory(o.batch);
   LoaderOptions feed;
@@ -123,8 +127,12 @@ int run_step_bench(const StepBenchOptions& o) {
     last = Clock::now();
     step(), finish();
   }
-  const double peak_mib = static_cast<double>(on_cuda ? static_cast<int64_t>(cuda::counters().peak_bytes) : peak_resident_bytes()) / (1 << 20);
-  const std::string where = on_cuda ? device.reason : fmt::format("{} with {} threads on {}", name_of(machine().isa), threads_in_use(), machine().cpu_model);
+  const double peak_mib =
+      static_cast<double>(on_cuda ? static_cast<int64_t>(cuda::counters().peak_bytes) : peak_resident_bytes()) /
+      (1 << 20);
+  const std::string where =
+      on_cuda ? device.reason
+              : fmt::format("{} with {} threads on {}", name_of(machine().isa), threads_in_use(), machine().cpu_model);
   if (o.json) {
     nlohmann::json j = {{"cpu", machine().cpu_model},
                         {"isa", name_of(machine().isa)},

@@ -7,13 +7,13 @@
 
 #include "core/cuda.hpp"
 
-#define RT_NEEDS_CUDA()                                         \
-  do {                                                          \
-    if (!::rt::cuda::support().problem.empty()) {               \
-      MESSAGE("skipped: " << ::rt::cuda::support().problem);    \
-      return;                                                   \
-    }                                                           \
-    ::rt::cuda::use(0);                                         \
+#define RT_NEEDS_CUDA()                                      \
+  do {                                                       \
+    if (!::rt::cuda::support().problem.empty()) {            \
+      MESSAGE("skipped: " << ::rt::cuda::support().problem); \
+      return;                                                \
+    }                                                        \
+    ::rt::cuda::use(0);                                      \
   } while (0)
 
 namespace rt::testing {

@@ -243,7 +243,11 @@ TEST_CASE("config: the automatic batch names the limit that binds") {
 namespace {
 
 DeviceChoice some_gpu(int capability, int64_t memory = int64_t{8} << 30) {
-  return {Device::cuda, "cuda:0", "a test GPU", {Device::cuda, capability}, {memory, "8.0 GiB of memory free on the test GPU"}};
+  return {Device::cuda,
+          "cuda:0",
+          "a test GPU",
+          {Device::cuda, capability},
+          {memory, "8.0 GiB of memory free on the test GPU"}};
 }
 LoadedConfig on_gpu(int capability, const std::vector<std::string>& overrides, int64_t data_bytes = 1 << 20) {
   const Machine machine = two_cores();
@@ -280,8 +284,9 @@ TEST_CASE("config: on a GPU precision, layout, graph and resident data follow th
   CHECK(!on_gpu(90, {}, int64_t{7} << 30).config.optimize.resident);
   CHECK(!on_gpu(90, {"optimize.graph=false"}).config.optimize.graph);
   CHECK(on_gpu(61, {"precision=f16"}).config.precision == "f16");
-  CHECK(gpu_failure(75, {"precision=bf16"}, ExitCode::usage).find("needs compute capability 8.0, this device has 7.5") !=
-        std::string::npos);
+  CHECK(
+      gpu_failure(75, {"precision=bf16"}, ExitCode::usage).find("needs compute capability 8.0, this device has 7.5") !=
+      std::string::npos);
 }
 
 TEST_CASE("config: a batch that cannot fit on the GPU is refused with what each size needs and the largest that fits") {

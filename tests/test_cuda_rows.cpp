@@ -28,7 +28,8 @@ class DeviceCopy {
   }
   void* data() const { return memory_.data(); }
   bool intact() const {
-    const Tensor end = read_back({{{guard}, DType::u8}, static_cast<unsigned char*>(memory_.data()) + bytes_}, Device::cuda);
+    const Tensor end =
+        read_back({{{guard}, DType::u8}, static_cast<unsigned char*>(memory_.data()) + bytes_}, Device::cuda);
     return std::all_of(end.as<uint8_t>(), end.as<uint8_t>() + guard, [](uint8_t c) { return c == 0xff; });
   }
 
@@ -72,7 +73,8 @@ class CudaParity {
       const Row& reference = reference_row(kernel_table(), step.kind);
       run_on_host(reference.run, reference.workspace, {s.op, s.in, s.out, nullptr, nullptr});
       for (const Row& row : kernel_table()) {
-        if (row.kind != step.kind || row.device != Device::cuda || row.min_capability > cuda_target().capability) continue;
+        if (row.kind != step.kind || row.device != Device::cuda || row.min_capability > cuda_target().capability)
+          continue;
         if (row.refuse && !row.refuse(s.problem()).empty()) continue;
         compare(row, step, s, in_before, false);
         if (row.overwrites >= 0) compare(row, step, s, in_before, true);
@@ -82,7 +84,8 @@ class CudaParity {
   }
 
  private:
-  void compare(const Row& row, const Step& step, const StepViews& s, const std::vector<Tensor>& in_before, bool aliased) {
+  void compare(const Row& row, const Step& step, const StepViews& s, const std::vector<Tensor>& in_before,
+               bool aliased) {
     std::vector<std::unique_ptr<DeviceCopy>> memory;
     std::vector<View> in = s.in, out = s.out;
     for (size_t i = 0; i < in.size(); ++i) {

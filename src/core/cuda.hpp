@@ -54,8 +54,8 @@ class Event {
   ~Event();
   Event(const Event&) = delete;
   void record(void* stream);
-  void wait();                  // the host waits until it has happened; at once where it was never recorded
-  void hold(void* stream);      // what is enqueued there later waits for it
+  void wait();              // the host waits until it has happened; at once where it was never recorded
+  void hold(void* stream);  // what is enqueued there later waits for it
   bool done() const;
 
  private:

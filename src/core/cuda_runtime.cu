@@ -7,12 +7,12 @@
 #include "core/check.hpp"
 #include "core/cuda.hpp"
 
-#define RT_TRY(call)                                                                                                \
-  do {                                                                                                               \
-    const cudaError_t status_ = (call);                                                                              \
-    if (status_ != cudaSuccess)                                                                                      \
-      ::rt::fail(::rt::ExitCode::device, "CUDA: {} failed: {} ({})", #call, cudaGetErrorString(status_),             \
-                 cudaGetErrorName(status_));                                                                         \
+#define RT_TRY(call)                                                                                     \
+  do {                                                                                                   \
+    const cudaError_t status_ = (call);                                                                  \
+    if (status_ != cudaSuccess)                                                                          \
+      ::rt::fail(::rt::ExitCode::device, "CUDA: {} failed: {} ({})", #call, cudaGetErrorString(status_), \
+                 cudaGetErrorName(status_));                                                             \
   } while (0)
 
 namespace rt {
@@ -69,8 +69,9 @@ Support probe() {
   if (s.driver == 0) {
     s.problem = "there is no NVIDIA driver on this machine";
   } else if (found == cudaErrorInsufficientDriver) {
-    s.problem = fmt::format("the NVIDIA driver serves CUDA up to {}.{}, this program uses {}.{}; install a newer driver",
-                            s.driver / 1000, s.driver % 1000 / 10, s.runtime / 1000, s.runtime % 1000 / 10);
+    s.problem =
+        fmt::format("the NVIDIA driver serves CUDA up to {}.{}, this program uses {}.{}; install a newer driver",
+                    s.driver / 1000, s.driver % 1000 / 10, s.runtime / 1000, s.runtime % 1000 / 10);
   } else if (found != cudaSuccess || count == 0) {
     s.problem = found == cudaSuccess || found == cudaErrorNoDevice
                     ? "the NVIDIA driver sees no device"
@@ -83,12 +84,16 @@ Support probe() {
       s.devices.push_back({.index = i, .name = "unknown", .problem = cudaGetErrorString(e)});
       continue;
     }
-    DeviceInfo d{.index = i, .name = p.name, .capability = p.major * 10 + p.minor,
-                 .multiprocessors = p.multiProcessorCount, .total_bytes = p.totalGlobalMem};
+    DeviceInfo d{.index = i,
+                 .name = p.name,
+                 .capability = p.major * 10 + p.minor,
+                 .multiprocessors = p.multiProcessorCount,
+                 .total_bytes = p.totalGlobalMem};
     d.problem = problem_of(d.capability, s);
     s.devices.push_back(d);
   }
-  const bool any = std::any_of(s.devices.begin(), s.devices.end(), [](const DeviceInfo& d) { return d.problem.empty(); });
+  const bool any =
+      std::any_of(s.devices.begin(), s.devices.end(), [](const DeviceInfo& d) { return d.problem.empty(); });
   if (s.problem.empty() && !any) s.problem = fmt::format("{}: {}", s.devices[0].name, s.devices[0].problem);
   return s;
 }
@@ -141,11 +146,12 @@ void* allocate(size_t bytes) {
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     constexpr double mib = 1 << 20;
-    fail(ExitCode::device,
-         "out of GPU memory: could not allocate {:.0f} MiB, {:.0f} MiB are free and {:.0f} MiB in use by this process; a "
-         "smaller train.batch needs less",
-         static_cast<double>(bytes) / mib, static_cast<double>(free_bytes()) / mib,
-         static_cast<double>(counters().allocated_bytes) / mib);
+    fail(
+        ExitCode::device,
+        "out of GPU memory: could not allocate {:.0f} MiB, {:.0f} MiB are free and {:.0f} MiB in use by this process; a "
+        "smaller train.batch needs less",
+        static_cast<double>(bytes) / mib, static_cast<double>(free_bytes()) / mib,
+        static_cast<double>(counters().allocated_bytes) / mib);
   }
   RT_TRY(status);
   g_blocks.push_back({p, size});

@@ -71,8 +71,9 @@ std::string explain_row(std::span<const Row> table, const Target& target, std::s
                         const Problem& problem) {
   std::string skipped;
   for (const Row& row : table) {
-    if (row.kind != kind) continue;
+    if (row.kind != kind || row.device != target.device) continue;
     const std::string why = refusal(row, target, problem);
+    if (row.last_resort && !why.empty()) continue;
     if (why.empty() && !target.reference_only)
       return fmt::format("{}{}", row.name, skipped.empty() ? "" : " (not " + skipped + ")");
     if (why.empty()) continue;

@@ -33,7 +33,7 @@ struct Target {  // what steps run on, probed once
   std::shared_ptr<const std::vector<RefusedRow>> refused = {};
 };
 Target cpu_target();
-Target cuda_target();  // of the device in use; RT_FORCE_SM=61 lowers its capability
+Target cuda_target();                   // of the device in use; RT_FORCE_SM=61 lowers its capability
 void* stream_of(const Target& target);  // null on the CPU
 
 struct Problem {  // what a row may look at to decide whether it fits
@@ -56,7 +56,7 @@ struct Row {
   std::string (*refuse)(const Problem&) = nullptr;  // "" when the row fits, else the reason; null: fits everything
   void (*run)(const Args&) = nullptr;               // only enqueues work: no allocation, no host read of device data
   size_t (*workspace)(const Problem&) = nullptr;    // bytes; null: none
-  int overwrites = -1;  // out[0] may take the memory of in[overwrites] when nobody else needs it
+  int overwrites = -1;       // out[0] may take the memory of in[overwrites] when nobody else needs it
   bool last_resort = false;  // fits only where the self-test refused another row of the kind
 };
 

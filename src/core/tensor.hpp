@@ -94,7 +94,9 @@ struct View {
 class Storage {
  public:
   Storage() = default;
-  explicit Storage(size_t bytes, Device device = Device::cpu);  // contents unspecified; Error(device) names the size when memory is short
+  explicit Storage(
+      size_t bytes,
+      Device device = Device::cpu);  // contents unspecified; Error(device) names the size when memory is short
   void* data() const { return data_.get(); }
   size_t bytes() const { return bytes_; }
 

@@ -18,12 +18,12 @@ inline void check_launch(const char* kernel) {
     fail(ExitCode::device, "CUDA: launching {} failed: {}", kernel, cudaGetErrorString(e));
 }
 }  // namespace rt::cuda
-#define RT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                            \
-  do {                                                                                       \
-    kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__);   \
-    ::rt::cuda::check_launch(#kernel);                                                       \
+#define RT_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                          \
+  do {                                                                                     \
+    kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__); \
+    ::rt::cuda::check_launch(#kernel);                                                     \
   } while (0)
-#define RT_DYNAMIC_SHARED(type, name)                        \
+#define RT_DYNAMIC_SHARED(type, name)                         \
   extern __shared__ __align__(16) unsigned char name##_raw[]; \
   type* name = reinterpret_cast<type*>(name##_raw)
 #endif

@@ -35,10 +35,12 @@ std::string mismatch(const View& got, const View& want, double tolerance) {
   const double rms = std::sqrt(norm / static_cast<double>(std::max<int64_t>(n, 1)));
   const double relative = std::sqrt(difference) / std::max(std::sqrt(norm), 1e-30);
   constexpr double element = 64;  // a single one may err more than all together, but not by orders of magnitude
-  const bool close = !exact && relative <= tolerance && worst <= element * tolerance * std::max(std::abs(y[where]), rms);
+  const bool close =
+      !exact && relative <= tolerance && worst <= element * tolerance * std::max(std::abs(y[where]), rms);
   if (close) return "";
-  return fmt::format("element {} of {} is {:.6g}, the reference has {:.6g} (relative error of all {:.2g}, {:.2g} allowed)",
-                     where, want.spec.str(), x[where], y[where], relative, exact ? 0 : tolerance);
+  return fmt::format(
+      "element {} of {} is {:.6g}, the reference has {:.6g} (relative error of all {:.2g}, {:.2g} allowed)", where,
+      want.spec.str(), x[where], y[where], relative, exact ? 0 : tolerance);
 }
 
 const Row& reference_row(std::span<const Row> table, std::string_view kind) {

@@ -47,137 +47,144 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
           cpu::batch_norm_workspace, overwrites)
 #define ELEMENTWISE(kind, step) \
   PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32, cpu::ElementwiseRows, elementwise_kernels, step, nullptr, 0)
-// A CUDA row of our own kernels (any type and layout, from compute capability 6.1 up), and the one that goes through the CPU.
-#ifdef RT_CUDA
-constexpr int first_capability = 61;
-#define CUDA_ROW(...) Row{__VA_ARGS__},
-#define VIA_CPU(kind, reference, ...)                                                                           \
-  Row{kind,    "cuda.via_cpu", Device::cuda, 0, nullptr, cuda::via_cpu<reference __VA_OPT__(, ) __VA_ARGS__>, \
-      nullptr, -1,             true},
-#else
-#define CUDA_ROW(...)
-#define VIA_CPU(...)
-#endif
-#define CUDA(kind, run, workspace, overwrites, reference)                                                \
-  CUDA_ROW(kind, "cuda", Device::cuda, first_capability, nullptr, cuda::run, workspace, overwrites)      \
-  VIA_CPU(kind, reference)
-// CUDA rows that a library computes.
-#define CUDNN(pass)                                                                                                 \
-  CUDA_ROW("conv2d." #pass, "cuda.cudnn", Device::cuda, first_capability, cuda::refuse_conv2d, cuda::conv2d_##pass, \
-           cuda::conv2d_##pass##_workspace)                                                                         \
-  VIA_CPU("conv2d." #pass, ref::conv2d_##pass)
-#define CUBLAS(pass, workspace)                                                                                     \
-  CUDA_ROW("linear." #pass, "cuda.cublas", Device::cuda, first_capability, nullptr, cuda::linear_##pass, workspace) \
-  VIA_CPU("linear." #pass, ref::linear_##pass)
 #define POOL(kind, step) PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_nhwc, cpu::PoolRows, pool_kernels, step)
+
+// CUDA rows, followed by the one that goes through the CPU. In a build without CUDA they have no code behind them.
+#ifdef RT_CUDA
+#define IN_CUDA(...) __VA_ARGS__
+#else
+#define IN_CUDA(...) nullptr
+#endif
+constexpr int first_cuda = 61;
+template <void (*run)(const Args&), size_t (*workspace)(const Problem&) = nullptr>
+constexpr Row via_cpu(std::string_view kind) {
+  return {kind, "cuda.via_cpu", Device::cuda, 0, nullptr, cuda::via_cpu<run, workspace>, nullptr, -1, true};
+}
+// Our own kernels take any type and layout.
+#define CUDA(kind, run, workspace, overwrites, ...)                                                         \
+  Row{kind, "cuda", Device::cuda, first_cuda, nullptr, IN_CUDA(cuda::run), IN_CUDA(workspace), overwrites}, \
+      via_cpu<__VA_ARGS__>(kind)
+#define CUDNN(pass)                              \
+  Row{"conv2d." #pass,                           \
+      "cuda.cudnn",                              \
+      Device::cuda,                              \
+      first_cuda,                                \
+      IN_CUDA(cuda::refuse_conv2d),              \
+      IN_CUDA(cuda::conv2d_##pass),              \
+      IN_CUDA(cuda::conv2d_##pass##_workspace)}, \
+      via_cpu<ref::conv2d_##pass>("conv2d." #pass)
+#define CUBLAS(pass, workspace)                                                                          \
+  Row{"linear." #pass,   "cuda.cublas", Device::cuda, first_cuda, nullptr, IN_CUDA(cuda::linear_##pass), \
+      IN_CUDA(workspace)},                                                                               \
+      via_cpu<ref::linear_##pass>("linear." #pass)
 
 }  // namespace
 
 std::span<const Row> kernel_table() {
   static const Row rows[] = {
       reference("augment", ref::augment),
-      CUDA("augment", augment, nullptr, -1, ref::augment)
+      CUDA("augment", augment, nullptr, -1, ref::augment),
 
       CONV2D(forward),
       reference("conv2d.forward", ref::conv2d_forward),
-      CUDNN(forward)
+      CUDNN(forward),
       CONV2D(dx),
       reference("conv2d.dx", ref::conv2d_dx),
-      CUDNN(dx)
+      CUDNN(dx),
       CONV2D(dw),
       reference("conv2d.dw", ref::conv2d_dw),
-      CUDNN(dw)
+      CUDNN(dw),
 
       BATCH_NORM("batch_norm.stats", stats, -1),
       reference("batch_norm.stats", ref::batch_norm_stats),
-      CUDA("batch_norm.stats", batch_norm_stats, cuda::batch_norm_workspace, -1, ref::batch_norm_stats)
+      CUDA("batch_norm.stats", batch_norm_stats, cuda::batch_norm_workspace, -1, ref::batch_norm_stats),
       BATCH_NORM("batch_norm.apply", apply, 0),
       reference("batch_norm.apply", ref::batch_norm_apply, 0),
-      CUDA("batch_norm.apply", batch_norm_apply, nullptr, 0, ref::batch_norm_apply)
+      CUDA("batch_norm.apply", batch_norm_apply, nullptr, 0, ref::batch_norm_apply),
       reference("batch_norm.update_running", ref::batch_norm_update_running),
-      CUDA("batch_norm.update_running", batch_norm_update_running, nullptr, -1, ref::batch_norm_update_running)
+      CUDA("batch_norm.update_running", batch_norm_update_running, nullptr, -1, ref::batch_norm_update_running),
       reference("batch_norm.running", ref::batch_norm_running),
-      CUDA("batch_norm.running", batch_norm_running, nullptr, -1, ref::batch_norm_running)
+      CUDA("batch_norm.running", batch_norm_running, nullptr, -1, ref::batch_norm_running),
       BATCH_NORM("batch_norm.sums", sums, -1),
       reference("batch_norm.sums", ref::batch_norm_sums),
-      CUDA("batch_norm.sums", batch_norm_sums, cuda::batch_norm_workspace, -1, ref::batch_norm_sums)
+      CUDA("batch_norm.sums", batch_norm_sums, cuda::batch_norm_workspace, -1, ref::batch_norm_sums),
       BATCH_NORM("batch_norm.dx", dx, 0),
       reference("batch_norm.dx", ref::batch_norm_dx, 0),
-      CUDA("batch_norm.dx", batch_norm_dx, nullptr, 0, ref::batch_norm_dx)
+      CUDA("batch_norm.dx", batch_norm_dx, nullptr, 0, ref::batch_norm_dx),
       BATCH_NORM("bn_relu.apply", relu_apply, 0),
       reference("bn_relu.apply", ref::bn_relu_apply, 0),
-      CUDA("bn_relu.apply", bn_relu_apply, nullptr, 0, ref::bn_relu_apply)
+      CUDA("bn_relu.apply", bn_relu_apply, nullptr, 0, ref::bn_relu_apply),
       BATCH_NORM("bn_relu.sums", sums, -1),
       reference("bn_relu.sums", ref::bn_relu_sums),
-      CUDA("bn_relu.sums", bn_relu_sums, cuda::batch_norm_workspace, -1, ref::bn_relu_sums)
+      CUDA("bn_relu.sums", bn_relu_sums, cuda::batch_norm_workspace, -1, ref::bn_relu_sums),
       BATCH_NORM("bn_relu.dx", dx, 0),
       reference("bn_relu.dx", ref::bn_relu_dx, 0),
-      CUDA("bn_relu.dx", bn_relu_dx, nullptr, 0, ref::bn_relu_dx)
+      CUDA("bn_relu.dx", bn_relu_dx, nullptr, 0, ref::bn_relu_dx),
       BATCH_NORM("bn_add_relu.apply", add_relu_apply, 0),
       reference("bn_add_relu.apply", ref::bn_add_relu_apply, 0),
-      CUDA("bn_add_relu.apply", bn_add_relu_apply, nullptr, 0, ref::bn_add_relu_apply)
+      CUDA("bn_add_relu.apply", bn_add_relu_apply, nullptr, 0, ref::bn_add_relu_apply),
       BATCH_NORM("bn_add_relu.dx", dx, 2),
       reference("bn_add_relu.dx", ref::bn_add_relu_dx, 2),
-      CUDA("bn_add_relu.dx", bn_add_relu_dx, nullptr, 2, ref::bn_add_relu_dx)
+      CUDA("bn_add_relu.dx", bn_add_relu_dx, nullptr, 2, ref::bn_add_relu_dx),
 
       ELEMENTWISE("relu.forward", relu_forward),
       reference("relu.forward", ref::relu_forward, 0),
-      CUDA("relu.forward", relu_forward, nullptr, 0, ref::relu_forward)
+      CUDA("relu.forward", relu_forward, nullptr, 0, ref::relu_forward),
       ELEMENTWISE("relu.backward", relu_backward),
       reference("relu.backward", ref::relu_backward, 0),
-      CUDA("relu.backward", relu_backward, nullptr, 0, ref::relu_backward)
+      CUDA("relu.backward", relu_backward, nullptr, 0, ref::relu_backward),
       ELEMENTWISE("add.forward", add),
       reference("add.forward", ref::add, 0),
-      CUDA("add.forward", add, nullptr, 0, ref::add)
+      CUDA("add.forward", add, nullptr, 0, ref::add),
       ELEMENTWISE("accumulate", add),
       reference("accumulate", ref::add, 0),
-      CUDA("accumulate", accumulate, nullptr, 0, ref::add)
+      CUDA("accumulate", accumulate, nullptr, 0, ref::add),
       reference("convert", ref::convert),
-      CUDA("convert", convert, nullptr, -1, ref::convert)
+      CUDA("convert", convert, nullptr, -1, ref::convert),
 
       POOL("max_pool.forward", max_forward),
       reference("max_pool.forward", ref::max_pool_forward),
-      CUDA("max_pool.forward", max_pool_forward, nullptr, -1, ref::max_pool_forward)
+      CUDA("max_pool.forward", max_pool_forward, nullptr, -1, ref::max_pool_forward),
       POOL("max_pool.backward", max_backward),
       reference("max_pool.backward", ref::max_pool_backward),
-      CUDA("max_pool.backward", max_pool_backward, nullptr, -1, ref::max_pool_backward)
+      CUDA("max_pool.backward", max_pool_backward, nullptr, -1, ref::max_pool_backward),
       POOL("avg_pool.forward", avg_forward),
       reference("avg_pool.forward", ref::avg_pool_forward),
-      CUDA("avg_pool.forward", avg_pool_forward, nullptr, -1, ref::avg_pool_forward)
+      CUDA("avg_pool.forward", avg_pool_forward, nullptr, -1, ref::avg_pool_forward),
       POOL("avg_pool.backward", avg_backward),
       reference("avg_pool.backward", ref::avg_pool_backward),
-      CUDA("avg_pool.backward", avg_pool_backward, nullptr, -1, ref::avg_pool_backward)
+      CUDA("avg_pool.backward", avg_pool_backward, nullptr, -1, ref::avg_pool_backward),
 
       LINEAR(forward),
       reference("linear.forward", ref::linear_forward),
-      CUBLAS(forward, cuda::linear_forward_workspace)
+      CUBLAS(forward, cuda::linear_forward_workspace),
       LINEAR(dx),
       reference("linear.dx", ref::linear_dx),
-      CUBLAS(dx, nullptr)
+      CUBLAS(dx, nullptr),
       LINEAR(dw),
       reference("linear.dw", ref::linear_dw),
-      CUBLAS(dw, nullptr)
+      CUBLAS(dw, nullptr),
       reference("linear.dbias", ref::linear_dbias),
-      CUDA("linear.dbias", linear_dbias, nullptr, -1, ref::linear_dbias)
+      CUDA("linear.dbias", linear_dbias, nullptr, -1, ref::linear_dbias),
 
       reference("cross_entropy.forward", ref::cross_entropy_forward),
-      CUDA("cross_entropy.forward", cross_entropy_forward, cuda::cross_entropy_workspace, -1, ref::cross_entropy_forward)
+      CUDA("cross_entropy.forward", cross_entropy_forward, cuda::cross_entropy_workspace, -1,
+           ref::cross_entropy_forward),
       reference("cross_entropy.backward", ref::cross_entropy_backward),
-      CUDA("cross_entropy.backward", cross_entropy_backward, nullptr, -1, ref::cross_entropy_backward)
+      CUDA("cross_entropy.backward", cross_entropy_backward, nullptr, -1, ref::cross_entropy_backward),
 
       {"grad_norm", "cpu", Device::cpu, isa_scalar, nullptr, cpu::grad_norm, cpu::grad_norm_workspace},
-      CUDA_ROW("grad_norm", "cuda", Device::cuda, first_capability, nullptr, cuda::grad_norm, cuda::grad_norm_workspace)
-      VIA_CPU("grad_norm", cpu::grad_norm, cpu::grad_norm_workspace)
+      CUDA("grad_norm", grad_norm, cuda::grad_norm_workspace, -1, cpu::grad_norm, cpu::grad_norm_workspace),
       {"sgd.update", "cpu", Device::cpu, isa_scalar, nullptr, cpu::sgd_update},
-      CUDA("sgd.update", sgd_update, nullptr, -1, cpu::sgd_update)
+      CUDA("sgd.update", sgd_update, nullptr, -1, cpu::sgd_update),
       {"commit", "cpu", Device::cpu, isa_scalar, nullptr, cpu::commit},
-      CUDA("commit", commit, nullptr, -1, cpu::commit)
+      CUDA("commit", commit, nullptr, -1, cpu::commit),
       reference("control.update", ref::control_update),
-      CUDA("control.update", control_update, nullptr, -1, ref::control_update)
+      CUDA("control.update", control_update, nullptr, -1, ref::control_update),
       reference("loss_scale", ref::loss_scale),
-      CUDA("loss_scale", loss_scale, nullptr, -1, ref::loss_scale)
+      CUDA("loss_scale", loss_scale, nullptr, -1, ref::loss_scale),
       reference("report", ref::report),
-      CUDA("report", report, nullptr, -1, ref::report)
+      CUDA("report", report, nullptr, -1, ref::report),
   };
   return rows;
 }

@@ -30,7 +30,7 @@ class ModelState {
   // optimizer=false leaves gradients and momentum out (evaluation).
   explicit ModelState(Module& root, DType dtype = DType::f32, bool optimizer = true);
 
-  void initialise(uint64_t seed);  // of the host's copy, as loading is: push() afterwards
+  void initialise(uint64_t seed);          // of the host's copy, as loading is: push() afterwards
   void place(const Placement& placement);  // allocates nothing yet
   void push();  // what the host holds becomes what steps compute with; the fresh statistics are the committed ones
   void pull();  // and back; waits for the device
@@ -48,7 +48,7 @@ class ModelState {
   View control() const { return control_.view(); }  // [4], see kernels/update.hpp
   View compute_weights() const;                     // the decaying part in half precision
   bool has_compute_weights() const { return placement_.device == Device::cuda && placement_.compute != DType::f32; }
-  void restart_statistics();                        // fresh = committed: after a bad batch
+  void restart_statistics();  // fresh = committed: after a bad batch
   float* control_values() const { return control_.host.as<float>(); }
   size_t step_bytes() const;  // of all that a training step finds here
 

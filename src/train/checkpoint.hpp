@@ -18,10 +18,10 @@ struct LoopState {
   bool evaluated = false;  // the evaluation due after this very step was made
   double loss_sum = 0;     // over the images of this epoch so far
   int64_t top1 = 0;
-  std::optional<double> best;  // of eval.monitor
+  std::optional<double> best;                // of eval.monitor
   std::array<float, 4> control{1, 0, 0, 0};  // of the update, see kernels/update.hpp
-  std::string fingerprint;     // what the bits depend on: program, instruction set, compiler, chosen implementations
-  std::string data;            // checksum of the training images and labels
+  std::string fingerprint;  // what the bits depend on: program, instruction set, compiler, chosen implementations
+  std::string data;         // checksum of the training images and labels
 };
 
 class CheckpointFolder {

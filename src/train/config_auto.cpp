@@ -27,7 +27,8 @@ class Resolver {
     choose("device", c_.device, facts_.device.name, facts_.device.reason);
     const ComputeDefaults defaults = compute_defaults(facts_.device.target);
     choose("precision", c_.precision, std::string(name_of(defaults.precision)), defaults.precision_reason);
-    choose("optimize.layout", c_.optimize.layout, true, fmt::format("{}: {}", name_of(defaults.layout), defaults.layout_reason));
+    choose("optimize.layout", c_.optimize.layout, true,
+           fmt::format("{}: {}", name_of(defaults.layout), defaults.layout_reason));
     precision();
     graph();
     const Count& threads = facts_.machine.threads;
@@ -61,7 +62,8 @@ class Resolver {
       fail(ExitCode::usage, "{}: precision = \"{}\": the CPU computes in f32; leave it out, or use device=cuda",
            where("precision"), c_.precision);
     if (c_.precision == "bf16" && facts_.device.target.capability < 80)
-      fail(ExitCode::usage, "{}: precision = \"bf16\" needs compute capability 8.0, this device has {}.{}; use f16 or f32",
+      fail(ExitCode::usage,
+           "{}: precision = \"bf16\" needs compute capability 8.0, this device has {}.{}; use f16 or f32",
            where("precision"), facts_.device.target.capability / 10, facts_.device.target.capability % 10);
   }
 
@@ -82,12 +84,13 @@ class Resolver {
       return;
     }
     if (facts_.data_bytes == 0 || !facts_.plan_bytes) return;
-    const double room = static_cast<double>(facts_.device.memory.value), step = static_cast<double>(facts_.plan_bytes(c_.train.batch)),
+    const double room = static_cast<double>(facts_.device.memory.value),
+                 step = static_cast<double>(facts_.plan_bytes(c_.train.batch)),
                  data = static_cast<double>(facts_.data_bytes);
     const bool fits = step + data <= 0.9 * room;
     choose("optimize.resident", c_.optimize.resident, fits,
-           fmt::format("the images ({}) {} beside the step ({}) in the {}", mebibytes(data), fits ? "fit" : "do not fit",
-                       mebibytes(step), facts_.device.memory.reason));
+           fmt::format("the images ({}) {} beside the step ({}) in the {}", mebibytes(data),
+                       fits ? "fit" : "do not fit", mebibytes(step), facts_.device.memory.reason));
   }
 
   // A batch that the user chose: known to be too large before anything is allocated for it.

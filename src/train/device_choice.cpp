@@ -21,7 +21,8 @@ DeviceChoice choose_device(const std::string& wanted, const std::string& where) 
   const std::string problem =
       !support.problem.empty() ? support.problem : support.devices[static_cast<size_t>(index)].problem;
   if (!problem.empty()) {
-    if (!automatic) fail(ExitCode::device, "{}: device = \"{}\": {}; device=cpu trains without it", where, wanted, problem);
+    if (!automatic)
+      fail(ExitCode::device, "{}: device = \"{}\": {}; device=cpu trains without it", where, wanted, problem);
     choice.reason = problem;
     return choice;
   }

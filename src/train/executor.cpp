@@ -129,11 +129,10 @@ Executor::Compiled Executor::compile(const Key& key) {
   Tape tape(Tape::Mode::trace, options_.table, target_);
   Compiled c;
   c.logits = record(tape, key);
-  c.plan = std::make_unique<Plan>(std::move(tape), arena_,
-                                  PlanOptions{options_.fuse ? fusion_rules() : std::span<const Rewrite>{},
-                                              options_.memory,
-                                              {c.logits},
-                                              options_.graph});
+  c.plan = std::make_unique<Plan>(
+      std::move(tape), arena_,
+      PlanOptions{
+          options_.fuse ? fusion_rules() : std::span<const Rewrite>{}, options_.memory, {c.logits}, options_.graph});
   return c;
 }
 
@@ -214,9 +213,10 @@ std::string Executor::first_bad_layer(const Batch& batch) {
   return found.empty() ? "none: the batch alone gives finite values" : found;
 }
 
-const Plan& Executor::prepared_plan(const Batch& batch) {
+const Plan& Executor::prepared_plan(const Batch& batch, bool training) {
   send(batch, 1, 0.1);
-  return *plan_of({Kind::train, StepInput::source_of(batch), batch.count, true, true}).plan;
+  const Kind kind = training ? Kind::train : Kind::evaluate;
+  return *plan_of({kind, StepInput::source_of(batch), batch.count, training, training}).plan;
 }
 
 MemoryFigures Executor::memory(int64_t batch) {
@@ -226,9 +226,8 @@ MemoryFigures Executor::memory(int64_t batch) {
   size_t resident = 0;
   for (const auto& [data, held] : held_) resident += held->bytes.bytes();
   const int64_t copies = options_.device == Device::cuda ? 3 : 1;  // of a batch's bytes: on their way, and in place
-  const size_t fixed =
-      state_.step_bytes() + resident +
-      static_cast<size_t>(copies * batch * net_.config().channels * options_.height * options_.width);
+  const size_t fixed = state_.step_bytes() + resident +
+                       static_cast<size_t>(copies * batch * net_.config().channels * options_.height * options_.width);
   return {static_cast<int64_t>(options_.plan ? plan.arena_bytes() : plan.unshared_bytes()),
           static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed)};
 }

@@ -66,8 +66,8 @@ class Executor {
   void set_observer(Plan::Observer observer) { observer_ = std::move(observer); }
   const Target& target() const { return target_; }
 
-  // For the self-test: the plan of a training step, its inputs in place but nothing run.
-  const Plan& prepared_plan(const Batch& batch);
+  // For the self-test: the plan of a step, its inputs in place but nothing run.
+  const Plan& prepared_plan(const Batch& batch, bool training);
 
  private:
   enum class Kind { train, evaluate };

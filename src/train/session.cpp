@@ -19,7 +19,9 @@ ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
   o.device = c.device == "cpu" ? Device::cpu : Device::cuda;
   o.precision = dtype_named(c.precision);
   if (c.augment.enabled)
-    o.augment = {.crop_padding = c.augment.crop_padding, .flip = c.augment.flip, .random = true,
+    o.augment = {.crop_padding = c.augment.crop_padding,
+                 .flip = c.augment.flip,
+                 .random = true,
                  .seed = static_cast<uint64_t>(c.run.seed)};
   o.label_smoothing = c.loss.label_smoothing;
   o.sgd = {.momentum = c.optimizer.momentum,
@@ -82,8 +84,7 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
   };
   const DeviceChoice device = choose_device(c.device, s->loaded.origins.find("device")->second.text);
   s->device_reason = device.reason;
-  if (device.device == Device::cuda)
-    cudnn::configure({c.optimize.deterministic, cudnn::default_cache_file(), ""});
+  if (device.device == Device::cuda) cudnn::configure({c.optimize.deterministic, cudnn::default_cache_file(), ""});
   const int64_t images = s->data.train->size() + (s->data.test ? s->data.test->size() : 0);
   resolve_auto(s->loaded, {.machine = machine(),
                            .device = device,
@@ -92,10 +93,11 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
                                                              data.height, data.width, data.classes),
                            .image_size = std::max(data.height, data.width),
                            .train_images = s->train_images(),
-                           .plan_bytes = [&](int batch) {
-                             build();
-                             return step_bytes(c, data, *s->net, *s->state, batch);
-                           },
+                           .plan_bytes =
+                               [&](int batch) {
+                                 build();
+                                 return step_bytes(c, data, *s->net, *s->state, batch);
+                               },
                            .data_bytes = images * data.channels * data.height * data.width});
   set_threads(c.threads);
   build();
@@ -103,7 +105,8 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
   if (saved) s->info = *saved;
   if (saved && !saved->has_normalisation)
     log_info("the model does not say how its images were normalised: using the statistics of {}", c.data.dir);
-  if (!s->info.has_normalisation) s->info.normalisation = channel_statistics(*s->data.train), s->info.has_normalisation = true;
+  if (!s->info.has_normalisation)
+    s->info.normalisation = channel_statistics(*s->data.train), s->info.has_normalisation = true;
   if (!saved) s->info.classes = data.class_names;
   s->info.net = s->net->config();
   s->info.height = data.height, s->info.width = data.width;

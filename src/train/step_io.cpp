@@ -54,12 +54,14 @@ void StepInput::fill_small(std::byte* to, const Batch& batch, double weight, dou
 }
 
 void StepInput::send(const Batch& batch, double weight, double lr) {
-  RT_CHECK(batch.count >= 1 && batch.count <= largest_batch_, "a batch of {} images, prepared for at most {}", batch.count,
-           largest_batch_);
+  RT_CHECK(batch.count >= 1 && batch.count <= largest_batch_, "a batch of {} images, prepared for at most {}",
+           batch.count, largest_batch_);
   const Source source = source_of(batch);
   if (source == Source::given && images_.bytes() == 0) images_ = Storage(images(largest_batch_).spec.bytes(), device_);
   if (source == Source::bytes && pixels_.bytes() == 0) pixels_ = Storage(pixels(largest_batch_).spec.bytes(), device_);
-  const View to = source == Source::given ? images(batch.count) : source == Source::bytes ? pixels(batch.count) : View{};
+  const View to = source == Source::given   ? images(batch.count)
+                  : source == Source::bytes ? pixels(batch.count)
+                                            : View{};
   const void* from = source == Source::given ? static_cast<const void*>(batch.images) : batch.pixels;
   const size_t bulk = to.data ? to.spec.bytes() : 0;
   if (device_ == Device::cpu) {

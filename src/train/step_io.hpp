@@ -17,10 +17,10 @@ struct StepResult {
   int64_t images = 0;
   double loss = 0;  // mean over the micro-batch
   int64_t top1 = 0, top5 = 0;
-  double grad_norm = 0;    // of the whole update, before clipping; valid after an update
-  bool finite = true;      // false: loss or gradient was not finite, and the update changed nothing
-  double loss_scale = 1;   // that the next step will use
-  bool stopped = false;    // nothing is updated any more until the host has looked
+  double grad_norm = 0;   // of the whole update, before clipping; valid after an update
+  bool finite = true;     // false: loss or gradient was not finite, and the update changed nothing
+  double loss_scale = 1;  // that the next step will use
+  bool stopped = false;   // nothing is updated any more until the host has looked
 };
 constexpr int64_t report_values = 8;  // see kernels/report.hpp
 
@@ -38,7 +38,11 @@ class StepInput {
  public:
   StepInput(Device device, int64_t largest_batch, const Shape& image);  // image [C,H,W]
 
-  enum class Source { given, bytes, resident };  // f32 images of the caller's; bytes that travel; bytes on the device already
+  enum class Source {
+    given,
+    bytes,
+    resident
+  };  // f32 images of the caller's; bytes that travel; bytes on the device already
   static Source source_of(const Batch& batch);
   void send(const Batch& batch, double weight, double lr);
 
@@ -87,7 +91,7 @@ class StepOutput {
  public:
   explicit StepOutput(Device device);
   View report() const { return {{{report_values}, DType::f32}, report_.data()}; }  // where a step writes
-  void post(int64_t images);               // after each step that was enqueued
+  void post(int64_t images);                                                       // after each step that was enqueued
   std::optional<StepResult> take(bool wait);  // the oldest that was not taken; empty: none, or not there yet
 
  private:

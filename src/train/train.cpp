@@ -21,10 +21,11 @@ void describe(Session& s) {
            d.height, d.width, d.classes, d.kind);
   log_info("model: {} with the {} stem, {} parameters", c.model.arch, c.model.stem, s.state->parameter_count());
   if (c.device == "cpu")
-    log_info("machine: {}, {} with {} threads, {}", machine().cpu_model, name_of(machine().isa), c.threads, c.precision);
+    log_info("machine: {}, {} with {} threads, {}", machine().cpu_model, name_of(machine().isa), c.threads,
+             c.precision);
   else
-    log_info("device: {}, {} in {}{}{}", c.device, s.device_reason, c.precision, c.optimize.graph ? ", one graph a step" : "",
-             c.optimize.resident ? ", images on the device" : "");
+    log_info("device: {}, {} in {}{}{}", c.device, s.device_reason, c.precision,
+             c.optimize.graph ? ", one graph a step" : "", c.optimize.resident ? ", images on the device" : "");
   log_info("batch {}{}, learning rate {:.4g}, schedule {}", c.train.batch,
            c.train.accumulate > 1 ? fmt::format(" x {} accumulated", c.train.accumulate) : "", c.optimizer.lr,
            c.schedule.name);
@@ -51,7 +52,8 @@ void check(Session& s) {
 // A resumed run computes with the very convolution algorithms that it began with.
 void remember_algorithms_in(const Session& s, const RunFolder& folder) {
   if (s.config().device == "cpu") return;
-  cudnn::configure({s.config().optimize.deterministic, cudnn::default_cache_file(), folder.dir + "/cudnn-algorithms.txt"});
+  cudnn::configure(
+      {s.config().optimize.deterministic, cudnn::default_cache_file(), folder.dir + "/cudnn-algorithms.txt"});
 }
 
 void report(int code, const RunFolder& folder) {

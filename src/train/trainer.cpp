@@ -86,13 +86,15 @@ bool Trainer::train_epoch() {
   while (enqueued() < length_.steps && !(stop = stop_signal() != 0) && enqueue_update()) {
     const bool due = c_.train.checkpoint_every > 0 && enqueued() % c_.train.checkpoint_every == 0;
     collect(due);
-    progress.update(loop_.step - before, {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(),
-                                          .lr = schedule_.lr(loop_.step)});
+    progress.update(
+        loop_.step - before,
+        {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = schedule_.lr(loop_.step)});
     if (due && loop_.position < loader_.samples() && loop_.step < length_.steps) save();
   }
   collect(true);
-  progress.update(loop_.step - before, {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(),
-                                        .lr = schedule_.lr(loop_.step - 1)});
+  progress.update(
+      loop_.step - before,
+      {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = schedule_.lr(loop_.step - 1)});
   return !stop;
 }
 
@@ -128,7 +130,8 @@ void Trainer::collect(bool all) {
     s_.state->batches_tracked += 1;
     const bool skipped = !r->finite && !r->stopped && r->loss_scale < loss_scale_;  // f16: too large a loss scale
     if ((!std::isfinite(r->loss) || !r->finite) && !skipped) diverged(u, *r);
-    if (skipped) log_info("update {} skipped: a gradient overflowed, the loss scale is {} now", loop_.step + 1, r->loss_scale);
+    if (skipped)
+      log_info("update {} skipped: a gradient overflowed, the loss scale is {} now", loop_.step + 1, r->loss_scale);
     loss_scale_ = r->loss_scale;
     if (!u.weights.empty()) continue;
     const Update finished = std::move(u);
@@ -142,7 +145,8 @@ void Trainer::finish_update(const Update& u, const StepResult& r) {
   loop_.position += u.images;
   if (std::isfinite(u.loss)) loop_.loss_sum += u.loss * static_cast<double>(u.images);
   loop_.evaluated = false;
-  window_.images += u.images, window_.seconds += seconds_since(last_finished_), window_.wait += u.wait, window_.steps += 1;
+  window_.images += u.images, window_.seconds += seconds_since(last_finished_), window_.wait += u.wait,
+      window_.steps += 1;
   last_finished_ = Clock::now();
   images_per_s_ = static_cast<double>(window_.images) / window_.seconds;
   if (loop_.step % c_.train.log_every != 0 && loop_.step != length_.steps) return;
@@ -195,8 +199,8 @@ void Trainer::diverged(const Update& u, const StepResult& r) {
   try {
     const auto micro_batches_to_come = static_cast<int64_t>(u.weights.size());
     const int64_t batches = (u.images + c_.train.batch - 1) / c_.train.batch;
-    layer = s_.executor->first_bad_layer(
-        loader_.again(u.first + (batches - micro_batches_to_come - 1) * c_.train.batch));
+    layer =
+        s_.executor->first_bad_layer(loader_.again(u.first + (batches - micro_batches_to_come - 1) * c_.train.batch));
   } catch (const Error&) {  // what matters is said below
   }
   fail(ExitCode::diverged,

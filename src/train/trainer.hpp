@@ -43,8 +43,8 @@ class Trainer {
     std::vector<double> weights;  // of its micro-batches whose results are still to come
   };
 
-  bool enqueue_update();     // from up to `accumulate` micro-batches; false: the epoch has ended
-  void collect(bool all);    // the results that are there, or all that were enqueued
+  bool enqueue_update();   // from up to `accumulate` micro-batches; false: the epoch has ended
+  void collect(bool all);  // the results that are there, or all that were enqueued
   void finish_update(const Update& u, const StepResult& r);
 
   // False when a signal asked to stop.
@@ -60,7 +60,9 @@ class Trainer {
   void save();
 
   int64_t group_images() const { return int64_t{c_.train.batch} * c_.train.accumulate; }
-  int64_t enqueued_position() const { return pending_.empty() ? loop_.position : pending_.back().first + pending_.back().images; }
+  int64_t enqueued_position() const {
+    return pending_.empty() ? loop_.position : pending_.back().first + pending_.back().images;
+  }
   double epochs_done() const;
   double epoch_loss() const { return loop_.position ? loop_.loss_sum / static_cast<double>(loop_.position) : 0; }
   double epoch_top1() const;

@@ -38,7 +38,8 @@ enum class State { ready, at_barrier, at_exchange, done };
 
 struct Fiber : Thread {
   State state = State::ready;
-  uint64_t generation = 0, slot[2] = {};  // of exchanges: two slots, since a fast lane is at most one ahead of a slow one
+  uint64_t generation = 0,
+           slot[2] = {};  // of exchanges: two slots, since a fast lane is at most one ahead of a slow one
   void* fake_stack = nullptr;
 #if defined(__x86_64__)
   void* stack_pointer = nullptr;
@@ -131,7 +132,8 @@ std::unique_ptr<Fiber> make_fiber() {
 
 bool warp_has_come(const Fiber& f) {
   for (int i = f.warp * 32; i < std::min(live_threads, f.warp * 32 + 32); ++i)
-    if (fibers[static_cast<size_t>(i)]->state != State::done && fibers[static_cast<size_t>(i)]->generation < f.generation)
+    if (fibers[static_cast<size_t>(i)]->state != State::done &&
+        fibers[static_cast<size_t>(i)]->generation < f.generation)
       return false;
   return true;
 }
@@ -165,7 +167,8 @@ void run_kernel(dim3 grid, dim3 block, size_t shared_bytes, const std::function<
   RT_CHECK(shared_bytes <= 48 * 1024, "emulated launch: {} bytes of dynamic shared memory", shared_bytes);
   while (static_cast<int>(fibers.size()) < count) fibers.push_back(make_fiber());
   body = &kernel, block_size = block, grid_size = grid, live_threads = count;
-  const auto shared = std::make_unique<double[]>(shared_bytes / 8 + 1);  // 16-byte aligned, its end close to the sanitizer's guard
+  const auto shared =
+      std::make_unique<double[]>(shared_bytes / 8 + 1);  // 16-byte aligned, its end close to the sanitizer's guard
   std::memset(shared.get(), 0xff, shared_bytes);
   dynamic_shared = shared.get();
   std::vector<int> order(static_cast<size_t>(count));
@@ -193,8 +196,8 @@ void barrier() { leave(State::at_barrier); }
 
 void check_full_mask(unsigned mask) {
   if (mask != 0xffffffffu || live_threads % 32 != 0) {
-    fmt::print(stderr, "emulated kernel: a shuffle needs the full mask and whole warps, not {:#x} of {} threads\n", mask,
-               live_threads);
+    fmt::print(stderr, "emulated kernel: a shuffle needs the full mask and whole warps, not {:#x} of {} threads\n",
+               mask, live_threads);
     std::abort();
   }
 }
@@ -271,14 +274,24 @@ using namespace rt::emulation;
 const Support& support() {
   static Support s;
   const Profile& p = profile_state();
-  s = {.driver = 13000, .runtime = 13000, .cudnn = 91002, .cublas = 120000, .architectures = {61, 90},
-       .devices = {{.index = 0, .name = "emulated device", .capability = p.capability, .multiprocessors = 1,
-                    .total_bytes = p.total_bytes, .free_bytes = free_bytes()}}};
+  s = {.driver = 13000,
+       .runtime = 13000,
+       .cudnn = 91002,
+       .cublas = 120000,
+       .architectures = {61, 90},
+       .devices = {{.index = 0,
+                    .name = "emulated device",
+                    .capability = p.capability,
+                    .multiprocessors = 1,
+                    .total_bytes = p.total_bytes,
+                    .free_bytes = free_bytes()}}};
   return s;
 }
 void use(int index) { RT_CHECK(index == 0, "CUDA: there is no emulated device {}", index); }
 int device_in_use() { return 0; }
-size_t free_bytes() { return profile_state().total_bytes - std::min(profile_state().total_bytes, counters().allocated_bytes); }
+size_t free_bytes() {
+  return profile_state().total_bytes - std::min(profile_state().total_bytes, counters().allocated_bytes);
+}
 
 void* allocate(size_t bytes) {
   RT_CHECK(!compute.capture, "emulated device: allocation while a graph is captured");
