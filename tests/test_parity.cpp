@@ -8,6 +8,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "tests/cuda_test.hpp"
 #include "train/executor.hpp"
 #include "train/safetensors.hpp"
 
@@ -58,7 +59,7 @@ struct Model {
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
 
-  Model(const Fixture& f, bool plan) {
+  Model(const Fixture& f, bool plan, Device device) {
     const auto& o = f.options;
     net = make_resnet({o["arch"], o["stem"], o["classes"], 3, o["width"]});
     state = std::make_unique<ModelState>(*net);
@@ -66,8 +67,8 @@ struct Model {
       std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
     for (const NamedView& v : state->statistics())
       std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
-    state->restart_statistics();
     ExecutorOptions e;
+    e.device = device;
     e.plan = plan;
     e.label_smoothing = o["smoothing"];
     e.sgd = {.momentum = o["momentum"],
@@ -80,25 +81,28 @@ struct Model {
   }
 };
 
-void compare(const std::string& path, bool plan) {
+void compare(const std::string& path, bool plan, Device device = Device::cpu) {
   const Fixture f(path);
   CAPTURE(path);
   CAPTURE(plan);
   const double lr = f.options["lr"];
-  Model m(f, plan);
+  Model m(f, plan, device);
 
-  Model first(f, plan);
+  Model first(f, plan, device);
   std::vector<double> losses;
   losses.push_back(first.executor->train(f.at(0), 1.0, true, false, 0).loss);  // no update: gradients as they are
+  first.state->pull();
   Worst gradient, statistic;
   for (const NamedView& g : first.state->gradients())
     gradient.see(distance(g.view.as<float>(), f.f32("grad." + g.name), g.view.numel()), g.name);
-  // A step without an update leaves the statistics in the fresh copy.
-  std::memcpy(first.state->running().data, first.state->running_fresh().data, first.state->running().spec.bytes());
-  for (const NamedView& s : first.state->statistics())
-    statistic.see(distance(s.view.as<float>(), f.f32("stats." + s.name), s.view.numel()), s.name);
   const double logits =
       distance(first.executor->logits().as<float>(), f.f32("logits"), f.batch * f.options["classes"].get<int64_t>());
+  Model once(f, plan, device);
+  once.executor->train(f.at(0), 1.0, true, true, 0);  // only an update commits the statistics
+  once.state->pull();
+
+  for (const NamedView& s : once.state->statistics())
+    statistic.see(distance(s.view.as<float>(), f.f32("stats." + s.name), s.view.numel()), s.name);
 
   losses.clear();
   for (int64_t t = 0; t < f.steps; ++t) losses.push_back(m.executor->train(f.at(t), 1.0, true, true, lr).loss);
@@ -111,12 +115,13 @@ void compare(const std::string& path, bool plan) {
     double& noise = t < 20 ? itself_early : itself;
     noise = std::max(noise, std::abs(other[t] - torch[t]) / torch[t]);
   }
+  m.state->pull();
   Worst final_weight;
   if (f.file.find("final.fc.weight"))
     for (const NamedView& v : m.state->parameters())
       final_weight.see(distance(v.view.as<float>(), f.f32("final." + v.name), v.view.numel()), v.name);
 
-  MESSAGE(std::string(path) << std::string(plan ? " (plan)" : " (eager)") << ": logits " << logits << ", gradients "
+  MESSAGE(std::string(path) << std::string(device == Device::cuda ? " on CUDA" : "") << std::string(plan ? " (plan)" : " (eager)") << ": logits " << logits << ", gradients "
                             << gradient.value << " (" << gradient.name << "), statistics " << statistic.value
                             << ", losses 1-20 " << early << ", 21-" << f.steps << ": " << late
                             << " (PyTorch from itself at another thread count: " << itself << "), final weights "
@@ -136,5 +141,13 @@ void compare(const std::string& path, bool plan) {
 TEST_CASE("parity: logits, gradients, statistics and the losses of SGD steps are PyTorch's") {
   for (const char* name : {"/torch_cifar.safetensors", "/torch_imagenet.safetensors"})
     for (bool plan : {true, false}) compare(std::string(RT_FIXTURES) + name, plan);
+  if (cuda::support().problem.empty()) {
+    cuda::use(0);
+    for (int capability : {61, 90}) {
+      const testing::ForceCapability forced(capability);
+      compare(RT_FIXTURES + std::string("/torch_cifar.safetensors"), true, Device::cuda);
+      compare(RT_FIXTURES + std::string("/torch_imagenet.safetensors"), true, Device::cuda);
+    }
+  }
   if (const char* extra = std::getenv("RT_PARITY_FIXTURE")) compare(extra, true);
 }

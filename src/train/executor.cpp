@@ -151,7 +151,8 @@ void Executor::run(const Key& key) {
   }
   Tape tape(Tape::Mode::eager, options_.table, target_);
   const Var logits = record(tape, key);
-  if (options_.device == Device::cpu) eager_logits_ = read_back(tape.view(logits), Device::cpu);
+  eager_logits_ = read_back(tape.view(logits), options_.device);
+  latest_ = nullptr;
 }
 
 void Executor::enqueue(const Batch& batch, double weight, bool first, bool last, double lr) {

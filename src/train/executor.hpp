@@ -55,7 +55,7 @@ class Executor {
 
   StepResult train(const Batch& batch, double weight, bool first, bool last, double lr);  // enqueues and waits
   EvalResult evaluate(const Batch& batch);
-  Tensor logits() const;  // [n,classes] f32 of the latest step that ran as a plan, or on the CPU
+  Tensor logits() const;  // [n,classes] f32, of the latest step
 
   // Runs the batch once more from the present weights and names the first value that is not finite. Changes gradients only.
   std::string first_bad_layer(const Batch& batch);
