@@ -9,7 +9,7 @@ loader workers. Needs nothing but Python's standard library.
 """
 import argparse, glob, hashlib, json, os, random, re, shutil, signal, subprocess, sys, tempfile, time
 
-TRAIN_IMAGES, BATCH, EPOCHS = 160, 8, 2
+TRAIN_IMAGES, TEST_IMAGES, BATCH, EPOCHS = 160, 96, 8, 2
 SETTINGS = [f"train.batch={BATCH}", f"train.epochs={EPOCHS}", "train.checkpoint_every=4", "train.log_every=1", "optimizer.lr=0.01",
             "eval.batch=8", "run.seed=5"]
 
@@ -81,12 +81,17 @@ def main():
     p.add_argument("--kills", type=int, default=3)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="cpu")
+    p.add_argument("--images", type=int, default=0, help="smaller sets than usual, for a slow device")
     a = p.parse_args()
     rng = random.Random(a.seed)
     SETTINGS.append(f"device={a.device}")
+    if a.images:
+        global TRAIN_IMAGES, TEST_IMAGES
+        TRAIN_IMAGES, TEST_IMAGES = a.images, 8
+        SETTINGS.append("train.checkpoint_every=1")
     folder = tempfile.mkdtemp(prefix="rtrain-resume-")
     data, plain, run = (os.path.join(folder, n) for n in ("data", "plain", "run"))
-    subprocess.run([a.rtrain, "synth", "--out", data, "--train", str(TRAIN_IMAGES), "--test", "96"], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([a.rtrain, "synth", "--out", data, "--train", str(TRAIN_IMAGES), "--test", str(TEST_IMAGES)], check=True, stderr=subprocess.DEVNULL)
     subprocess.run([a.rtrain, "train", data, f"run.dir={plain}", "threads=2", *SETTINGS], check=True, stderr=subprocess.DEVNULL)
 
     want = {"checkpoint": -(-a.kills * 3 // 10), "evaluation": -(-a.kills * 2 // 10)}

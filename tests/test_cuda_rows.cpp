@@ -152,5 +152,6 @@ TEST_CASE("cuda: every row matches the reference in every type and layout") {
       CHECK_MESSAGE(false, "no case reaches this row");
     }
   const auto ours = std::count_if(parity.ran.begin(), parity.ran.end(), [](const Row* r) { return !r->last_resort; });
-  MESSAGE(ours << " CUDA rows ran, and " << parity.ran.size() - static_cast<size_t>(ours) << " that go through the CPU");
+  MESSAGE(ours << " CUDA rows ran, and " << parity.ran.size() - static_cast<size_t>(ours)
+               << " that go through the CPU");
 }

@@ -121,7 +121,8 @@ void compare(const std::string& path, bool plan, Device device = Device::cpu) {
     for (const NamedView& v : m.state->parameters())
       final_weight.see(distance(v.view.as<float>(), f.f32("final." + v.name), v.view.numel()), v.name);
 
-  MESSAGE(std::string(path) << std::string(device == Device::cuda ? " on CUDA" : "") << std::string(plan ? " (plan)" : " (eager)") << ": logits " << logits << ", gradients "
+  MESSAGE(std::string(path) << std::string(device == Device::cuda ? " on CUDA" : "")
+                            << std::string(plan ? " (plan)" : " (eager)") << ": logits " << logits << ", gradients "
                             << gradient.value << " (" << gradient.name << "), statistics " << statistic.value
                             << ", losses 1-20 " << early << ", 21-" << f.steps << ": " << late
                             << " (PyTorch from itself at another thread count: " << itself << "), final weights "

@@ -16,7 +16,7 @@ struct DeviceInfo {
   std::string name;
   int capability = 0;  // 61, 90
   int multiprocessors = 0;
-  size_t total_bytes = 0, free_bytes = 0;
+  size_t total_bytes = 0;
   std::string problem;  // why this program cannot compute on it, and what to install; "" when it can
 };
 

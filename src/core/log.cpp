@@ -39,15 +39,17 @@ bool color_allowed() {
   return stderr_is_terminal() && (no == nullptr || *no == '\0');
 }
 void log_line(LogLevel level, std::string_view text) {
-  constexpr const char* plain[] = {"", "warning: ", "error: "};
-  constexpr const char* colored[] = {"", "\033[33mwarning:\033[0m ", "\033[31merror:\033[0m "};
+  constexpr const char* plain[] = {"", "", "warning: ", "error: "};
+  constexpr const char* colored[] = {"", "", "\033[33mwarning:\033[0m ", "\033[31merror:\033[0m "};
   const size_t i = static_cast<size_t>(level);
   State& s = state();
   std::lock_guard lock(s.mutex);
-  clear_status(s);
-  std::fputs(((color_allowed() ? colored : plain)[i] + std::string(text) + "\n").c_str(), stderr);
-  draw_status(s);
-  std::fflush(stderr);
+  if (level != LogLevel::detail) {
+    clear_status(s);
+    std::fputs(((color_allowed() ? colored : plain)[i] + std::string(text) + "\n").c_str(), stderr);
+    draw_status(s);
+    std::fflush(stderr);
+  }
   if (s.file != nullptr) {
     std::fputs((plain[i] + std::string(text) + "\n").c_str(), s.file);
     std::fflush(s.file);

@@ -9,10 +9,14 @@
 
 namespace rt {
 
-enum class LogLevel { info, warning, error };
+enum class LogLevel { detail, info, warning, error };  // detail: for the file only
 
 void log_line(LogLevel level, std::string_view text);  // thread-safe; appends a newline
 
+template <class... A>
+void log_detail(fmt::format_string<A...> format, A&&... args) {
+  log_line(LogLevel::detail, fmt::format(format, std::forward<A>(args)...));
+}
 template <class... A>
 void log_info(fmt::format_string<A...> format, A&&... args) {
   log_line(LogLevel::info, fmt::format(format, std::forward<A>(args)...));

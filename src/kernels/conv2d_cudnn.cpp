@@ -71,9 +71,9 @@ Algorithm fastest(const Convolution& c, const std::vector<Algorithm>& list, cons
   }
   if (timed.empty()) fail(ExitCode::device, "cuDNN: no algorithm could compute {}", describe(c));
   const Timed& best = timed[0];
-  log_info("cuDNN: {} by {}, {:.3f} ms, workspace {:.1f} MiB{}", describe(c), best.algorithm.name, best.ms,
-           static_cast<double>(best.algorithm.workspace_bytes) / mib,
-           timed.size() > 1 ? fmt::format("; next {}, {:.3f} ms", timed[1].algorithm.name, timed[1].ms) : "");
+  log_detail("cuDNN: {} by {}, {:.3f} ms, workspace {:.1f} MiB{}", describe(c), best.algorithm.name, best.ms,
+             static_cast<double>(best.algorithm.workspace_bytes) / mib,
+             timed.size() > 1 ? fmt::format("; next {}, {:.3f} ms", timed[1].algorithm.name, timed[1].ms) : "");
   return best.algorithm;
 }
 
