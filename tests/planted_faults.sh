@@ -17,7 +17,7 @@ passes() {
 }
 build || { tail -n 20 "$work/build.log"; exit 99; }
 unnoticed=0
-while IFS='|' read -r what test file from to; do
+while IFS=$'\t' read -r what test file from to; do
   [ -n "$what" ] || continue
   target=$work/source/src/kernels/$file
   cp "$target" "$work/original"

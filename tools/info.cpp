@@ -34,11 +34,19 @@ void print_cuda(const cuda::Support& s) {
                d.problem.empty() ? "" : "; cannot be used: ", d.problem);
 }
 
+// What `auto` would compute on, and in: nothing is set up for it.
+Target automatic_target(const cuda::Support& s) {
+  for (const cuda::DeviceInfo& d : s.devices)
+    if (d.problem.empty()) return {Device::cuda, d.capability};
+  return cpu_target();
+}
+
 }  // namespace
 
 int run_info(bool json) {
   const Machine& m = machine();
   const cuda::Support& gpu = cuda::support();
+  const ComputeDefaults defaults = compute_defaults(automatic_target(gpu));
   std::string compiled = "scalar";
 #if defined(RT_HAVE_AVX2)
   compiled += " avx2 avx512";
@@ -59,6 +67,10 @@ int run_info(bool json) {
                               {"usable_memory_reason", m.usable_memory_bytes.reason},
                               {"device", gpu.problem.empty() ? "cuda" : "cpu"},
                               {"device_reason", gpu.problem},
+                              {"layout", name_of(defaults.layout)},
+                              {"layout_reason", defaults.layout_reason},
+                              {"precision", name_of(defaults.precision)},
+                              {"precision_reason", defaults.precision_reason},
                               {"cuda_architectures", gpu.architectures},
                               {"cuda", gpu.architectures.empty() ? nlohmann::json() : cuda_json(gpu)}};
     fmt::print("{}\n", j.dump(2));
@@ -72,6 +84,8 @@ int run_info(bool json) {
              m.usable_memory_bytes.reason);
   if (!gpu.architectures.empty()) print_cuda(gpu);
   fmt::print("  device          {}{}\n", gpu.problem.empty() ? "cuda" : "cpu: ", gpu.problem);
+  fmt::print("  layout          {} ({})\n", name_of(defaults.layout), defaults.layout_reason);
+  fmt::print("  precision       {} ({})\n", name_of(defaults.precision), defaults.precision_reason);
   return 0;
 }
 
@@ -81,7 +95,8 @@ int run_config(const std::string& file, const std::vector<std::string>& override
     loaded =
         open_session(loaded)->loaded;  // everything that depends on the data and the model is decided as in training
   } else {
-    resolve_auto(loaded, {.machine = machine()});
+    const DeviceChoice device = choose_device(loaded.config.device, loaded.origins.find("device")->second.text);
+    resolve_auto(loaded, {.machine = machine(), .device = device});
   }
   fmt::print("{}", config_table(loaded, origin));
   return 0;
