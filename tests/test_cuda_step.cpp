@@ -15,15 +15,19 @@ using rt::testing::ForceCapability;
 
 namespace {
 
-constexpr int64_t count = 4, side = 16, set_size = 12;
+constexpr int64_t count = 4, side = 16, set_size = 11;
 
-// A few images, their labels, and batches of them.
+// A few images; the last batch of an epoch is not full. Noise, or stripes whose width tells the class.
 class Images final : public Dataset {
  public:
-  Images() : bytes_(static_cast<size_t>(set_size * 3 * side * side)) {
+  explicit Images(bool stripes = false) : bytes_(static_cast<size_t>(set_size * 3 * side * side)) {
     info_.classes = 10, info_.height = info_.width = static_cast<int>(side);
     Rng rng(5, RngPurpose::test);
-    for (uint8_t& b : bytes_) b = static_cast<uint8_t>(rng.next() >> 24);
+    for (size_t i = 0; i < bytes_.size(); ++i) {
+      bytes_[i] = static_cast<uint8_t>(rng.next() >> 24);
+      const auto image = static_cast<int64_t>(i) / (3 * side * side), y = static_cast<int64_t>(i) / side % side;
+      if (stripes) bytes_[i] = static_cast<uint8_t>(bytes_[i] / 8 + (y / (1 + label(image)) % 2 ? 160 : 32));
+    }
   }
   const DatasetInfo& info() const override { return info_; }
   int64_t size() const override { return set_size; }
@@ -47,8 +51,10 @@ struct Model {
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<Loader> loader;
+  uint32_t epoch = 0;
 
-  explicit Model(ExecutorOptions o, bool resident = false, const std::string& stem = "cifar") {
+  explicit Model(ExecutorOptions o, bool resident = false, const std::string& stem = "cifar", bool stripes = false)
+      : data(stripes) {
     net = make_resnet({"resnet18", stem, 10, 3, 8});
     state = std::make_unique<ModelState>(*net);
     state->initialise(1);
@@ -65,7 +71,7 @@ struct Model {
   }
   StepResult step(double lr = 0.05) {
     const Batch* batch = loader->next();
-    if (!batch) loader->start(1), batch = loader->next();
+    if (!batch) loader->start(++epoch), batch = loader->next();
     return executor->train(*batch, 1, true, true, lr);
   }
   // Weights, momentum and statistics after some steps, as one list of numbers.
@@ -155,7 +161,7 @@ TEST_CASE("cuda step: half precision gives what the CPU gives with the same roun
                                        << want.loss << "; gradients differ by " << gradient);
     CHECK(got.finite);
     CHECK(std::abs(got.loss - oracle.loss) < 1e-3 * want.loss);
-    CHECK(gradient < 0.1);  // roundings fall elsewhere, and batch norm over 16 values magnifies that
+    CHECK(gradient < (half == DType::f16 ? 0.2 : 0.4));  // roundings fall elsewhere, and batch norm over 16 values magnifies that
     CHECK(std::abs(got.loss - want.loss) < 0.01 * want.loss);
     CHECK(std::abs(got.grad_norm - want.grad_norm) < 0.05 * want.grad_norm);
   }
@@ -165,24 +171,49 @@ TEST_CASE("cuda step: eager, planned, as a graph, with resident images: the same
   RT_NEEDS_CUDA();
   for (DType precision : {DType::f32, DType::f16}) {
     Model graph(cuda_options(precision));
-    const std::vector<float> want = graph.after(4);
+    const std::vector<float> want = graph.after(8);
     CHECK(cuda::counters().graph_launches > 0);
     ExecutorOptions o = cuda_options(precision);
     o.graph = false;
-    CHECK(same(Model(o).after(4), want));
-    CHECK(same(Model(cuda_options(precision), true).after(4), want));
+    CHECK(same(Model(o).after(8), want));
+    CHECK(same(Model(cuda_options(precision), true).after(8), want));
     ExecutorOptions unfused = o, eager = o;
     unfused.fuse = false, eager.plan = false;
     CHECK(same(Model(eager).after(3), Model(unfused).after(3)));
   }
 }
 
+TEST_CASE("cuda step: training in half precision learns what it learns in f32") {
+  RT_NEEDS_CUDA();
+  double f32 = 0;
+  for (DType precision : {DType::f32, DType::bf16, DType::f16}) {
+    Model m(cuda_options(precision), true, "cifar", true);
+    double first = 0, last = 0;
+    int skipped = 0;
+    for (int epoch = 0; epoch < 12; ++epoch) {
+      double loss = 0;
+      for (int i = 0; i < 3; ++i) {
+        const StepResult r = m.step(0.03);
+        loss += r.loss * static_cast<double>(r.images) / set_size;
+        skipped += !r.finite;
+      }
+      (epoch == 0 ? first : last) = loss;
+    }
+    MESSAGE(std::string(name_of(precision)) << ": loss from " << first << " to " << last << ", " << skipped
+                                            << " updates skipped");
+    CHECK(last < 0.85 * first);  // with smoothed labels the least possible is 0.5
+    CHECK((skipped == 0 || precision == DType::f16));
+    if (precision == DType::f32) f32 = last;
+    CHECK(std::abs(last - f32) < 0.3 * first);  // two f32 runs with another seed differ by as much
+  }
+}
+
 TEST_CASE("cuda step: once warm it allocates nothing, waits for nothing and, with resident data, sends no image") {
   RT_NEEDS_CUDA();
   Model m(cuda_options(DType::bf16), true);
-  m.after(4);
+  m.after(6);  // two epochs: both sizes of batch have been captured
+  m.loader->start(2);
   const Batch* batch = m.loader->next();
-  if (!batch) m.loader->start(2), batch = m.loader->next();
   const cuda::Counters before = cuda::counters();
   m.executor->enqueue(*batch, 1, true, true, 0.05);
   const cuda::Counters after = cuda::counters();
