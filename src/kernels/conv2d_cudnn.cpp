@@ -93,8 +93,8 @@ const Algorithm& choose(const Convolution& c, const Args& a) {
   return known.settled.emplace(c, settled).first->second;
 }
 
-Convolution convolution(Pass pass, const Op* op, const Spec& x, const Spec& w) {
-  return {pass, conv2d_shape(op, x, w), x.dtype, x.layout};
+Convolution convolution(Pass pass, bool graph, const Op* op, const Spec& x, const Spec& w) {
+  return {pass, conv2d_shape(op, x, w), x.dtype, x.layout, graph};
 }
 
 void compute(const Convolution& c, const Args& a) {
@@ -108,20 +108,38 @@ void compute(const Convolution& c, const Args& a) {
 namespace rt::cuda {
 using cudnn::Pass;
 
+template <bool graph>
 void conv2d_forward(const Args& a) {
-  cudnn::compute(cudnn::convolution(Pass::forward, a.op, a.in[0].spec, a.in[1].spec), a);
+  cudnn::compute(cudnn::convolution(Pass::forward, graph, a.op, a.in[0].spec, a.in[1].spec), a);
 }
-void conv2d_dx(const Args& a) { cudnn::compute(cudnn::convolution(Pass::dx, a.op, a.out[0].spec, a.in[1].spec), a); }
-void conv2d_dw(const Args& a) { cudnn::compute(cudnn::convolution(Pass::dw, a.op, a.in[1].spec, a.out[0].spec), a); }
+template <bool graph>
+void conv2d_dx(const Args& a) {
+  cudnn::compute(cudnn::convolution(Pass::dx, graph, a.op, a.out[0].spec, a.in[1].spec), a);
+}
+template <bool graph>
+void conv2d_dw(const Args& a) {
+  cudnn::compute(cudnn::convolution(Pass::dw, graph, a.op, a.in[1].spec, a.out[0].spec), a);
+}
+template <bool graph>
 size_t conv2d_forward_workspace(const Problem& p) {
-  return cudnn::largest_workspace(cudnn::convolution(Pass::forward, p.op, p.in[0], p.in[1]));
+  return cudnn::largest_workspace(cudnn::convolution(Pass::forward, graph, p.op, p.in[0], p.in[1]));
 }
+template <bool graph>
 size_t conv2d_dx_workspace(const Problem& p) {
-  return cudnn::largest_workspace(cudnn::convolution(Pass::dx, p.op, p.out[0], p.in[1]));
+  return cudnn::largest_workspace(cudnn::convolution(Pass::dx, graph, p.op, p.out[0], p.in[1]));
 }
+template <bool graph>
 size_t conv2d_dw_workspace(const Problem& p) {
-  return cudnn::largest_workspace(cudnn::convolution(Pass::dw, p.op, p.in[1], p.out[0]));
+  return cudnn::largest_workspace(cudnn::convolution(Pass::dw, graph, p.op, p.in[1], p.out[0]));
 }
+#define INSTANTIATE(pass)                                           \
+  template void conv2d_##pass<false>(const Args&);                  \
+  template void conv2d_##pass<true>(const Args&);                   \
+  template size_t conv2d_##pass##_workspace<false>(const Problem&); \
+  template size_t conv2d_##pass##_workspace<true>(const Problem&);
+INSTANTIATE(forward)
+INSTANTIATE(dx)
+INSTANTIATE(dw)
 
 std::string refuse_conv2d(const Problem& p) {
   for (const Spec& spec : {p.in[1], p.out[0]})

@@ -62,9 +62,12 @@ constexpr int first_capability = 61;
   CUDA_ROW(kind, "cuda", Device::cuda, first_capability, nullptr, cuda::run, workspace, overwrites)      \
   VIA_CPU(kind, reference)
 // CUDA rows that a library computes.
-#define CUDNN(pass)                                                                                                 \
-  CUDA_ROW("conv2d." #pass, "cuda.cudnn", Device::cuda, first_capability, cuda::refuse_conv2d, cuda::conv2d_##pass, \
-           cuda::conv2d_##pass##_workspace)                                                                         \
+#define CUDNN_ROW(pass, name, capability, graph)                                                              \
+  CUDA_ROW("conv2d." #pass, name, Device::cuda, capability, cuda::refuse_conv2d, cuda::conv2d_##pass<graph>, \
+           cuda::conv2d_##pass##_workspace<graph>)
+#define CUDNN(pass)                                                \
+  CUDNN_ROW(pass, "cuda.cudnn_graph", 90, true)                    \
+  CUDNN_ROW(pass, "cuda.cudnn", first_capability, false)           \
   VIA_CPU("conv2d." #pass, ref::conv2d_##pass)
 #define CUBLAS(pass, workspace)                                                                                     \
   CUDA_ROW("linear." #pass, "cuda.cublas", Device::cuda, first_capability, nullptr, cuda::linear_##pass, workspace) \
