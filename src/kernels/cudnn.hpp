@@ -16,8 +16,8 @@ enum class Pass : uint8_t { forward, dx, dw };
 struct Convolution {
   Pass pass;
   Conv2dShape shape;
-  DType dtype;    // f32 (never TF32), or f16 and bf16 with sums in f32; of all three values
-  Layout layout;  // of all three values: filters are K,C,R,S in memory order on nchw, K,R,S,C on nhwc
+  DType dtype;         // f32 (never TF32), or f16 and bf16 with sums in f32; of all three values
+  Layout layout;       // of all three values: filters are K,C,R,S in memory order on nchw, K,R,S,C on nhwc
   bool graph = false;  // by algorithms of the graph API too, which has its best from compute capability 9.0 up
   friend auto operator<=>(const Convolution&, const Convolution&) = default;
 };

@@ -13,6 +13,7 @@
 
 #include "core/log.hpp"
 #include "kernels/cudnn_choices.hpp"
+#include "kernels/cudnn_descriptor.hpp"
 #include "kernels/cudnn_graph.hpp"
 
 namespace rt::cudnn {
@@ -21,101 +22,6 @@ namespace {
 constexpr int64_t most_proposals = 32;  // looked at, per mode of the heuristics
 constexpr int most_plans = 4;           // built of each sort, deterministic and not: building one may compile code
 constexpr int64_t alignment = 16;       // of operands, in bytes; every Storage and Arena gives more
-
-struct Refused {  // by the library; never leaves this file
-  cudnnStatus_t status;
-  const char* what;
-};
-void require(cudnnStatus_t status, const char* what) {
-  if (status != CUDNN_STATUS_SUCCESS) throw Refused{status, what};
-}
-template <class F>
-std::string refusal(F&& f) {
-  try {
-    f();
-    return "";
-  } catch (const Refused& refused) {
-    return fmt::format("{} failed: {}", refused.what, cudnnGetErrorString(refused.status));
-  }
-}
-
-template <class T>
-constexpr cudnnBackendAttributeType_t attribute_type = CUDNN_TYPE_INT64;
-template <>
-constexpr cudnnBackendAttributeType_t attribute_type<float> = CUDNN_TYPE_FLOAT;
-template <>
-constexpr cudnnBackendAttributeType_t attribute_type<void*> = CUDNN_TYPE_VOID_PTR;
-template <>
-constexpr cudnnBackendAttributeType_t attribute_type<cudnnHandle_t> = CUDNN_TYPE_HANDLE;
-template <>
-constexpr cudnnBackendAttributeType_t attribute_type<cudnnDataType_t> = CUDNN_TYPE_DATA_TYPE;
-template <>
-constexpr cudnnBackendAttributeType_t attribute_type<cudnnConvolutionMode_t> = CUDNN_TYPE_CONVOLUTION_MODE;
-template <>
-constexpr cudnnBackendAttributeType_t attribute_type<cudnnBackendHeurMode_t> = CUDNN_TYPE_HEUR_MODE;
-template <>
-constexpr cudnnBackendAttributeType_t attribute_type<cudnnBackendKnobType_t> = CUDNN_TYPE_KNOB_TYPE;
-template <>
-constexpr cudnnBackendAttributeType_t attribute_type<cudnnBackendNumericalNote_t> = CUDNN_TYPE_NUMERICAL_NOTE;
-
-// A descriptor of the library: attributes are set, then it is finalised, from when on they can only be read.
-class Descriptor {
- public:
-  explicit Descriptor(cudnnBackendDescriptorType_t type) {
-    require(cudnnBackendCreateDescriptor(type, &descriptor_), "cudnnBackendCreateDescriptor");
-  }
-  ~Descriptor() {
-    if (descriptor_) cudnnBackendDestroyDescriptor(descriptor_);
-  }
-  Descriptor(Descriptor&& other) noexcept : descriptor_(std::exchange(other.descriptor_, nullptr)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-
-  template <class T, size_t n>
-  void set(cudnnBackendAttributeName_t name, const std::array<T, n>& values) {
-    require(cudnnBackendSetAttribute(descriptor_, name, attribute_type<T>, int64_t{n}, values.data()),
-            "cudnnBackendSetAttribute");
-  }
-  template <class T>
-  void set(cudnnBackendAttributeName_t name, T value) {
-    set(name, std::array{value});
-  }
-  void set(cudnnBackendAttributeName_t name, const Descriptor& value) {
-    require(cudnnBackendSetAttribute(descriptor_, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &value.descriptor_),
-            "cudnnBackendSetAttribute");
-  }
-  void finalize(const char* what) { require(cudnnBackendFinalize(descriptor_), what); }
-
-  template <class T>
-  std::vector<T> get(cudnnBackendAttributeName_t name, int64_t most) const {
-    std::vector<T> values(static_cast<size_t>(most));
-    int64_t count = 0;
-    require(cudnnBackendGetAttribute(descriptor_, name, attribute_type<T>, most, &count, values.data()),
-            "cudnnBackendGetAttribute");
-    values.resize(static_cast<size_t>(std::clamp<int64_t>(count, 0, most)));  // it counts all that there are
-    return values;
-  }
-  template <class T>
-  T get(cudnnBackendAttributeName_t name) const {
-    const std::vector<T> values = get<T>(name, 1);
-    if (values.empty()) throw Refused{CUDNN_STATUS_BAD_PARAM, "cudnnBackendGetAttribute"};
-    return values[0];
-  }
-  std::vector<Descriptor> get(cudnnBackendAttributeName_t name, cudnnBackendDescriptorType_t type, int64_t most) const {
-    std::vector<Descriptor> values;
-    std::vector<cudnnBackendDescriptor_t> raw;
-    for (int64_t i = 0; i < most; ++i) raw.push_back(values.emplace_back(type).descriptor_);
-    int64_t count = 0;
-    require(cudnnBackendGetAttribute(descriptor_, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, most, &count, raw.data()),
-            "cudnnBackendGetAttribute");
-    while (std::ssize(values) > count) values.pop_back();
-    return values;
-  }
-
-  cudnnBackendDescriptor_t raw() const { return descriptor_; }
-
- private:
-  cudnnBackendDescriptor_t descriptor_ = nullptr;
-};
 
 Descriptor tensor(int64_t id, cudnnDataType_t type, Layout layout, const std::array<int64_t, 4>& dims) {
   const auto [n, c, h, w] = dims;  // of a filter K,C,R,S
