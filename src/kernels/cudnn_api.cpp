@@ -1,6 +1,6 @@
 // cuDNN itself, through its legacy convolution API: deprecated, but the one that exists unchanged from 8.9 to 9.x and that
-// serves compute capability 6.1. The graph API's algorithms (cudnn_graph_api.cpp) stand behind its own. Handle and descriptors live as long as the process: the driver may be gone before
-// destructors of statics run.
+// serves compute capability 6.1. The graph API's algorithms (cudnn_graph_api.cpp) stand behind its own. Handle and
+// descriptors live as long as the process: the driver may be gone before destructors of statics run.
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 

@@ -1,6 +1,7 @@
 // Convolutions by cuDNN's graph API, whose engines for compute capability 9.0 and up the legacy API does not have: a graph
 // of one operation, the engine configurations that the library's heuristics propose for it, and of those the first few that
-// become an execution plan. This file compiles and links against cuDNN 9.10 and 9.19 but has not run on a GPU yet.
+// become an execution plan. It has not run on a GPU yet: cuDNN 9.10 and 9.19 build these graphs and plans for the described
+// properties of one of 9.0, but no plan has been executed.
 // An algorithm's id is a hash of its engine's number and knobs, not its place among the proposals: a configuration that is
 // no longer proposed is then not found, where a place would silently mean another one.
 #include <algorithm>
@@ -167,12 +168,16 @@ std::map<Convolution, Prepared>& prepared() {
 std::vector<Algorithm> graph_algorithms(cudnnHandle_t handle, const Convolution& c, cudnnDataType_t type) {
   std::vector<Algorithm> found;
   std::optional<Prepared> p;
-  std::string why = refusal([&] { p.emplace(Graph(handle, c, type)); });
+  std::string why;  // the first refusal, said where nothing remains
+  auto attempt = [&](auto&& step) {
+    if (const std::string refused = refusal(step); why.empty()) why = refused;
+  };
+  attempt([&] { p.emplace(Graph(handle, c, type)); });
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     std::vector<Descriptor> configs;
-    if (p) why = refusal([&] { configs = proposals(p->graph, mode); });
-    for (Descriptor& config : configs) {
-      const std::string not_built = refusal([&] {
+    if (p) attempt([&] { configs = proposals(p->graph, mode); });
+    for (Descriptor& config : configs)
+      attempt([&] {
         std::optional<Algorithm> a = identify(config, type);
         if (!a || p->plans.contains(a->id) ||
             std::ranges::count(found, a->deterministic, &Algorithm::deterministic) == most_plans)
@@ -182,8 +187,6 @@ std::vector<Algorithm> graph_algorithms(cudnnHandle_t handle, const Convolution&
         p->plans.emplace(a->id, std::move(plan));
         found.push_back(*a);
       });
-      if (!not_built.empty()) why = not_built;
-    }
   }
   if (found.empty())
     log_info("cuDNN's graph API has nothing for {}: {}", describe(c), why.empty() ? "no fit engine" : why);
