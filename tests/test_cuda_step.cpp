@@ -161,7 +161,8 @@ TEST_CASE("cuda step: half precision gives what the CPU gives with the same roun
                                        << want.loss << "; gradients differ by " << gradient);
     CHECK(got.finite);
     CHECK(std::abs(got.loss - oracle.loss) < 1e-3 * want.loss);
-    CHECK(gradient < (half == DType::f16 ? 0.2 : 0.4));  // roundings fall elsewhere, and batch norm over 16 values magnifies that
+    CHECK(gradient <
+          (half == DType::f16 ? 0.2 : 0.4));  // roundings fall elsewhere, and batch norm over 16 values magnifies that
     CHECK(std::abs(got.loss - want.loss) < 0.01 * want.loss);
     CHECK(std::abs(got.grad_norm - want.grad_norm) < 0.05 * want.grad_norm);
   }
@@ -199,8 +200,8 @@ TEST_CASE("cuda step: training in half precision learns what it learns in f32") 
       }
       (epoch == 0 ? first : last) = loss;
     }
-    MESSAGE(std::string(name_of(precision)) << ": loss from " << first << " to " << last << ", " << skipped
-                                            << " updates skipped");
+    MESSAGE(std::string(name_of(precision))
+            << ": loss from " << first << " to " << last << ", " << skipped << " updates skipped");
     CHECK(last < 0.85 * first);  // with smoothed labels the least possible is 0.5
     CHECK((skipped == 0 || precision == DType::f16));
     if (precision == DType::f32) f32 = last;

@@ -17,16 +17,16 @@ namespace {
 const Spec x_spec{{2, 3, 6, 5}, DType::f32, Layout::nhwc}, w_spec{{4, 3, 3, 3}, DType::f32, Layout::nhwc};
 constexpr size_t y_bytes = 2 * 4 * 6 * 5 * 4;
 
-const Row& cudnn_row(std::string_view kind) {
+const Row& find_row(std::string_view kind, std::string_view name) {
   for (const Row& row : kernel_table())
-    if (row.kind == kind && row.name == "cuda.cudnn") return row;
-  FAIL("no cuDNN row of " << std::string(kind));
+    if (row.kind == kind && row.name == name) return row;
+  FAIL("no row " << std::string(name) << " of " << std::string(kind));
   std::abort();
 }
 
 // One convolution on the device, as a plan would run it.
 struct Setup {
-  Setup() {
+  explicit Setup(std::string_view name = "cuda.cudnn") : row(find_row("conv2d.forward", name)) {
     emulation::reset_cudnn();
     emulation::set_profile({});
     cudnn::configure({});
@@ -58,14 +58,15 @@ struct Setup {
     return cudnn::choices().settled.begin()->second;
   }
 
-  const Row& row = cudnn_row("conv2d.forward");
+  const Row& row;
   Spec y_spec{{2, 4, 6, 5}, DType::f32, Layout::nhwc};
   Storage x{x_spec.bytes(), Device::cuda}, w{w_spec.bytes(), Device::cuda}, y{y_bytes, Device::cuda};
   OpPtr op;
 };
 
-std::string line_for(int algorithm, const std::string& device = "emulated device", int version = 91002) {
-  const cudnn::Convolution c{cudnn::Pass::forward, {2, 3, 6, 5, 4, 3, 3, 6, 5, 1, 1}, DType::f32, Layout::nhwc};
+std::string line_for(int algorithm, const std::string& device = "emulated device", int version = 91002,
+                     bool graph = false) {
+  const cudnn::Convolution c{cudnn::Pass::forward, {2, 3, 6, 5, 4, 3, 3, 6, 5, 1, 1}, DType::f32, Layout::nhwc, graph};
   return cudnn::key_of(c, true, device, version) + "\t" + std::to_string(algorithm) + "\n";
 }
 
@@ -216,6 +217,73 @@ TEST_CASE("cudnn: other devices and versions, broken lines and impossible choice
   cudnn::configure(
       {.deterministic = true, .cache_file = folder / "folder.txt/x", .run_file = ""});  // cannot be written
   CHECK(s.chosen().id == 1);
+}
+
+TEST_CASE("cudnn: the graph API's algorithms are asked for from compute capability 9.0 up") {
+  const Setup s;
+  const Spec in[] = {x_spec, w_spec}, out[] = {s.y_spec};
+  auto selected = [&](int capability) {
+    const Target target{Device::cuda, capability};
+    return select_row(kernel_table(), target, "conv2d.forward", {s.op.get(), in, out}).name;
+  };
+  CHECK(selected(61) == "cuda.cudnn");
+  CHECK(selected(89) == "cuda.cudnn");
+  CHECK(selected(90) == "cuda.cudnn_graph");
+  CHECK(selected(120) == "cuda.cudnn_graph");
+  Target refused{Device::cuda, 90};
+  refused.refused =
+      std::make_shared<std::vector<RefusedRow>>(1, RefusedRow{"conv2d.forward", "cuda.cudnn_graph", "wrong"});
+  CHECK(select_row(kernel_table(), refused, "conv2d.forward", {s.op.get(), in, out}).name == "cuda.cudnn");
+}
+
+TEST_CASE("cudnn: of the legacy and the graph API the faster is kept") {
+  const Setup s("cuda.cudnn_graph");
+  CHECK(s.planned() == 3 * y_bytes);
+  CHECK(s.chosen().id == emulation::graph_algorithm);  // the next would be faster, and is not deterministic
+  CHECK(emulation::timings() == 3 * 4);
+
+  cudnn::configure({});
+  emulation::set_cost(emulation::graph_algorithm, 2.5);
+  CHECK(s.chosen().id == 1);
+
+  cudnn::configure({});
+  emulation::set_cost(emulation::graph_algorithm, -1);  // it is offered and then does not run
+  emulation::set_cost(1, 4);
+  CHECK(s.chosen().id == 0);
+
+  cudnn::configure({});
+  emulation::reset_cudnn();
+  emulation::set_workspace(emulation::graph_algorithm, size_t{1} << 40);
+  CHECK(s.planned() == y_bytes);
+  CHECK(s.chosen().id == 1);
+
+  cudnn::configure({.deterministic = false, .cache_file = "", .run_file = ""});
+  emulation::reset_cudnn();
+  CHECK(s.planned() == 4 * y_bytes);
+  CHECK(s.chosen().id == emulation::graph_algorithm + 1);
+}
+
+TEST_CASE("cudnn: a recorded choice of the graph API is kept, and one made without it does not stand for it") {
+  const Setup s("cuda.cudnn_graph");
+  const TempFolder folder;
+  const std::string recorded = line_for(emulation::graph_algorithm, "emulated device", 91002, true);
+  const std::string run = folder.write("run.txt", recorded);
+  emulation::set_cost(emulation::graph_algorithm, 100);
+  cudnn::configure({.deterministic = true, .cache_file = "", .run_file = run});
+  CHECK(s.chosen().id == emulation::graph_algorithm);
+  CHECK(emulation::timings() == 0);
+  CHECK(folder.read("run.txt") == recorded);
+
+  emulation::reset_cudnn();
+  const std::string cache = folder.write("cache.txt", line_for(0));
+  cudnn::configure({.deterministic = true, .cache_file = cache, .run_file = ""});
+  CHECK(s.chosen().id == emulation::graph_algorithm);
+  CHECK(folder.read("cache.txt") == line_for(0) + recorded);
+
+  const Setup legacy;  // the other row, as on a device below: each finds its own
+  cudnn::configure({.deterministic = true, .cache_file = cache, .run_file = ""});
+  CHECK(legacy.chosen().id == 0);
+  CHECK(emulation::timings() == 0);
 }
 
 TEST_CASE("cudnn: the cache lies where the user's caches lie") {

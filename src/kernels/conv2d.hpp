@@ -30,12 +30,18 @@ void conv2d_dx(const Args& a);
 void conv2d_dw(const Args& a);
 }  // namespace cpu::reference
 
-namespace cuda {  // by cuDNN (conv2d_cudnn.cpp): f32, f16, bf16; x, w and y in one layout
+namespace cuda {  // by cuDNN (conv2d_cudnn.cpp), with `graph` by its graph API too: f32, f16, bf16; x, w, y in one layout
+template <bool graph>
 void conv2d_forward(const Args& a);
+template <bool graph>
 void conv2d_dx(const Args& a);
+template <bool graph>
 void conv2d_dw(const Args& a);
+template <bool graph>
 size_t conv2d_forward_workspace(const Problem& p);
+template <bool graph>
 size_t conv2d_dx_workspace(const Problem& p);
+template <bool graph>
 size_t conv2d_dw_workspace(const Problem& p);
 std::string refuse_conv2d(const Problem& p);  // of any of the three kinds
 }  // namespace cuda

@@ -1,6 +1,7 @@
 // Convolutions on CUDA: which of cuDNN's algorithms computes each. The first time a convolution runs, every algorithm that is
-// admitted is timed on memory of its own and the fastest is kept for good; how much workspace the winner may need is
-// known before that, to a plan as the largest among the admitted.
+// admitted is timed on the step's own numbers (zeros would flatter it, memory of its own would be twice the step's; the output
+// is written anew anyway) and the fastest is kept for good. How much workspace the winner may need is known before that, to a
+// plan as the largest among the admitted.
 #include <algorithm>
 
 #include "core/cuda.hpp"
@@ -40,13 +41,9 @@ struct Timed {
 
 // Fastest first. An algorithm that does not run is left out: some are offered and then refuse a shape.
 std::vector<Timed> time_all(const Convolution& c, const std::vector<Algorithm>& list, const Args& a) {
-  const Storage first(a.in[0].spec.bytes(), Device::cuda), second(a.in[1].spec.bytes(), Device::cuda),
-      out(a.out[0].spec.bytes(), Device::cuda), workspace(largest_workspace(c), Device::cuda);
-  cuda::fill_zero(first.data(), first.bytes(), a.stream);
-  cuda::fill_zero(second.data(), second.bytes(), a.stream);
+  const Operands operands{a.in[0].data, a.in[1].data, a.out[0].data, a.workspace, largest_workspace(c)};
   std::vector<Timed> timed;
   for (const Algorithm& algorithm : list) {
-    const Operands operands{first.data(), second.data(), out.data(), workspace.data(), workspace.bytes()};
     try {
       double best =
           run_timed(c, algorithm.id, operands, a.stream);  // loads code too: not counted unless it is the best
@@ -62,13 +59,7 @@ std::vector<Timed> time_all(const Convolution& c, const std::vector<Algorithm>& 
 
 Algorithm fastest(const Convolution& c, const std::vector<Algorithm>& list, const Args& a) {
   if (list.size() == 1) return list[0];
-  std::vector<Timed> timed;
-  try {
-    timed = time_all(c, list, a);
-  } catch (const Error& e) {  // memory so short that a second set of the operands does not fit beside the step's
-    log_warning("cuDNN: {} by {}, not timed: {}", describe(c), list[0].name, e.what());
-    return list[0];
-  }
+  const std::vector<Timed> timed = time_all(c, list, a);
   if (timed.empty()) fail(ExitCode::device, "cuDNN: no algorithm could compute {}", describe(c));
   const Timed& best = timed[0];
   log_detail("cuDNN: {} by {}, {:.3f} ms, workspace {:.1f} MiB{}", describe(c), best.algorithm.name, best.ms,
@@ -93,8 +84,8 @@ const Algorithm& choose(const Convolution& c, const Args& a) {
   return known.settled.emplace(c, settled).first->second;
 }
 
-Convolution convolution(Pass pass, const Op* op, const Spec& x, const Spec& w) {
-  return {pass, conv2d_shape(op, x, w), x.dtype, x.layout};
+Convolution convolution(Pass pass, bool graph, const Op* op, const Spec& x, const Spec& w) {
+  return {pass, conv2d_shape(op, x, w), x.dtype, x.layout, graph};
 }
 
 void compute(const Convolution& c, const Args& a) {
@@ -108,20 +99,38 @@ void compute(const Convolution& c, const Args& a) {
 namespace rt::cuda {
 using cudnn::Pass;
 
+template <bool graph>
 void conv2d_forward(const Args& a) {
-  cudnn::compute(cudnn::convolution(Pass::forward, a.op, a.in[0].spec, a.in[1].spec), a);
+  cudnn::compute(cudnn::convolution(Pass::forward, graph, a.op, a.in[0].spec, a.in[1].spec), a);
 }
-void conv2d_dx(const Args& a) { cudnn::compute(cudnn::convolution(Pass::dx, a.op, a.out[0].spec, a.in[1].spec), a); }
-void conv2d_dw(const Args& a) { cudnn::compute(cudnn::convolution(Pass::dw, a.op, a.in[1].spec, a.out[0].spec), a); }
+template <bool graph>
+void conv2d_dx(const Args& a) {
+  cudnn::compute(cudnn::convolution(Pass::dx, graph, a.op, a.out[0].spec, a.in[1].spec), a);
+}
+template <bool graph>
+void conv2d_dw(const Args& a) {
+  cudnn::compute(cudnn::convolution(Pass::dw, graph, a.op, a.in[1].spec, a.out[0].spec), a);
+}
+template <bool graph>
 size_t conv2d_forward_workspace(const Problem& p) {
-  return cudnn::largest_workspace(cudnn::convolution(Pass::forward, p.op, p.in[0], p.in[1]));
+  return cudnn::largest_workspace(cudnn::convolution(Pass::forward, graph, p.op, p.in[0], p.in[1]));
 }
+template <bool graph>
 size_t conv2d_dx_workspace(const Problem& p) {
-  return cudnn::largest_workspace(cudnn::convolution(Pass::dx, p.op, p.out[0], p.in[1]));
+  return cudnn::largest_workspace(cudnn::convolution(Pass::dx, graph, p.op, p.out[0], p.in[1]));
 }
+template <bool graph>
 size_t conv2d_dw_workspace(const Problem& p) {
-  return cudnn::largest_workspace(cudnn::convolution(Pass::dw, p.op, p.in[1], p.out[0]));
+  return cudnn::largest_workspace(cudnn::convolution(Pass::dw, graph, p.op, p.in[1], p.out[0]));
 }
+#define INSTANTIATE(pass)                                           \
+  template void conv2d_##pass<false>(const Args&);                  \
+  template void conv2d_##pass<true>(const Args&);                   \
+  template size_t conv2d_##pass##_workspace<false>(const Problem&); \
+  template size_t conv2d_##pass##_workspace<true>(const Problem&);
+INSTANTIATE(forward)
+INSTANTIATE(dx)
+INSTANTIATE(dw)
 
 std::string refuse_conv2d(const Problem& p) {
   for (const Spec& spec : {p.in[1], p.out[0]})

@@ -1,4 +1,4 @@
-// All that the engine uses of cuDNN. It exists twice and a program links one: cudnn_api.cpp (the library), and for tests
+// All that the engine uses of cuDNN. It exists twice and a program links one: cudnn*_api.cpp (the library), and for tests
 // tests/emulation/cudnn.cpp (the CPU's reference, at costs that a test sets). Everything here throws Error(device) with the
 // call that failed, and computes on the device in use.
 #pragma once
@@ -16,8 +16,9 @@ enum class Pass : uint8_t { forward, dx, dw };
 struct Convolution {
   Pass pass;
   Conv2dShape shape;
-  DType dtype;    // f32 (never TF32), or f16 and bf16 with sums in f32; of all three values
-  Layout layout;  // of all three values: filters are K,C,R,S in memory order on nchw, K,R,S,C on nhwc
+  DType dtype;         // f32 (never TF32), or f16 and bf16 with sums in f32; of all three values
+  Layout layout;       // of all three values: filters are K,C,R,S in memory order on nchw, K,R,S,C on nhwc
+  bool graph = false;  // by algorithms of the graph API too, which has its best from compute capability 9.0 up
   friend auto operator<=>(const Convolution&, const Convolution&) = default;
 };
 

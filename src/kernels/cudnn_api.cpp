@@ -1,6 +1,6 @@
 // cuDNN itself, through its legacy convolution API: deprecated, but the one that exists unchanged from 8.9 to 9.x and that
-// serves compute capability 6.1. Handle and descriptors live as long as the process: the driver may be gone before
-// destructors of statics run.
+// serves compute capability 6.1. The graph API's algorithms (cudnn_graph_api.cpp) stand behind its own. Handle and
+// descriptors live as long as the process: the driver may be gone before destructors of statics run.
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
@@ -9,7 +9,7 @@
 #include <map>
 
 #include "core/cuda.hpp"
-#include "kernels/cudnn.hpp"
+#include "kernels/cudnn_graph.hpp"
 
 namespace rt::cudnn {
 namespace {
@@ -137,6 +137,8 @@ const Prepared& prepared(const Convolution& c) {
     Prepared p{};
     describe(p, c);
     p.algorithms = ask(p, c.pass);
+    if (c.graph)
+      for (Algorithm& a : graph_algorithms(handle(), c, type_of(c.dtype))) p.algorithms.push_back(std::move(a));
     it = all.emplace(c, std::move(p)).first;
   }
   return it->second;
@@ -152,6 +154,7 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
   const Prepared& p = prepared(c);
   cudnnHandle_t h = handle();
   RT_TRY(cudnnSetStream(h, static_cast<cudaStream_t>(stream)));
+  if (algorithm >= first_graph_id) return run_graph(h, c, algorithm, o);
   const float one = 1, zero = 0;
   switch (c.pass) {
     case Pass::forward:

@@ -17,8 +17,11 @@ namespace fs = std::filesystem;
 
 constexpr const char* pass_names[] = {"forward", "dx", "dw"};
 const char* name_of(Pass pass) { return pass_names[static_cast<size_t>(pass)]; }
-constexpr const char* deterministic_word = "deterministic";
-constexpr const char* any_word = "any";
+// What was admitted. A choice made without the graph API's algorithms says nothing about one made with them.
+constexpr const char* admitted_words[] = {"any", "deterministic", "any+graph", "deterministic+graph"};
+const char* admitted_word(const Convolution& c, bool deterministic) {
+  return admitted_words[(c.graph ? 2 : 0) + (deterministic ? 1 : 0)];
+}
 
 std::string shape_text(const Conv2dShape& s) {
   return fmt::format("[{},{},{},{}] {}x{}/{} pad {} -> {}", s.n, s.c, s.h, s.w, s.r, s.s, s.stride, s.pad, s.k);
@@ -45,7 +48,7 @@ std::optional<Line> parse(const std::string& line) {
   int version = 0, algorithm = 0;
   if (fields.size() != 8 || fields[0].empty() || !is_number(fields[1], version) || !one_of(fields[2], pass_names) ||
       fields[3].empty() || !one_of(fields[4], {"f32", "f16", "bf16"}) || !one_of(fields[5], {"nchw", "nhwc"}) ||
-      !one_of(fields[6], {deterministic_word, any_word}) || !is_number(fields[7], algorithm))
+      !one_of(fields[6], admitted_words) || !is_number(fields[7], algorithm))
     return {};
   return Line{line.substr(0, line.rfind('\t')), algorithm};
 }
@@ -116,7 +119,7 @@ std::string default_cache_file() {
 
 std::string key_of(const Convolution& c, bool deterministic, const std::string& device, int version) {
   return fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}", device, version, name_of(c.pass), shape_text(c.shape),
-                     rt::name_of(c.dtype), rt::name_of(c.layout), deterministic ? deterministic_word : any_word);
+                     rt::name_of(c.dtype), rt::name_of(c.layout), admitted_word(c, deterministic));
 }
 
 std::string describe(const Convolution& c) {

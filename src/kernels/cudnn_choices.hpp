@@ -19,7 +19,7 @@ struct Options {
 void configure(const Options& options);
 std::string default_cache_file();  // below $XDG_CACHE_HOME or ~/.cache; "" where neither is set
 
-// A file of choices: per line device, cuDNN version, pass, shape, type, layout, determinism, algorithm; tab-separated. The
+// A file of choices: per line device, cuDNN version, pass, shape, type, layout, what is admitted, algorithm; tab-separated. The
 // later of two lines wins. Lines that are not such are skipped with a warning; a file that cannot be written is warned of
 // once. Choices of other devices and versions are kept and left alone.
 class ChoiceFile {

@@ -64,14 +64,13 @@ constexpr Row via_cpu(std::string_view kind) {
 #define CUDA(kind, run, workspace, overwrites, ...)                                                         \
   Row{kind, "cuda", Device::cuda, first_cuda, nullptr, IN_CUDA(cuda::run), IN_CUDA(workspace), overwrites}, \
       via_cpu<__VA_ARGS__>(kind)
-#define CUDNN(pass)                              \
-  Row{"conv2d." #pass,                           \
-      "cuda.cudnn",                              \
-      Device::cuda,                              \
-      first_cuda,                                \
-      IN_CUDA(cuda::refuse_conv2d),              \
-      IN_CUDA(cuda::conv2d_##pass),              \
-      IN_CUDA(cuda::conv2d_##pass##_workspace)}, \
+#define CUDNN_ROW(pass, name, capability, graph)                                             \
+  Row {                                                                                      \
+    "conv2d." #pass, name, Device::cuda, capability, IN_CUDA(cuda::refuse_conv2d),           \
+        IN_CUDA(cuda::conv2d_##pass<graph>), IN_CUDA(cuda::conv2d_##pass##_workspace<graph>) \
+  }
+#define CUDNN(pass)                                                                                \
+  CUDNN_ROW(pass, "cuda.cudnn_graph", 90, true), CUDNN_ROW(pass, "cuda.cudnn", first_cuda, false), \
       via_cpu<ref::conv2d_##pass>("conv2d." #pass)
 #define CUBLAS(pass, workspace)                                                                          \
   Row{"linear." #pass,   "cuda.cublas", Device::cuda, first_cuda, nullptr, IN_CUDA(cuda::linear_##pass), \

@@ -2,8 +2,8 @@
 // overwrites all the workspace that it asked for, so that a caller who gave it too little shows.
 #include "kernels/cudnn.hpp"
 
+#include <algorithm>
 #include <map>
-#include <optional>
 
 #include "core/cuda.hpp"
 #include "emulation/emulation.hpp"
@@ -13,9 +13,11 @@
 namespace rt {
 namespace {
 
+using emulation::graph_algorithm;
+
 struct Settings {
-  double cost[3] = {3, 2, 1};
-  std::optional<size_t> workspace[3];
+  std::map<int, double> cost = {{0, 3}, {1, 2}, {2, 1}, {graph_algorithm, 1.5}, {graph_algorithm + 1, 0.5}};
+  std::map<int, size_t> workspace;
   int timings = 0;
 };
 Settings settings;
@@ -54,12 +56,25 @@ const std::vector<Algorithm>& algorithms(const Convolution& c) {
   const size_t out = (c.pass == Pass::forward ? s.y : c.pass == Pass::dx ? s.x : s.w).bytes();
   std::vector<Algorithm>& list = all[c];
   list = {{0, "LOOPS", 0, true}, {1, "TILES", out, true}, {2, "ATOMICS", 2 * out, false}};
-  for (Algorithm& a : list) a.workspace_bytes = settings.workspace[a.id].value_or(a.workspace_bytes);
+  if (c.graph) {
+    list.push_back({graph_algorithm, "GRAPH_0", 3 * out, true});
+    list.push_back({graph_algorithm + 1, "GRAPH_1", 4 * out, false});
+  }
+  for (Algorithm& a : list)
+    if (const auto set = settings.workspace.find(a.id); set != settings.workspace.end())
+      a.workspace_bytes = set->second;
   return list;
 }
 
+const Algorithm& find(const Convolution& c, int id) {
+  const std::vector<Algorithm>& list = algorithms(c);
+  const auto it = std::ranges::find(list, id, &Algorithm::id);
+  RT_CHECK(it != list.end(), "emulated cuDNN: there is no algorithm {} for this convolution", id);
+  return *it;
+}
+
 void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
-  const size_t bytes = algorithms(c).at(static_cast<size_t>(algorithm)).workspace_bytes;
+  const size_t bytes = find(c, algorithm).workspace_bytes;
   RT_CHECK(o.workspace_bytes >= bytes, "emulated cuDNN: a workspace of {} bytes, {} needed", o.workspace_bytes, bytes);
   emulation::enqueue(stream, [c, o, bytes, op = op_of(c)] {
     if (bytes > 0) std::memset(o.workspace, 0x5a, bytes);
@@ -89,11 +104,11 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
 
 double run_timed(const Convolution& c, int algorithm, const Operands& o, void* stream) {
   settings.timings += 1;
-  if (settings.cost[algorithm] < 0) fail(ExitCode::device, "emulated cuDNN: CUDNN_STATUS_NOT_SUPPORTED");
-  RT_CHECK(o.workspace_bytes >= algorithms(c).at(static_cast<size_t>(algorithm)).workspace_bytes,
+  if (settings.cost.at(algorithm) < 0) fail(ExitCode::device, "emulated cuDNN: CUDNN_STATUS_NOT_SUPPORTED");
+  RT_CHECK(o.workspace_bytes >= find(c, algorithm).workspace_bytes,
            "emulated cuDNN: a workspace of {} bytes is too small", o.workspace_bytes);
   cuda::synchronize(stream);
-  return settings.cost[algorithm];
+  return settings.cost.at(algorithm);
 }
 
 }  // namespace cudnn
