@@ -131,16 +131,14 @@ TEST_CASE("cudnn: an algorithm that fails when it is timed is passed over") {
   CHECK_THROWS_WITH_AS(s.run(), doctest::Contains("no algorithm could compute"), Error);
 }
 
-TEST_CASE("cudnn: timing leaves the operands alone, and needs no memory that is not there") {
+TEST_CASE("cudnn: timing leaves the inputs alone and allocates nothing") {
   const Setup s;
   const std::vector<float> ones(x_spec.bytes() / 4, 1.0f);
   write_to({x_spec, s.x.data()}, Device::cuda, ones.data());
+  const size_t peak = cuda::counters().peak_bytes = cuda::counters().allocated_bytes;
   CHECK(s.chosen().id == 1);
   CHECK(read_back({x_spec, s.x.data()}, Device::cuda).as<float>()[0] == 1.0f);
-
-  cudnn::configure({});
-  emulation::set_profile({.capability = 61, .total_bytes = cuda::counters().allocated_bytes + y_bytes});
-  CHECK(s.chosen().id == 0);  // the library's favourite
+  CHECK(cuda::counters().peak_bytes == peak + y_bytes);  // the workspace, by whoever runs the row
 }
 
 TEST_CASE("cudnn: choices are remembered in a file") {

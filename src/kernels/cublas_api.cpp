@@ -8,8 +8,7 @@
 namespace rt::cublas {
 namespace {
 
-constexpr size_t workspace_bytes = size_t{32}
-                                   << 20;  // what the library recommends for compute capability 9.0, the largest
+<< 20;  // what the library recommends for compute capability 9.0, the largest
 
 void check(cublasStatus_t status, const char* call) {
   if (status != CUBLAS_STATUS_SUCCESS)
