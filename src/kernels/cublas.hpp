@@ -5,8 +5,9 @@
 
 namespace rt::cublas {
 
-int version();                                        // as cuBLAS counts: 120405
-constexpr size_t workspace_bytes = size_t{32} << 20;  // that the library takes on the device, once for all products
+int version();  // as cuBLAS counts: 120405
+constexpr size_t workspace_bytes = size_t{32}
+                                   << 20;  // taken on the device once: what cuBLAS recommends for 9.0, the largest
 
 // out[rows,columns] = alpha * A * B + beta * out, with A [rows,terms] and B [terms,columns], sums in f32 (never TF32).
 // All row-major; a transposed operand lies in memory as [terms,rows] or [columns,terms].

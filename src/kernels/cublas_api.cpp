@@ -8,8 +8,6 @@
 namespace rt::cublas {
 namespace {
 
-<< 20;  // what the library recommends for compute capability 9.0, the largest
-
 void check(cublasStatus_t status, const char* call) {
   if (status != CUBLAS_STATUS_SUCCESS)
     fail(ExitCode::device, "cuBLAS: {} failed: {}", call, cublasGetStatusString(status));

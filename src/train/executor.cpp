@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/cross_entropy.hpp"
+#include "kernels/cublas.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/report.hpp"
 
@@ -226,8 +227,9 @@ MemoryFigures Executor::memory(int64_t batch) {
   const Plan& plan = *compiled.plan;
   size_t resident = 0;
   for (const auto& [data, held] : held_) resident += held->bytes.bytes();
-  const int64_t copies = options_.device == Device::cuda ? 3 : 1;  // of a batch's bytes: on their way, and in place
-  const size_t fixed = state_.step_bytes() + resident +
+  const bool on_cuda = options_.device == Device::cuda;
+  const int64_t copies = !on_cuda ? 1 : held_train_ ? 0 : 3;  // of a batch's bytes: in place, and on their way
+  const size_t fixed = state_.step_bytes() + resident + (on_cuda ? cublas::workspace_bytes : 0) +
                        static_cast<size_t>(copies * batch * net_.config().channels * options_.height * options_.width);
   return {static_cast<int64_t>(options_.plan ? plan.arena_bytes() : plan.unshared_bytes()),
           static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed)};
