@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/rng.hpp"
+#include "kernels/cublas.hpp"
 #include "tests/cuda_test.hpp"
 #include "train/executor.hpp"
 #include "train/self_test.hpp"
@@ -226,6 +227,23 @@ TEST_CASE("cuda step: once warm it allocates nothing, waits for nothing and, wit
   CHECK(sent < 1024);  // labels, indices, learning rate
   CHECK(after.to_host_bytes - before.to_host_bytes == report_values * 4);
   CHECK(m.executor->result(true).has_value());
+}
+
+TEST_CASE("cuda step: a plan's memory, known before, is what training takes") {
+  RT_NEEDS_CUDA();
+  Model(cuda_options()).step();  // what libraries take once is there
+  for (DType precision : {DType::f32, DType::bf16}) {
+    cuda::Counters& c = cuda::counters();
+    const size_t before = c.peak_bytes = c.allocated_bytes;
+    Model m(cuda_options(precision), true);
+    const MemoryFigures planned = m.executor->memory(count);
+    m.step(), m.step();
+    const double used = static_cast<double>(c.peak_bytes - before);
+    const double figure =
+        static_cast<double>(planned.arena_bytes + planned.fixed_bytes - int64_t{cublas::workspace_bytes});
+    MESSAGE(std::string(name_of(precision)) << ": planned " << figure << " bytes, used " << used);
+    CHECK(std::abs(used - figure) < 0.05 * figure);
+  }
 }
 
 TEST_CASE("cuda step: an overflow in f16 skips exactly one update and halves the scale; in f32 it stops all updates") {
