@@ -10,6 +10,7 @@
 #include "core/cuda.hpp"
 #include "core/log.hpp"
 #include "core/plan.hpp"
+#include "kernels/cudnn_choices.hpp"
 #include "kernels/table.hpp"
 #include "tests/op_cases.hpp"
 #include "train/config.hpp"
@@ -133,9 +134,10 @@ int run_op_bench(const std::string& filter, bool json, OpBenchOptions options, c
   const ComputeDefaults defaults = compute_defaults(choice.target);
   options.device = choice.device, options.layout = defaults.layout;
   options.precision = dtype_named(precision, defaults.precision);
-  if (options.precision != DType::f32 && options.device == Device::cpu)
-    fail(ExitCode::usage, "--precision {}: the CPU computes in f32", precision);
+  if (const std::string problem = precision_problem(choice.target, options.precision); !problem.empty())
+    fail(ExitCode::usage, "--precision {}: {}", name_of(options.precision), problem);
   const bool on_cuda = options.device == Device::cuda;
+  if (on_cuda) cudnn::configure({true, cudnn::default_cache_file(), ""});
   const Peak peak = on_cuda ? measure_cuda_peak(options.precision) : measure_peak();
   if (on_cuda)
     log_info("{}: {:.0f} GFLOP/s in a large product in {}, {:.0f} GB/s in a large copy", choice.reason, peak.gflops,

@@ -57,8 +57,8 @@ int run_step_bench(const StepBenchOptions& o) {
   ExecutorOptions options;
   options.device = device.device;
   options.precision = dtype_named(o.precision, defaults.precision);
-  if (options.precision != DType::f32 && device.device == Device::cpu)
-    fail(ExitCode::usage, "--precision {}: the CPU computes in f32", o.precision);
+  if (const std::string problem = precision_problem(device.target, options.precision); !problem.empty())
+    fail(ExitCode::usage, "--precision {}: {}", name_of(options.precision), problem);
   options.plan = config.optimize.plan, options.fuse = config.optimize.fuse, options.layout = config.optimize.layout;
   options.select = config.optimize.select, options.memory = config.optimize.memory;
   const bool on_cuda = device.device == Device::cuda;

@@ -22,11 +22,20 @@ namespace rt::testing {
 class ForceCapability {
  public:
   explicit ForceCapability(int capability) {
+    if (const char* set = std::getenv("RT_FORCE_SM")) before_ = set;
     if (cuda::support().devices.at(0).capability >= capability)
       setenv("RT_FORCE_SM", std::to_string(capability).c_str(), 1);
   }
-  ~ForceCapability() { unsetenv("RT_FORCE_SM"); }
+  ~ForceCapability() {
+    if (before_.empty())
+      unsetenv("RT_FORCE_SM");
+    else
+      setenv("RT_FORCE_SM", before_.c_str(), 1);
+  }
   ForceCapability(const ForceCapability&) = delete;
+
+ private:
+  std::string before_;
 };
 
 }  // namespace rt::testing

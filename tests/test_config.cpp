@@ -293,7 +293,7 @@ TEST_CASE("config: a batch that cannot fit on the GPU is refused with what each 
   const std::string what = gpu_failure(61, {"train.batch=4096"}, ExitCode::device);
   CAPTURE(what);
   CHECK(what.find("train.batch = 4096 does not fit into the 8.0 GiB of memory free on the test GPU; the largest that "
-                  "fits is 1024") != std::string::npos);
+                  "fits is 972") != std::string::npos);
   CHECK(what.find("batch  2048: 16.0 GiB") != std::string::npos);
 }
 

@@ -14,6 +14,7 @@
 #include "kernels/table.hpp"
 #include "kernels/via_cpu.hpp"
 #include "tests/op_cases.hpp"
+#include "train/device_choice.hpp"
 
 using namespace rt;
 
@@ -137,10 +138,12 @@ TEST_CASE("cuda: every row matches the reference in every type and layout") {
   const char* only = std::getenv("RT_TEST_OP");  // for whoever works on one op
   for (const OpCase& c : parity_cases()) {
     if (only && !c.op.starts_with(only)) continue;
-    for (DType dtype : {DType::f32, DType::f16, DType::bf16})
+    for (DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      if (!precision_problem(cuda_target(), dtype).empty()) continue;
       for (Layout layout : layouts_of(c))
         for (bool fuse : {false, true})
           if (!fuse || c.op == "bn_relu" || c.op == "bn_add_relu" || c.op == "net") parity.run(c, dtype, layout, fuse);
+    }
   }
   for (const std::string& f : parity.failures) MESSAGE(f);
   CHECK(parity.failures.empty());

@@ -43,16 +43,20 @@ def main():
     a = p.parse_args()
     stems, batches = a.stem or ["cifar", "imagenet"], a.batch or []
     batches += [{"cifar": 128, "imagenet": 32}[s] for s in stems[len(batches):]]
-    results = []
+    results, failed = [], False
     for stem, batch in zip(stems, batches):
         extra = (["--threads", str(a.threads)] if a.threads else []) + ["--device", a.device, "--steps", str(a.steps)]
+        if a.device == "cuda" and a.precision == "f32":
+            extra_torch = ["--matmul", "highest"]  # f32 without TF32, as ours
+        else:
+            extra_torch = []
         half = {"bf16": ["--bf16"], "f16": ["--fp16"]}.get(a.precision, ["--bf16"] if a.bf16 else [])
         commands = {"rtrain": [a.rbench, "step", "--stem", stem, "--batch", str(batch), "--repeat", str(a.repeat), "--json",
                                "--precision", a.precision] + extra + a.set}
         for v in a.variants.split(","):
             commands["torch " + v] = ([sys.executable, os.path.join(ROOT, "tools", "torch_resnet18.py"), "bench", "--stem", stem,
                                        "--batch", str(batch), "--repeat", str(a.repeat), "--warmup", "3"]
-                                      + VARIANTS[v] + extra + half)
+                                      + VARIANTS[v] + extra + extra_torch + half)
         runs = {name: [] for name in commands}
         started_at_load = load()
         for r in range(a.rounds):
@@ -62,6 +66,7 @@ def main():
                 figures, error = last_json(command)
                 if error:
                     print(f"  {name}: {error[0]}", file=sys.stderr)
+                    failed = True
                 else:
                     runs[name].append(figures)
         print(f"\nResNet-18, {stem} stem, batch {batch}, {a.rounds} rounds, load before {started_at_load:.2f}")
@@ -91,7 +96,8 @@ def main():
         commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
         with open(a.json, "w") as f:
             json.dump({"cpu": cpu, "commit": commit, "date": time.strftime("%Y-%m-%d"), "results": results}, f, indent=1)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

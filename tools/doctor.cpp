@@ -94,8 +94,11 @@ void examine_cuda(std::vector<Finding>& found) {
                                  static_cast<double>(cuda::free_bytes()) / gib),
                      ""});
   } catch (const Error& e) {
-    found.push_back({false, "computing", e.what(),
-                     "if other programs use the GPU, try again without them; else reinstall the driver and cuDNN"});
+    found.push_back(
+        {false, "computing", e.what(),
+         e.code() == ExitCode::usage
+             ? ""
+             : "if other programs use the GPU, try again without them; else reinstall the driver and cuDNN"});
   }
 }
 
@@ -118,7 +121,7 @@ std::vector<Finding> examine() {
                    m.usable_memory_bytes.reason),
        ""}};
   if (cuda::support().architectures.empty())
-    found.push_back({true, "CUDA in this build", "none: it computes on the CPU", ""});
+    found.push_back({true, "CUDA in this build", "none: it computes on the CPU", cuda::support().problem});
   else
     examine_cuda(found);
   return found;

@@ -22,8 +22,13 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
     path = folder.best;
     if (!std::filesystem::exists(path))
       fail(ExitCode::data, "{}: no model yet; it appears after the first evaluation", path);
-    std::vector<std::string> here = {"threads=auto",
-                                     "data.workers=auto"};  // of this machine, not of the one that trained
+    // Of this machine, not of the one that trained; in the run's precision where the device has it.
+    std::vector<std::string> here = {"threads=auto",        "data.workers=auto",      "device=auto",
+                                     "optimize.graph=auto", "optimize.resident=auto", "optimize.layout=auto"};
+    std::string device = "auto";
+    for (const std::string& setting : overrides)
+      if (setting.starts_with("device=")) device = setting.substr(7);
+    if (choose_device(device, "command line").device == Device::cpu) here.push_back("precision=f32");
     here.insert(here.end(), overrides.begin(), overrides.end());
     loaded = load_config(folder.config, here);
   } else {
@@ -36,7 +41,7 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
   loaded.origins["model.arch"] = loaded.origins["model.stem"] = {path, false};
   loaded.config.model.weights.clear();
 
-  const auto session = open_session(loaded, &info);
+  const auto session = open_session(loaded, Purpose::evaluate, &info);
   const DatasetInfo& data = session->data.train->info();
   if (info.net.classes != data.classes)
     fail(ExitCode::data, "{} has {} classes, {} has {}", path, info.net.classes, session->config().data.dir,

@@ -18,7 +18,8 @@ def main():
     folder = sys.argv[1]
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     gpu = output("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
-    parts = [x.split(" ", 1) for x in open(os.path.join(folder, "parts.txt")).read().splitlines()]
+    done = os.path.join(folder, "parts.txt")
+    parts = [x.split(" ", 1) for x in open(done).read().splitlines()] if os.path.exists(done) else []
     result = {"gpu": gpu, "commit": output("git", "-C", root, "rev-parse", "--short", "HEAD"), "parts": dict(parts),
               "step": [], "ops": {}, "ablate": lines(os.path.join(folder, "ablate.jsonl")),
               "accuracy": lines(os.path.join(folder, "accuracy.jsonl"))}

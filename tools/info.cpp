@@ -92,8 +92,8 @@ int run_info(bool json) {
 int run_config(const std::string& file, const std::vector<std::string>& overrides, bool origin) {
   LoadedConfig loaded = load_config(file, overrides);
   if (!loaded.config.data.dir.empty()) {
-    loaded =
-        open_session(loaded)->loaded;  // everything that depends on the data and the model is decided as in training
+    loaded = open_session(loaded, Purpose::describe)
+                 ->loaded;  // everything that depends on the data and the model is decided as in training
   } else {
     const DeviceChoice device = choose_device(loaded.config.device, loaded.origins.find("device")->second.text);
     resolve_auto(loaded, {.machine = machine(), .device = device});

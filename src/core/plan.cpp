@@ -6,7 +6,7 @@
 namespace rt {
 namespace {
 
-constexpr size_t alignment = 64;
+constexpr size_t alignment = 256;  // what CUDA's allocator gives, and libraries are used to
 size_t round_up(size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
 
 struct Block {  // memory that one value, or several that follow each other in place, needs from step `first` to `last`

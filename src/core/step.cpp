@@ -1,8 +1,10 @@
 #include "core/step.hpp"
 
 #include <cstdlib>
+#include <set>
 
 #include "core/cuda.hpp"
+#include "core/log.hpp"
 
 namespace rt {
 
@@ -12,11 +14,12 @@ Target cuda_target() {
   const cuda::DeviceInfo& device = cuda::support().devices.at(static_cast<size_t>(cuda::device_in_use()));
   Target t{Device::cuda, device.capability, false};
   if (const char* forced = std::getenv("RT_FORCE_SM"); forced && *forced) {
-    const int capability = std::atoi(forced);
-    if (capability < 10 || capability > device.capability)
-      fail(ExitCode::usage, "RT_FORCE_SM={}: a compute capability up to {}, which {} has", forced, device.capability,
-           device.name);
-    t.capability = capability;
+    char* end = nullptr;
+    const long capability = std::strtol(forced, &end, 10);
+    if (*end != '\0' || capability < 10 || capability > device.capability)
+      fail(ExitCode::usage, "RT_FORCE_SM={}: a number is expected, as 61, up to the {} that {} has", forced,
+           device.capability, device.name);
+    t.capability = static_cast<int>(capability);
   }
   return t;
 }
@@ -63,6 +66,14 @@ const Row& select_row(std::span<const Row> table, const Target& target, std::str
     }
   }
   if (found) return *found;
+  for (const Row& row : table) {  // what would be an error otherwise
+    if (row.kind != kind || row.device != target.device || !row.last_resort) continue;
+    static std::set<std::string> said;
+    if (said.insert(std::string(kind) + refusals).second)
+      log_warning("{}: no {} implementation fits {}, it is computed by {}, slowly{}", kind, name_of(target.device),
+                  describe(problem), row.name, refusals);
+    return row;
+  }
   fail(ExitCode::device, "no implementation of {} fits {} on {}{}", kind, describe(problem), name_of(target.device),
        refusals.empty() ? " (the table has no row for it)" : refusals);
 }

@@ -57,7 +57,7 @@ struct Row {
   void (*run)(const Args&) = nullptr;               // only enqueues work: no allocation, no host read of device data
   size_t (*workspace)(const Problem&) = nullptr;    // bytes; null: none
   int overwrites = -1;       // out[0] may take the memory of in[overwrites] when nobody else needs it
-  bool last_resort = false;  // fits only where the self-test refused another row of the kind
+  bool last_resort = false;  // only where the self-test refused another row of the kind, or no other fits
 };
 
 struct Step {
@@ -68,7 +68,7 @@ struct Step {
   const Row* row = nullptr;
 };
 
-// The first row of `kind` that fits. If none does: an error that lists every refusal.
+// The first row of `kind` that fits; else the device's last resort, with a warning; else an error that lists every refusal.
 const Row& select_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem);
 // "conv2d.forward: cpu.avx512 (not cuda.nhwc: needs cuda)" for --explain.
 std::string explain_row(std::span<const Row> table, const Target& target, std::string_view kind,

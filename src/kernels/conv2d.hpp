@@ -43,7 +43,12 @@ template <bool graph>
 size_t conv2d_dx_workspace(const Problem& p);
 template <bool graph>
 size_t conv2d_dw_workspace(const Problem& p);
-std::string refuse_conv2d(const Problem& p);  // of any of the three kinds
+template <bool graph>
+std::string refuse_conv2d_forward(const Problem& p);
+template <bool graph>
+std::string refuse_conv2d_dx(const Problem& p);
+template <bool graph>
+std::string refuse_conv2d_dw(const Problem& p);
 }  // namespace cuda
 
 }  // namespace rt

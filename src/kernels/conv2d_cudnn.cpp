@@ -3,6 +3,7 @@
 // is written anew anyway) and the fastest is kept for good. How much workspace the winner may need is known before that, to a
 // plan as the largest among the admitted.
 #include <algorithm>
+#include <array>
 
 #include "core/cuda.hpp"
 #include "core/log.hpp"
@@ -16,16 +17,27 @@ constexpr int repeats = 3;
 
 const cuda::DeviceInfo& device() { return cuda::support().devices.at(static_cast<size_t>(cuda::device_in_use())); }
 
+size_t most_workspace() { return std::clamp(device().total_bytes / 32, 64 * mib, 1024 * mib); }
+
+// In half precision no transforms: Winograd's and Fourier's round in that type, to 2e-3 and more.
+bool transforms_in_half(const Convolution& c, const Algorithm& a) {
+  auto named = [&](const char* part) { return a.name.find(part) != std::string::npos; };
+  return c.dtype != DType::f32 && (named("WINOGRAD") || named("FFT"));
+}
+
 std::vector<Algorithm> admitted(const Convolution& c) {
-  const size_t most = std::clamp(device().total_bytes / 32, 64 * mib, 1024 * mib);
   std::vector<Algorithm> list;
   for (const Algorithm& a : algorithms(c))
-    if (a.workspace_bytes <= most && (a.deterministic || !choices().deterministic)) list.push_back(a);
-  if (list.empty())
-    fail(ExitCode::device,
-         "cuDNN {} has no{} algorithm for {} on {} within {} MiB of workspace; another precision may have one",
-         version(), choices().deterministic ? " deterministic" : "", describe(c), device().name, most / mib);
+    if (a.workspace_bytes <= most_workspace() && (a.deterministic || !choices().deterministic) &&
+        !transforms_in_half(c, a))
+      list.push_back(a);
   return list;
+}
+
+std::string refusal(const Convolution& c) {
+  if (!admitted(c).empty()) return "";
+  return fmt::format("cuDNN {} has no{} algorithm for {} within {} MiB of workspace", version(),
+                     choices().deterministic ? " deterministic" : "", describe(c), most_workspace() / mib);
 }
 
 size_t largest_workspace(const Convolution& c) {
@@ -84,8 +96,17 @@ const Algorithm& choose(const Convolution& c, const Args& a) {
   return known.settled.emplace(c, settled).first->second;
 }
 
-Convolution convolution(Pass pass, bool graph, const Op* op, const Spec& x, const Spec& w) {
+// Where x and w stand in a step differs by pass: x w -> y, dy w -> dx, dy x -> dw.
+template <class Specs>
+Convolution convolution(Pass pass, bool graph, const Op* op, const Specs& in, const Specs& out) {
+  const Spec& x = pass == Pass::forward ? in[0] : pass == Pass::dx ? out[0] : in[1];
+  const Spec& w = pass == Pass::dw ? out[0] : in[1];
   return {pass, conv2d_shape(op, x, w), x.dtype, x.layout, graph};
+}
+Convolution convolution(Pass pass, bool graph, const Problem& p) { return convolution(pass, graph, p.op, p.in, p.out); }
+Convolution convolution(Pass pass, bool graph, const Args& a) {
+  const std::array<Spec, 2> in{a.in[0].spec, a.in[1].spec}, out{a.out[0].spec, {}};
+  return convolution(pass, graph, a.op, in, out);
 }
 
 void compute(const Convolution& c, const Args& a) {
@@ -99,44 +120,30 @@ void compute(const Convolution& c, const Args& a) {
 namespace rt::cuda {
 using cudnn::Pass;
 
-template <bool graph>
-void conv2d_forward(const Args& a) {
-  cudnn::compute(cudnn::convolution(Pass::forward, graph, a.op, a.in[0].spec, a.in[1].spec), a);
-}
-template <bool graph>
-void conv2d_dx(const Args& a) {
-  cudnn::compute(cudnn::convolution(Pass::dx, graph, a.op, a.out[0].spec, a.in[1].spec), a);
-}
-template <bool graph>
-void conv2d_dw(const Args& a) {
-  cudnn::compute(cudnn::convolution(Pass::dw, graph, a.op, a.in[1].spec, a.out[0].spec), a);
-}
-template <bool graph>
-size_t conv2d_forward_workspace(const Problem& p) {
-  return cudnn::largest_workspace(cudnn::convolution(Pass::forward, graph, p.op, p.in[0], p.in[1]));
-}
-template <bool graph>
-size_t conv2d_dx_workspace(const Problem& p) {
-  return cudnn::largest_workspace(cudnn::convolution(Pass::dx, graph, p.op, p.out[0], p.in[1]));
-}
-template <bool graph>
-size_t conv2d_dw_workspace(const Problem& p) {
-  return cudnn::largest_workspace(cudnn::convolution(Pass::dw, graph, p.op, p.in[1], p.out[0]));
-}
-#define INSTANTIATE(pass)                                           \
-  template void conv2d_##pass<false>(const Args&);                  \
-  template void conv2d_##pass<true>(const Args&);                   \
-  template size_t conv2d_##pass##_workspace<false>(const Problem&); \
-  template size_t conv2d_##pass##_workspace<true>(const Problem&);
-INSTANTIATE(forward)
-INSTANTIATE(dx)
-INSTANTIATE(dw)
-
-std::string refuse_conv2d(const Problem& p) {
-  for (const Spec& spec : {p.in[1], p.out[0]})
-    if (spec.layout != p.in[0].layout || spec.dtype != p.in[0].dtype)
-      return fmt::format("needs one type and layout, not {} and {}", p.in[0].str(), spec.str());
-  return "";
-}
+#define DEFINE(pass)                                                                               \
+  template <bool graph>                                                                            \
+  void conv2d_##pass(const Args& a) {                                                              \
+    cudnn::compute(cudnn::convolution(Pass::pass, graph, a), a);                                   \
+  }                                                                                                \
+  template <bool graph>                                                                            \
+  size_t conv2d_##pass##_workspace(const Problem& p) {                                             \
+    return cudnn::largest_workspace(cudnn::convolution(Pass::pass, graph, p));                     \
+  }                                                                                                \
+  template <bool graph>                                                                            \
+  std::string refuse_conv2d_##pass(const Problem& p) {                                             \
+    for (const Spec& spec : {p.in[1], p.out[0]})                                                   \
+      if (spec.layout != p.in[0].layout || spec.dtype != p.in[0].dtype)                            \
+        return fmt::format("needs one type and layout, not {} and {}", p.in[0].str(), spec.str()); \
+    return cudnn::refusal(cudnn::convolution(Pass::pass, graph, p));                               \
+  }                                                                                                \
+  template void conv2d_##pass<false>(const Args&);                                                 \
+  template void conv2d_##pass<true>(const Args&);                                                  \
+  template size_t conv2d_##pass##_workspace<false>(const Problem&);                                \
+  template size_t conv2d_##pass##_workspace<true>(const Problem&);                                 \
+  template std::string refuse_conv2d_##pass<false>(const Problem&);                                \
+  template std::string refuse_conv2d_##pass<true>(const Problem&);
+DEFINE(forward)
+DEFINE(dx)
+DEFINE(dw)
 
 }  // namespace rt::cuda

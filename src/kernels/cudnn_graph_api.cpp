@@ -135,7 +135,10 @@ std::optional<Algorithm> identify(const Descriptor& config, cudnnDataType_t type
   // Tensor cores multiply f32 only as TF32.
   const bool tf32 = type == CUDNN_DATA_FLOAT &&
                     (noted(CUDNN_NUMERICAL_NOTE_TENSOR_CORE) || noted(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS));
-  if (tf32 || noted(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) return {};
+  // Transforms of half numbers round too coarsely.
+  const bool coarse =
+      type != CUDNN_DATA_FLOAT && (noted(CUDNN_NUMERICAL_NOTE_WINOGRAD) || noted(CUDNN_NUMERICAL_NOTE_FFT));
+  if (tf32 || coarse || noted(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)) return {};
 
   const int64_t engine = engines[0].get<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
   std::map<int, int64_t> knobs;
@@ -179,7 +182,7 @@ std::vector<Algorithm> graph_algorithms(cudnnHandle_t handle, const Convolution&
     for (Descriptor& config : configs)
       attempt([&] {
         std::optional<Algorithm> a = identify(config, type);
-        if (!a || p->plans.contains(a->id) ||
+        if (!a || (choices().deterministic && !a->deterministic) || p->plans.contains(a->id) ||
             std::ranges::count(found, a->deterministic, &Algorithm::deterministic) == most_plans)
           return;
         Plan plan = build(handle, std::move(config));

@@ -1,6 +1,6 @@
 // The selection table: one line per implementation, best first within a kind and device, reference last. No other kernel
 // chooses by instruction set or compute capability (peak.cpp, which measures the machine and computes nothing, does). This
-// file is compiled once for each device library (CMakeLists.txt): with CUDA rows where RT_CUDA is set.
+// file is compiled once for each device library (CMakeLists.txt): CUDA rows have code behind them where RT_CUDA is set.
 #include "kernels/table.hpp"
 
 #include "kernels/augment.hpp"
@@ -64,10 +64,10 @@ constexpr Row via_cpu(std::string_view kind) {
 #define CUDA(kind, run, workspace, overwrites, ...)                                                         \
   Row{kind, "cuda", Device::cuda, first_cuda, nullptr, IN_CUDA(cuda::run), IN_CUDA(workspace), overwrites}, \
       via_cpu<__VA_ARGS__>(kind)
-#define CUDNN_ROW(pass, name, capability, graph)                                             \
-  Row {                                                                                      \
-    "conv2d." #pass, name, Device::cuda, capability, IN_CUDA(cuda::refuse_conv2d),           \
-        IN_CUDA(cuda::conv2d_##pass<graph>), IN_CUDA(cuda::conv2d_##pass##_workspace<graph>) \
+#define CUDNN_ROW(pass, name, capability, graph)                                                 \
+  Row {                                                                                          \
+    "conv2d." #pass, name, Device::cuda, capability, IN_CUDA(cuda::refuse_conv2d_##pass<graph>), \
+        IN_CUDA(cuda::conv2d_##pass<graph>), IN_CUDA(cuda::conv2d_##pass##_workspace<graph>)     \
   }
 #define CUDNN(pass)                                                                                \
   CUDNN_ROW(pass, "cuda.cudnn_graph", 90, true), CUDNN_ROW(pass, "cuda.cudnn", first_cuda, false), \

@@ -1,6 +1,7 @@
 #include "train/checkpoint.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -31,7 +32,6 @@ LoopState from_json(const nlohmann::json& j) {
   j.at("top1").get_to(s.top1);
   j.at("data").get_to(s.data);
   j.at("fingerprint").get_to(s.fingerprint);
-  j.at("control").get_to(s.control);
   if (j.contains("best")) s.best = j.at("best").get<double>();
   return s;
 }
@@ -120,8 +120,11 @@ CheckpointFolder::Loaded CheckpointFolder::load_newest() const {
 void restore(const CheckpointFolder::Loaded& checkpoint, ModelState& state) {
   load_weights(checkpoint.file, state, Head::must_fit);
   read_momentum(checkpoint.file, state);
-  const auto control = checkpoint.loop.control;
-  std::copy(control.begin(), control.end(), state.control_values());
+  // Files from before there was a loss scale have none.
+  if (const auto j = nlohmann::json::parse(checkpoint.file.metadata().at(loop_key)); j.contains("control")) {
+    const auto control = j.at("control").get<std::array<float, 4>>();
+    std::copy(control.begin(), control.end(), state.control_values());
+  }
   state.push();
 }
 

@@ -2,7 +2,6 @@
 // weights and statistics by torchvision's names, momentum as "optimizer.momentum.NAME", the loop's state in the
 // metadata.
 #pragma once
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,10 +17,9 @@ struct LoopState {
   bool evaluated = false;  // the evaluation due after this very step was made
   double loss_sum = 0;     // over the images of this epoch so far
   int64_t top1 = 0;
-  std::optional<double> best;                // of eval.monitor
-  std::array<float, 4> control{1, 0, 0, 0};  // of the update, see kernels/update.hpp
-  std::string fingerprint;  // what the bits depend on: program, instruction set, compiler, chosen implementations
-  std::string data;         // checksum of the training images and labels
+  std::optional<double> best;  // of eval.monitor
+  std::string fingerprint;     // what the bits depend on: program, instruction set, compiler, chosen implementations
+  std::string data;            // checksum of the training images and labels
 };
 
 class CheckpointFolder {

@@ -70,6 +70,8 @@ class Loader {
   LoadedConfig checked() {
     const Config& c = loaded_.config;
     const auto where = [&](std::string_view key) { return loaded_.origins.find(key)->second.text; };
+    if (!is_device_name(c.device))
+      fail(ExitCode::usage, "{}: device = \"{}\": must be cpu, cuda, cuda:N or auto", where("device"), c.device);
     const auto& milestones = c.schedule.milestones;
     if (c.schedule.name == "multistep" && milestones.empty())
       fail(ExitCode::usage, "{}: schedule.name = \"multistep\" needs schedule.milestones, as [15, 25]",
@@ -205,9 +207,9 @@ class Loader {
       const size_t comment = line.rfind("  # ");
       if (comment == std::string::npos) continue;
       origin.text = line.substr(comment + 4);
-      const bool of_the_machine = name == "device" || name == "threads" || name == "data.workers";
+      const Key& key = *find_key(name);
+      const bool of_the_machine = key.automatic && key.on_resume == OnResume::free;
       if (of_the_machine && origin.text.rfind("auto: ", 0) == 0) {
-        const Key& key = *find_key(name);
         Config fresh;
         assign(key.slot(loaded_.config), key.slot(fresh));
         origin.automatic = true;

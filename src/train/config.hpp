@@ -129,8 +129,9 @@ struct AutoFacts {
   int64_t image_size = 0;               // larger side, pixels
   int64_t train_images = 0;             // without those set aside for validation
   std::function<int64_t(int batch)> plan_bytes =
-      {};                  // of a training step; called after model.* and precision are decided
-  int64_t data_bytes = 0;  // of all images, as bytes
+      {};  // of a training step; called after model.* and precision are decided
+  std::function<int64_t(int batch)> eval_bytes = {};  // of an evaluation step
+  int64_t data_bytes = 0;                             // of all images, as bytes
 };
 // Replaces every value that is `auto`. ExitCode::device if the batch, or not even a batch of one image, fits into memory;
 // ExitCode::usage for what the device cannot do.

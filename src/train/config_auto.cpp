@@ -27,8 +27,7 @@ class Resolver {
     choose("device", c_.device, facts_.device.name, facts_.device.reason);
     const ComputeDefaults defaults = compute_defaults(facts_.device.target);
     choose("precision", c_.precision, std::string(name_of(defaults.precision)), defaults.precision_reason);
-    choose("optimize.layout", c_.optimize.layout, true,
-           fmt::format("{}: {}", name_of(defaults.layout), defaults.layout_reason));
+    choose("optimize.layout", c_.optimize.layout, true, defaults.layout_reason);
     precision();
     graph();
     const Count& threads = facts_.machine.threads;
@@ -46,6 +45,7 @@ class Resolver {
     if (c_.train.batch > 0) {
       check_batch();
       choose("eval.batch", c_.eval.batch, c_.train.batch, "as train.batch");
+      check_eval_batch();
       resident();
       learning_rate();
       warmup();
@@ -58,45 +58,53 @@ class Resolver {
 
   void precision() {
     if (c_.precision == "f32") return;
+    const bool chosen_elsewhere = where("precision").starts_with("auto: ");
+    if (!on_cuda() && chosen_elsewhere)
+      fail(ExitCode::usage,
+           "this run computes in {}, which the CPU does not: continue it with device=cuda, or start a new run with "
+           "model.weights=RUN/last.safetensors",
+           c_.precision);
     if (!on_cuda())
       fail(ExitCode::usage, "{}: precision = \"{}\": the CPU computes in f32; leave it out, or use device=cuda",
            where("precision"), c_.precision);
-    if (c_.precision == "bf16" && facts_.device.target.capability < 80)
-      fail(ExitCode::usage,
-           "{}: precision = \"bf16\" needs compute capability 8.0, this device has {}.{}; use f16 or f32",
-           where("precision"), facts_.device.target.capability / 10, facts_.device.target.capability % 10);
+    if (const std::string problem = precision_problem(facts_.device.target, dtype_named(c_.precision));
+        !problem.empty())
+      fail(ExitCode::usage, "{}: precision = \"{}\" {}", chosen_elsewhere ? "this run" : where("precision"),
+           c_.precision, problem);
+  }
+
+  // What the CPU has no use for; true where it is given there.
+  bool refused_on_cpu(std::string_view key, bool value) const {
+    if (on_cuda()) return false;
+    if (value) fail(ExitCode::usage, "{}: {} = true applies to device = \"cuda\" only; leave it out", where(key), key);
+    return true;
   }
 
   void graph() {
     choose("optimize.graph", c_.optimize.graph, on_cuda(), on_cuda() ? "one launch a step" : "for CUDA only");
-    if (!c_.optimize.graph || on_cuda()) return;
-    if (!where("optimize.graph").starts_with("auto: "))
-      fail(ExitCode::usage, "{}: optimize.graph = true applies to device = \"cuda\" only; leave it out",
-           where("optimize.graph"));
-    c_.optimize.graph = false;  // chosen on another machine, where this run began
+    refused_on_cpu("optimize.graph", c_.optimize.graph);
   }
 
   // Images stay on the device where they leave room for the step.
   void resident() {
-    if (!on_cuda()) {
-      choose("optimize.resident", c_.optimize.resident, false, "for CUDA only");
-      c_.optimize.resident = false;
-      return;
-    }
+    if (!on_cuda()) choose("optimize.resident", c_.optimize.resident, false, "for CUDA only");
+    if (refused_on_cpu("optimize.resident", c_.optimize.resident)) return;
     if (facts_.data_bytes == 0 || !facts_.plan_bytes) return;
     const double room = static_cast<double>(facts_.device.memory.value),
                  step = static_cast<double>(facts_.plan_bytes(c_.train.batch)),
                  data = static_cast<double>(facts_.data_bytes);
     const bool fits = step + data <= 0.9 * room;
-    choose("optimize.resident", c_.optimize.resident, fits,
-           fmt::format("the images ({}) {} beside the step ({}) in the {}", mebibytes(data),
-                       fits ? "fit" : "do not fit", mebibytes(step), facts_.device.memory.reason));
+    const std::string reason = fmt::format("the images ({}) {} beside the step ({}) in the {}", mebibytes(data),
+                                           fits ? "fit" : "do not fit", mebibytes(step), facts_.device.memory.reason);
+    if (c_.optimize.resident && !is_auto("optimize.resident") && !fits)
+      fail(ExitCode::device, "{}: optimize.resident = true: {}", where("optimize.resident"), reason);
+    choose("optimize.resident", c_.optimize.resident, fits, reason);
   }
 
   // A batch that the user chose: known to be too large before anything is allocated for it.
   void check_batch() {
     if (!on_cuda() || !facts_.plan_bytes) return;
-    const auto room = static_cast<double>(facts_.device.memory.value);
+    const double room = 0.95 * static_cast<double>(facts_.device.memory.value);  // libraries load their code too
     if (static_cast<double>(facts_.plan_bytes(c_.train.batch)) <= room) return;
     std::string table;
     int largest = 0;
@@ -107,11 +115,19 @@ class Resolver {
       largest = b;
       break;
     }
-    for (int step = largest / 2; step >= 1; step /= 2)  // between that power and its double
+    for (int step = largest / 2; step >= 1; step /= 2)  // between that one and its double
       if (static_cast<double>(facts_.plan_bytes(largest + step)) <= room) largest += step;
     fail(ExitCode::device, "{}: train.batch = {} does not fit into the {}; {}{}", where("train.batch"), c_.train.batch,
          facts_.device.memory.reason,
          largest > 0 ? fmt::format("the largest that fits is {}", largest) : "not even one image does", table);
+  }
+
+  void check_eval_batch() {
+    if (!on_cuda() || !facts_.eval_bytes) return;
+    const auto bytes = static_cast<double>(facts_.eval_bytes(c_.eval.batch));
+    if (bytes > static_cast<double>(facts_.device.memory.value))
+      fail(ExitCode::device, "{}: eval.batch = {} needs {}, more than the {}", where("eval.batch"), c_.eval.batch,
+           mebibytes(bytes), facts_.device.memory.reason);
   }
 
   bool is_auto(std::string_view key) const { return loaded_.origins.find(key)->second.automatic; }

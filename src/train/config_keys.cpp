@@ -19,8 +19,7 @@ constexpr auto free_ = OnResume::free;
 constexpr auto longer = OnResume::longer;
 
 const std::vector<Key> table = {
-    {KEY(device), .help = "what to compute on", .choices = {"cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3"},
-     .automatic = true, .on_resume = free_},
+    {KEY(device), .help = "what to compute on: cpu, cuda, cuda:N", .automatic = true, .on_resume = free_},
     {KEY(precision), .help = "number format of the computation", .choices = {"f32", "bf16", "f16"}, .automatic = true},
     {KEY(threads), .help = "CPU threads of the kernels", .low = 1, .high = 1024, .automatic = true, .on_resume = free_},
 
@@ -82,8 +81,8 @@ const std::vector<Key> table = {
     {KEY(optimize.layout), .help = "compute in the layout that the device prefers", .automatic = true},
     {KEY(optimize.select), .help = "choose the fastest kernel of several"},
     {KEY(optimize.memory), .help = "share memory by lifetime, work in place"},
-    {KEY(optimize.graph), .help = "replay a step as one CUDA graph", .automatic = true},
-    {KEY(optimize.resident), .help = "keep the images on the GPU, if they fit", .automatic = true},
+    {KEY(optimize.graph), .help = "replay a step as one CUDA graph", .automatic = true, .on_resume = free_},
+    {KEY(optimize.resident), .help = "keep the images on the GPU", .automatic = true, .on_resume = free_},
     {KEY(optimize.deterministic), .help = "same bits in every run (the CPU kernels always give them)"},
     {KEY(optimize.self_test), .help = "compare each CUDA kernel with the CPU before the first step"},
 };

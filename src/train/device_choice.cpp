@@ -1,17 +1,46 @@
 #include "train/device_choice.hpp"
 
-#include <cstdlib>
+#include <charconv>
 
 #include "core/cuda.hpp"
 
 namespace rt {
 
+namespace {
+
+// The number in "cuda:N"; -1 where there is none, or it is none.
+int device_number(const std::string& text) {
+  constexpr std::string_view prefix = "cuda:";
+  int index = -1;
+  if (!text.starts_with(prefix)) return -1;
+  const char *first = text.data() + prefix.size(), *last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(first, last, index);
+  return error == std::errc() && end == last && index >= 0 ? index : -1;
+}
+
+}  // namespace
+
+bool is_device_name(const std::string& text) {
+  return text == "auto" || text == "cpu" || text == "cuda" || device_number(text) >= 0;
+}
+
+std::string precision_problem(const Target& target, DType precision) {
+  if (precision == DType::f32) return "";
+  if (target.device == Device::cpu) return "needs device=cuda: the CPU computes in f32";
+  if (precision == DType::bf16 && target.capability < 80)
+    return fmt::format("needs compute capability 8.0, this device has {}.{}; use f16 or f32", target.capability / 10,
+                       target.capability % 10);
+  return "";
+}
+
 DeviceChoice choose_device(const std::string& wanted, const std::string& where) {
+  if (!is_device_name(wanted))
+    fail(ExitCode::usage, "{}: device \"{}\" must be cpu, cuda, cuda:N or auto", where, wanted);
   DeviceChoice choice;
   if (wanted == "cpu") return choice;
   const bool automatic = wanted == "auto";
   const cuda::Support& support = cuda::support();
-  int index = wanted.starts_with("cuda:") ? std::atoi(wanted.c_str() + 5) : -1;
+  int index = device_number(wanted);
   if (index < 0)
     for (const cuda::DeviceInfo& d : support.devices)
       if (index < 0 && d.problem.empty()) index = d.index;

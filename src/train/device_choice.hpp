@@ -14,7 +14,9 @@ struct DeviceChoice {
   Target target = cpu_target();
   Count memory = machine().usable_memory_bytes;  // for training
 };
-// wanted: auto, cpu, cuda, cuda:N. where: who asks, for the error. On CUDA the device is in use from now on.
+bool is_device_name(const std::string& text);                          // auto, cpu, cuda, cuda:N
+std::string precision_problem(const Target& target, DType precision);  // "" where the device computes in it
+// wanted: a device's name. where: who asks, for the error. On CUDA the device is in use from now on.
 DeviceChoice choose_device(const std::string& wanted, const std::string& where);
 
 }  // namespace rt

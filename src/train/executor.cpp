@@ -221,9 +221,10 @@ const Plan& Executor::prepared_plan(const Batch& batch, bool training) {
   return *plan_of({kind, StepInput::source_of(batch), batch.count, training, training}).plan;
 }
 
-MemoryFigures Executor::memory(int64_t batch) {
+MemoryFigures Executor::memory(int64_t batch, bool training) {
   // An eager step holds every value at once.
-  const Compiled compiled = compile({Kind::train, StepInput::Source::given, batch, true, true});
+  const Compiled compiled =
+      compile({training ? Kind::train : Kind::evaluate, usual_source(), batch, training, training});
   const Plan& plan = *compiled.plan;
   size_t resident = 0;
   for (const auto& [data, held] : held_) resident += held->bytes.bytes();
@@ -236,9 +237,7 @@ MemoryFigures Executor::memory(int64_t batch) {
 }
 
 std::string Executor::explain(int64_t batch) {
-  const bool bytes = normalise_.data() != nullptr;
-  return compile({Kind::train, bytes ? StepInput::Source::bytes : StepInput::Source::given, batch, true, true})
-      .plan->explain();
+  return compile({Kind::train, usual_source(), batch, true, true}).plan->explain();
 }
 
 }  // namespace rt

@@ -37,7 +37,8 @@ struct EvalResult {
 };
 struct MemoryFigures {
   int64_t arena_bytes, unshared_bytes;  // activations and workspaces of one step, shared by lifetime and not
-  int64_t fixed_bytes;                  // weights, gradients, momentum, statistics, the batch
+  int64_t
+      fixed_bytes;  // weights, gradients, momentum, statistics, the batch; on CUDA resident images and cuBLAS's share
 };
 
 class Executor {
@@ -53,15 +54,16 @@ class Executor {
   void enqueue_evaluation(const Batch& batch);
   std::optional<StepResult> result(bool wait) { return output_.take(wait); }
 
-  StepResult train(const Batch& batch, double weight, bool first, bool last, double lr);  // enqueues and waits
+  // For tests: enqueues, waits, and gives the latest result.
+  StepResult train(const Batch& batch, double weight, bool first, bool last, double lr);
   EvalResult evaluate(const Batch& batch);
   Tensor logits() const;  // [n,classes] f32, of the latest step
 
   // Runs the batch once more from the present weights and names the first value that is not finite. Changes gradients only.
   std::string first_bad_layer(const Batch& batch);
 
-  MemoryFigures memory(int64_t batch);  // of a training step; allocates nothing
-  std::string explain(int64_t batch);   // the chosen implementations of a training step
+  MemoryFigures memory(int64_t batch, bool training = true);  // of a step; allocates nothing
+  std::string explain(int64_t batch);                         // the chosen implementations of a training step
   // Called after each step of a plan that is replayed; benchmarks time steps with it.
   void set_observer(Plan::Observer observer) { observer_ = std::move(observer); }
   const Target& target() const { return target_; }
@@ -82,6 +84,9 @@ class Executor {
     Var logits;
     std::unique_ptr<Plan> plan;
   };
+  StepInput::Source usual_source() const {
+    return options_.normalise ? StepInput::Source::bytes : StepInput::Source::given;
+  }
   Var images(Tape& tape, const Key& key);
   Var record(Tape& tape, const Key& key);  // returns the logits
   Compiled compile(const Key& key);
@@ -99,7 +104,7 @@ class Executor {
   Storage normalise_;
   std::shared_ptr<Arena> arena_;
   std::map<Key, Compiled> plans_;
-  struct Resident {
+  struct Resident {  // a data set on the device
     Storage bytes;
     int64_t images = 0;
   };

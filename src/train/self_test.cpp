@@ -43,6 +43,7 @@ struct SmallStep {
     const float mean[] = {0.5f, 0.5f, 0.5f}, deviation[] = {0.25f, 0.25f, 0.25f};
     options.normalise = std::make_shared<Tensor>(normalise_table(mean, deviation));
     executor = std::make_unique<Executor>(*net, *state, options);
+    if (options.precision == DType::f16) state->control_values()[0] = 2;  // so that its update happens
     pixels.resize(static_cast<size_t>(images * config.channels * options.height * options.width));
     for (uint8_t& p : pixels) p = static_cast<uint8_t>(rng.next() >> 24);
     for (int32_t i = 0; i < images; ++i)

@@ -38,14 +38,17 @@ ResNetConfig net_config(const Config& c, const DatasetInfo& data) {
   return {c.model.arch, c.model.stem, data.classes, data.channels};
 }
 
-// What a training step of `batch` images needs besides the program itself: the data set is in memory already.
-int64_t step_bytes(const Config& c, const DatasetInfo& data, ResNet& net, ModelState& state, int batch) {
+// What a step of `batch` images needs besides the program itself: the data set is in memory already.
+int64_t step_bytes(const Config& c, const DatasetInfo& data, ResNet& net, ModelState& state, int batch, bool training) {
   Config sized = c;
   sized.train.batch = sized.eval.batch = batch;
-  const MemoryFigures m = Executor(net, state, executor_options(sized, data)).memory(batch);
-  constexpr int64_t loader_batches = 3;  // prefetched ones, and the one in use
-  const int64_t batch_bytes = int64_t{batch} * data.channels * data.height * data.width * int64_t{sizeof(float)};
-  return m.arena_bytes + m.fixed_bytes + loader_batches * batch_bytes;
+  ExecutorOptions options = executor_options(sized, data);
+  options.normalise = std::make_shared<Tensor>(Spec{{3, 256}});  // its numbers do not matter here
+  const MemoryFigures m = Executor(net, state, options).memory(batch, training);
+  constexpr int64_t loader_batches = 3;  // prefetched ones, and the one in use; in the host's memory
+  const int64_t of_loader =
+      options.device == Device::cpu ? loader_batches * batch * data.channels * data.height * data.width : 0;
+  return m.arena_bytes + m.fixed_bytes + of_loader;
 }
 
 }  // namespace
@@ -54,7 +57,7 @@ int64_t Session::train_images() const {
   return train_indices.empty() ? data.train->size() : static_cast<int64_t>(train_indices.size());
 }
 
-std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* saved) {
+std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, const ModelInfo* saved) {
   auto s = std::make_unique<Session>();
   s->loaded = std::move(loaded);
   Config& c = s->loaded.config;
@@ -82,6 +85,10 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
     s->net = make_resnet(net_config(c, data));
     s->state = std::make_unique<ModelState>(*s->net);
   };
+  auto bytes = [&](int batch, bool training) {
+    build();
+    return step_bytes(c, data, *s->net, *s->state, batch, training);
+  };
   const DeviceChoice device = choose_device(c.device, s->loaded.origins.find("device")->second.text);
   s->device_reason = device.reason;
   if (device.device == Device::cuda) cudnn::configure({c.optimize.deterministic, cudnn::default_cache_file(), ""});
@@ -93,13 +100,11 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
                                                              data.height, data.width, data.classes),
                            .image_size = std::max(data.height, data.width),
                            .train_images = s->train_images(),
-                           .plan_bytes =
-                               [&](int batch) {
-                                 build();
-                                 return step_bytes(c, data, *s->net, *s->state, batch);
-                               },
+                           .plan_bytes = [&](int batch) { return bytes(batch, true); },
+                           .eval_bytes = [&](int batch) { return bytes(batch, false); },
                            .data_bytes = images * data.channels * data.height * data.width});
   set_threads(c.threads);
+  if (purpose == Purpose::describe) return s;
   build();
 
   if (saved) s->info = *saved;
@@ -117,7 +122,7 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* save
   if (options.device == Device::cuda && c.optimize.self_test) options.refused = self_test(options, s->net->config());
   s->executor = std::make_unique<Executor>(*s->net, *s->state, options);
   if (c.optimize.resident) {
-    s->executor->hold(*s->data.train, true);
+    if (purpose == Purpose::train) s->executor->hold(*s->data.train, true);
     if (s->eval_data) s->executor->hold(*s->eval_data, false);
   }
   return s;

@@ -20,7 +20,7 @@ struct Session {
   std::unique_ptr<ResNet> net;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
-  std::string device_reason;  // "NVIDIA H200 of compute capability 9.0"
+  std::string device_reason;  // on CUDA the card: "NAME of compute capability 9.0"
 
   const Config& config() const { return loaded.config; }
   int64_t train_images() const;
@@ -28,7 +28,8 @@ struct Session {
 
 // Opens data.dir, resolves what is still `auto`, builds the model and initialises it (from model.weights where given).
 // With `saved`: the model of a run, whose classes and normalisation (where it says one) are kept instead of taken from the data.
-std::unique_ptr<Session> open_session(LoadedConfig loaded, const ModelInfo* saved = nullptr);
+enum class Purpose { train, evaluate, describe };  // describe: only the configuration is decided, no model is built
+std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, const ModelInfo* saved = nullptr);
 
 LoaderOptions train_loader_options(const Session& session);  // over *session.data.train
 LoaderOptions eval_loader_options(const Session& session);   // over *session.eval_data

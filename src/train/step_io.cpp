@@ -31,12 +31,6 @@ View StepInput::area(const Storage& storage, DType dtype, int64_t n) const {
   return {{{n, image_[0], image_[1], image_[2]}, dtype}, storage.data()};
 }
 
-int64_t StepInput::device_bytes() const {
-  size_t bytes = block_.bytes() + pixels_.bytes() + images_.bytes();
-  for (const Stage& stage : stages_) bytes += stage.memory.bytes();
-  return static_cast<int64_t>(bytes);
-}
-
 void StepInput::fill_small(std::byte* to, const Batch& batch, double weight, double lr) const {
   const float scalars[] = {static_cast<float>(lr), static_cast<float>(weight)};
   const auto epoch = static_cast<int32_t>(batch.epoch);
@@ -93,7 +87,7 @@ void StepInput::send_images(Slot& slot, void* to, const void* from, size_t bytes
   stage.consumed.record(cuda::compute_stream());
 }
 
-StepOutput::StepOutput(Device device) : device_(device), report_(report_values * sizeof(float), device) {
+StepOutput::StepOutput(Device device) : device_(device), report_(report_fields * sizeof(float), device) {
   if (device == Device::cpu) return;
   slots_.resize(ring);
   for (Slot& s : slots_) free_.push_back(&s);
@@ -101,10 +95,10 @@ StepOutput::StepOutput(Device device) : device_(device), report_(report_values *
 
 StepResult StepOutput::read(const float* v, int64_t images) {
   StepResult r;
-  r.images = images, r.loss = static_cast<double>(v[0]);
-  r.top1 = static_cast<int64_t>(v[1]), r.top5 = static_cast<int64_t>(v[2]);
-  r.grad_norm = static_cast<double>(v[3]), r.finite = v[4] != 0;
-  r.loss_scale = static_cast<double>(v[5]), r.stopped = v[7] != 0;
+  r.images = images, r.loss = static_cast<double>(v[report_loss]);
+  r.top1 = static_cast<int64_t>(v[report_top1]), r.top5 = static_cast<int64_t>(v[report_top5]);
+  r.grad_norm = static_cast<double>(v[report_grad_norm]), r.finite = v[report_updated] != 0;
+  r.loss_scale = static_cast<double>(v[report_scale]), r.stopped = v[report_stop] != 0;
   return r;
 }
 

@@ -10,6 +10,7 @@
 #include "core/cuda.hpp"
 #include "core/tensor.hpp"
 #include "data/loader.hpp"
+#include "kernels/report.hpp"
 
 namespace rt {
 
@@ -22,7 +23,6 @@ struct StepResult {
   double loss_scale = 1;  // that the next step will use
   bool stopped = false;   // nothing is updated any more until the host has looked
 };
-constexpr int64_t report_values = 8;  // see kernels/report.hpp
 
 // Host memory that copies can run beside computing from; ordinary memory on the CPU.
 class HostBuffer {
@@ -56,7 +56,6 @@ class StepInput {
   // Without memory until such a batch was sent.
   View pixels(int64_t n) const { return area(pixels_, DType::u8, n); }   // [n,C,H,W]
   View images(int64_t n) const { return area(images_, DType::f32, n); }  // [n,C,H,W]
-  int64_t device_bytes() const;
 
  private:
   static constexpr size_t header = 64;
@@ -90,14 +89,14 @@ class StepInput {
 class StepOutput {
  public:
   explicit StepOutput(Device device);
-  View report() const { return {{{report_values}, DType::f32}, report_.data()}; }  // where a step writes
+  View report() const { return {{{report_fields}, DType::f32}, report_.data()}; }  // where a step writes
   void post(int64_t images);                                                       // after each step that was enqueued
   std::optional<StepResult> take(bool wait);  // the oldest that was not taken; empty: none, or not there yet
 
  private:
   static constexpr int ring = 4;
   struct Slot {
-    Slot() : values(report_values * sizeof(float), Device::cuda) {}
+    Slot() : values(report_fields * sizeof(float), Device::cuda) {}
     HostBuffer values;
     cuda::Event there;
     int64_t images = 0;

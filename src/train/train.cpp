@@ -63,7 +63,7 @@ void report(int code, const RunFolder& folder) {
 int start(const TrainRequest& request) {
   std::vector<std::string> overrides = request.overrides;
   if (!request.data_dir.empty()) overrides.insert(overrides.begin(), "data.dir=" + request.data_dir);
-  const auto session = open_session(load_config(request.config_file, overrides));
+  const auto session = open_session(load_config(request.config_file, overrides), Purpose::train);
   check(*session);
   if (request.dry_run) {
     describe(*session);
@@ -91,7 +91,7 @@ int resume(const TrainRequest& request) {
   const CheckpointFolder::Loaded checkpoint =
       CheckpointFolder(folder.checkpoints, loaded.config.train.keep).load_newest();
   const std::string first_weights = std::exchange(loaded.config.model.weights, "");  // the checkpoint holds newer ones
-  const auto session = open_session(loaded, &checkpoint.info);
+  const auto session = open_session(loaded, Purpose::train, &checkpoint.info);
   remember_algorithms_in(*session, folder);
   session->loaded.config.model.weights = first_weights;
   check(*session);

@@ -86,15 +86,16 @@ bool Trainer::train_epoch() {
   while (enqueued() < length_.steps && !(stop = stop_signal() != 0) && enqueue_update()) {
     const bool due = c_.train.checkpoint_every > 0 && enqueued() % c_.train.checkpoint_every == 0;
     collect(due);
-    progress.update(
-        loop_.step - before,
-        {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = schedule_.lr(loop_.step)});
-    if (due && loop_.position < loader_.samples() && loop_.step < length_.steps) save();
+    progress.update(loop_.step - before,
+                    {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = last_lr_});
+    if (due && loop_.position < loader_.samples() && loop_.step < length_.steps) {
+      save();
+      last_finished_ = Clock::now();  // speed is of training alone
+    }
   }
   collect(true);
-  progress.update(
-      loop_.step - before,
-      {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = schedule_.lr(loop_.step - 1)});
+  progress.update(loop_.step - before,
+                  {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = last_lr_});
   return !stop;
 }
 
@@ -124,16 +125,17 @@ void Trainer::collect(bool all) {
     const std::optional<StepResult> r = s_.executor->result(all);
     if (!r) return;
     Update& u = pending_.front();
-    u.loss += u.weights.front() * r->loss;
-    u.weights.erase(u.weights.begin());
+    u.loss += u.weights[u.done] * r->loss;
+    if (!std::isfinite(r->loss) && !u.bad) u.bad = u.done;
+    u.done += 1;
     loop_.top1 += r->top1;
     s_.state->batches_tracked += 1;
+    if (u.done < u.weights.size()) continue;  // whether it happened is known at its end
     const bool skipped = !r->finite && !r->stopped && r->loss_scale < loss_scale_;  // f16: too large a loss scale
-    if ((!std::isfinite(r->loss) || !r->finite) && !skipped) diverged(u, *r);
+    if ((u.bad || !r->finite) && !skipped) diverged(u, !u.bad);
     if (skipped)
-      log_info("update {} skipped: a gradient overflowed, the loss scale is {} now", loop_.step + 1, r->loss_scale);
+      log_info("update {} skipped: a number overflowed, the loss scale is {} now", loop_.step + 1, r->loss_scale);
     loss_scale_ = r->loss_scale;
-    if (!u.weights.empty()) continue;
     const Update finished = std::move(u);
     pending_.pop_front();
     finish_update(finished, *r);
@@ -143,6 +145,7 @@ void Trainer::collect(bool all) {
 void Trainer::finish_update(const Update& u, const StepResult& r) {
   loop_.step += 1;
   loop_.position += u.images;
+  last_lr_ = u.lr;
   if (std::isfinite(u.loss)) loop_.loss_sum += u.loss * static_cast<double>(u.images);
   loop_.evaluated = false;
   window_.images += u.images, window_.seconds += seconds_since(last_finished_), window_.wait += u.wait,
@@ -192,22 +195,20 @@ void Trainer::end_epoch() {
   save();                                          // last: once it is there, a resumed run does none of this again
 }
 
-void Trainer::diverged(const Update& u, const StepResult& r) {
+void Trainer::diverged(const Update& u, bool loss_is_finite) {
   while (s_.executor->result(true)) {  // what was enqueued behind it changed nothing
   }
   std::string layer = "unknown, memory is too short to look";
   try {
-    const auto micro_batches_to_come = static_cast<int64_t>(u.weights.size());
-    const int64_t batches = (u.images + c_.train.batch - 1) / c_.train.batch;
-    layer =
-        s_.executor->first_bad_layer(loader_.again(u.first + (batches - micro_batches_to_come - 1) * c_.train.batch));
+    const size_t micro_batch = u.bad.value_or(u.done - 1);
+    layer = s_.executor->first_bad_layer(loader_.again(u.first + static_cast<int64_t>(micro_batch) * c_.train.batch));
   } catch (const Error&) {  // what matters is said below
   }
   fail(ExitCode::diverged,
        "the {} is not finite at step {} (epoch {}, learning rate {:.4g}); first bad value: {}. Checkpoints from "
        "before are "
        "in {}; a lower optimizer.lr, a longer schedule.warmup_epochs or train.clip_norm may help",
-       std::isfinite(r.loss) ? "gradient" : "loss", loop_.step + 1, loop_.epoch + 1, u.lr, layer, folder_.checkpoints);
+       loss_is_finite ? "gradient" : "loss", loop_.step + 1, loop_.epoch + 1, u.lr, layer, folder_.checkpoints);
 }
 
 int Trainer::stopped() {

@@ -40,7 +40,9 @@ class Trainer {
   struct Update {
     int64_t first = 0, images = 0;  // of the epoch
     double lr = 0, wait = 0, loss = 0;
-    std::vector<double> weights;  // of its micro-batches whose results are still to come
+    std::vector<double> weights;  // of its micro-batches
+    size_t done = 0;              // of them, whose results are there
+    std::optional<size_t> bad;    // the first whose loss is not finite
   };
 
   bool enqueue_update();   // from up to `accumulate` micro-batches; false: the epoch has ended
@@ -52,7 +54,7 @@ class Trainer {
 
   void end_epoch();
 
-  [[noreturn]] void diverged(const Update& u, const StepResult& r);
+  [[noreturn]] void diverged(const Update& u, bool loss_is_finite);
 
   int stopped();
 
@@ -79,7 +81,7 @@ class Trainer {
   Schedule schedule_;
   std::deque<Update> pending_;
   std::chrono::steady_clock::time_point last_finished_;
-  double images_per_s_ = 0, loss_scale_ = 1;
+  double images_per_s_ = 0, loss_scale_ = 1, last_lr_ = 0;
   int64_t pulled_at_ = -1;
   std::string evaluation_text_;
   struct Window {
