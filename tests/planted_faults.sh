@@ -8,7 +8,7 @@ work=${1:-build/planted}
 rm -rf "$work/source"
 mkdir -p "$work/source"
 git ls-files -z | xargs -0 cp --parents -t "$work/source"
-cmake -S "$work/source" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DRTRAIN_CUDA=OFF >/dev/null || exit 99
+cmake -S "$work/source" -B "$work/build" -G Ninja ${RTRAIN_LAUNCHER:+-DCMAKE_CXX_COMPILER_LAUNCHER=$RTRAIN_LAUNCHER} -DCMAKE_BUILD_TYPE=Release -DRTRAIN_CUDA=OFF >/dev/null || exit 99
 build() { cmake --build "$work/build" --target rt_tests >"$work/build.log" 2>&1; }
 # Cases of op_cases by name, or other tests: what the fault must make fail.
 passes() {
