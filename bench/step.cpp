@@ -78,8 +78,11 @@ int run_step_bench(const StepBenchOptions& o) {
   ModelState state(*net);
   state.initialise(0);
   Executor executor(*net, state, options);
-  const RandomImages data(std::max<int64_t>(o.batch, std::min<int64_t>(8192, (int64_t{256} << 20) / (3 * side * side))),
-                          side);
+  // Enough that batches differ; more where they stay on the device, and do not count as the program's memory.
+  const RandomImages data(
+      resident ? std::max<int64_t>(o.batch, std::min<int64_t>(8192, (int64_t{256} << 20) / (3 * side * side)))
+               : int64_t{2} * o.batch,
+      side);
   if (resident) executor.hold(data, true);
   const MemoryFigures memory = executor.memory(o.batch);
   LoaderOptions feed;

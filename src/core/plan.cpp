@@ -6,8 +6,11 @@
 namespace rt {
 namespace {
 
-constexpr size_t alignment = 256;  // what CUDA's allocator gives, and libraries are used to
-size_t round_up(size_t bytes) { return (bytes + alignment - 1) / alignment * alignment; }
+// A cache line on the CPU; on CUDA what its allocator gives, which libraries are used to.
+size_t round_up(size_t bytes, Device device) {
+  const size_t alignment = device == Device::cuda ? 256 : 64;
+  return (bytes + alignment - 1) / alignment * alignment;
+}
 
 struct Block {  // memory that one value, or several that follow each other in place, needs from step `first` to `last`
   size_t bytes = 0, offset = 0;
@@ -87,7 +90,8 @@ void Plan::place(const std::vector<Var>& keep, bool share) {
   for (size_t i = 0; i < tape_.values_.size(); ++i) {
     block_of[i] = i;
     if (tape_.values_[i].external || last[i] < 0) continue;
-    blocks[i] = {round_up(tape_.values_[i].spec.bytes()), 0, share ? first[i] : 0, share ? last[i] : end};
+    blocks[i] = {round_up(tape_.values_[i].spec.bytes(), tape_.target_.device), 0, share ? first[i] : 0,
+                 share ? last[i] : end};
     unshared_bytes_ += blocks[i].bytes;
   }
   // In place: an output that may overwrite an input nobody reads later takes over that input's block.
@@ -109,8 +113,8 @@ void Plan::place(const std::vector<Var>& keep, bool share) {
   size_t largest_workspace = 0;
   for (size_t s = 0; s < steps.size(); ++s) {
     const int at = static_cast<int>(s);
-    blocks[tape_.values_.size() + s] = {round_up(workspace_bytes_[s]), 0, at, at};
-    largest_workspace = std::max(largest_workspace, round_up(workspace_bytes_[s]));
+    blocks[tape_.values_.size() + s] = {round_up(workspace_bytes_[s], tape_.target_.device), 0, at, at};
+    largest_workspace = std::max(largest_workspace, round_up(workspace_bytes_[s], tape_.target_.device));
   }
   unshared_bytes_ += largest_workspace;
 
