@@ -57,7 +57,8 @@ done
 list=$(IFS=';'; echo "${archs[*]}")
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache); fi
-CUDACXX=$nvcc cmake --preset cuda -B build/check-cuda -DRTRAIN_TESTS=OFF "-DRTRAIN_CUDA_ARCHS=$list" "${launcher[@]}" |
+# Host code unoptimised: it is only linked here.
+CUDACXX=$nvcc cmake --preset cuda -B build/check-cuda -DRTRAIN_TESTS=OFF "-DRTRAIN_CUDA_ARCHS=$list" -DCMAKE_CXX_FLAGS_RELEASE=-O0 "${launcher[@]}" |
   grep -E '^-- (cudnn|cublas|CUDA [0-9])'
 cmake --build build/check-cuda -j "$jobs" --target rtrain | tail -1
 for own in "$(command -v cuobjdump || true)" "$(dirname "$nvcc")/cuobjdump"; do
