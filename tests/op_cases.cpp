@@ -341,8 +341,10 @@ std::vector<OpCase> parity_cases() {
   for (OpCase c : {bn_case({17, 3, 32, 31}), bn_far_mean_case({16, 24, 20, 20}), bn_relu_case({2, 264, 3, 3}),
                    bn_case({16, 24, 20, 20}), bn_relu_case({16, 24, 20, 20}), bn_add_relu_case({16, 24, 20, 20}),
                    relu_case({8, 64, 17, 16}), fan_out_case({8, 64, 17, 16}), conv_case({3, 64, 12, 12}, 64, 3, {1, 1}),
-                   conv_case({3, 64, 12, 12}, 128, 3, {2, 1}), conv_case({1, 3, 64, 60}, 64, 7, {2, 3}),
-                   max_pool_case({4, 64, 32, 30}, {}), linear_case(33, 512, 100), cross_entropy_case(37, 1000, 0.1),
+                   conv_case({19, 32, 14, 10}, 16, 3, {1, 1}), conv_case({7, 16, 30, 30}, 16, 3, {1, 1}),
+                   conv_case({2, 80, 5, 6}, 144, 3, {1, 1}), conv_case({3, 64, 12, 12}, 128, 3, {2, 1}),
+                   conv_case({1, 3, 64, 60}, 64, 7, {2, 3}), max_pool_case({4, 64, 32, 30}, {}),
+                   linear_case(33, 512, 100), cross_entropy_case(37, 1000, 0.1),
                    augment_case({3, 3, 64, 56}, 3, {8, true, true, 1, DType::bf16, Layout::nhwc}),
                    sgd_case(40001, {.nesterov = true, .clip_norm = 0.1, .decayed = 30001})})
     cases.push_back(std::move(c));

@@ -2,6 +2,7 @@
 // to break blocking. Small integers make f32 sums exact, so there any difference at all is a wrong index.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -216,7 +217,13 @@ TEST_CASE("conv2d: every row is exact on integers, in all three passes, on every
                              << recorded.spec({1}).str());
           const Tensor got = recorded.run(*rows[i]);
           REQUIRE(got.spec().bytes() == wanted[pass]->size() * sizeof(float));
-          CHECK(std::memcmp(got.as<float>(), wanted[pass]->data(), got.spec().bytes()) == 0);
+          if (rows[i]->name.ends_with(".winograd")) {  // its transforms divide by 3 and 15, so it only comes near
+            const auto near = [](float a, float b) { return std::abs(a - b) < 0.5f; };
+            CHECK(std::equal(wanted[pass]->begin(), wanted[pass]->end(), got.as<float>(), near));
+            CHECK(relative_l2(got, recorded.run(*rows[rows.size() - 2])) < 5e-6);
+          } else {
+            CHECK(std::memcmp(got.as<float>(), wanted[pass]->data(), got.spec().bytes()) == 0);
+          }
         }
       }
     }

@@ -12,6 +12,15 @@ size_t round_up(size_t bytes, Device device) {
   return (bytes + alignment - 1) / alignment * alignment;
 }
 
+struct Specs {  // of what a step reads and writes
+  std::vector<Spec> in, out;
+  Specs(const Tape& tape, const Step& step) {
+    for (Var v : step.in) in.push_back(tape.spec(v));
+    for (Var v : step.out) out.push_back(tape.spec(v));
+  }
+  Problem problem(const Step& step) const { return {step.op.get(), in, out}; }
+};
+
 struct Block {  // memory that one value, or several that follow each other in place, needs from step `first` to `last`
   size_t bytes = 0, offset = 0;
   int first = 0, last = -1;
@@ -51,7 +60,11 @@ void Arena::reserve(size_t bytes) {
 Plan::Plan(Tape&& traced, std::shared_ptr<Arena> arena, PlanOptions options)
     : tape_(std::move(traced)), arena_(std::move(arena)) {
   RT_CHECK(tape_.mode() == Tape::Mode::trace, "a plan is made of a traced tape, not of an eager one");
-  const std::vector<int> counts = rewrite(tape_.steps_, tape_.values_, options.rewrites, options.keep);
+  auto fits = [&](const Step& step) {
+    const Specs specs(tape_, step);
+    return find_row(tape_.table_, tape_.target_, step.kind, specs.problem(step)) != nullptr;
+  };
+  const std::vector<int> counts = rewrite(tape_.steps_, tape_.values_, options.rewrites, options.keep, fits);
   for (size_t i = 0; i < counts.size(); ++i) rewrite_counts_.emplace_back(options.rewrites[i].name, counts[i]);
   choose_rows();
   place(options.keep, options.memory);
@@ -62,10 +75,8 @@ Plan::Plan(Tape&& traced, std::shared_ptr<Arena> arena, PlanOptions options)
 
 void Plan::choose_rows() {
   for (Step& step : tape_.steps_) {
-    std::vector<Spec> in, out;
-    for (Var v : step.in) in.push_back(tape_.spec(v));
-    for (Var v : step.out) out.push_back(tape_.spec(v));
-    const Problem problem{step.op.get(), in, out};
+    const Specs specs(tape_, step);
+    const Problem problem = specs.problem(step);
     step.row = &select_row(tape_.table_, tape_.target_, step.kind, problem);
     workspace_bytes_.push_back(step.row->workspace ? step.row->workspace(problem) : 0);
   }
@@ -188,12 +199,10 @@ std::string Plan::explain() const {
   std::vector<std::string> lines;
   std::map<std::string, int> count;
   for (const Step& step : steps()) {
-    std::vector<Spec> in, out;
-    for (Var v : step.in) in.push_back(spec(v));
-    for (Var v : step.out) out.push_back(spec(v));
-    const std::string shape = out.empty() ? "" : out[0].str();
+    const Specs specs(tape_, step);
+    const std::string shape = specs.out.empty() ? "" : specs.out[0].str();
     const std::string line = fmt::format("{:<26} {:<28} {}", step.kind, shape,
-                                         explain_row(tape_.table_, tape_.target_, step.kind, {step.op.get(), in, out}));
+                                         explain_row(tape_.table_, tape_.target_, step.kind, specs.problem(step)));
     if (count[line]++ == 0) lines.push_back(line);
   }
   std::string text;

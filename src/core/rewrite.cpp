@@ -108,7 +108,7 @@ bool can_gather(const std::vector<Step>& steps, const Match& m, size_t position)
 }  // namespace
 
 std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& values, std::span<const Rewrite> rules,
-                         std::span<const Var> keep) {
+                         std::span<const Var> keep, const std::function<bool(const Step&)>& fits) {
   std::vector<int> counts;
   for (const Rewrite& rule : rules) {
     int count = 0;
@@ -129,6 +129,10 @@ std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& val
         for (const std::string& name : p.in) s.in.push_back(m->binding.at(name));
         for (const std::string& name : p.out) s.out.push_back(m->binding.at(name));
         fused.push_back(std::move(s));
+      }
+      if (fits && !std::all_of(fused.begin(), fused.end(), fits)) {
+        ++i;
+        continue;
       }
       steps.insert(steps.begin() + static_cast<int64_t>(position), fused.begin(), fused.end());
       for (auto at = m->at.rbegin(); at != m->at.rend(); ++at)

@@ -5,7 +5,11 @@
 //                       {"bn_relu.apply: x mean rstd gamma beta -> y"}}
 //
 // Names stand for values. A name that the right side does not mention vanishes, so nobody else may use that value.
+//
+// A new step may have implementations for some problems only, and no reference but the sequence: where none fits, the
+// sequence stays.
 #pragma once
+#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -20,8 +24,8 @@ struct Rewrite {
 
 // Applies each rule wherever it matches, in order, and returns how often each one did. The new steps carry the op and
 // label of the first replaced step and stand in its place, or in the last one's where what lies between forbids the
-// first. `keep`: values that somebody outside the list reads.
+// first. `keep`: values that somebody outside the list reads. `fits`: whether a new step can be run; null: all can.
 std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& values, std::span<const Rewrite> rules,
-                         std::span<const Var> keep);
+                         std::span<const Var> keep, const std::function<bool(const Step&)>& fits = {});
 
 }  // namespace rt

@@ -78,6 +78,16 @@ const Row& select_row(std::span<const Row> table, const Target& target, std::str
        refusals.empty() ? " (the table has no row for it)" : refusals);
 }
 
+const Row* find_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem) {
+  const Row* found = nullptr;
+  for (const Row& row : table) {
+    if (row.kind != kind || !refusal(row, target, problem).empty()) continue;
+    if (!target.reference_only) return &row;
+    if (row.name.ends_with("reference")) found = &row;
+  }
+  return found;
+}
+
 std::string explain_row(std::span<const Row> table, const Target& target, std::string_view kind,
                         const Problem& problem) {
   std::string skipped;

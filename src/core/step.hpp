@@ -70,6 +70,8 @@ struct Step {
 
 // The first row of `kind` that fits; else the device's last resort, with a warning; else an error that lists every refusal.
 const Row& select_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem);
+// The same, or null where no row but a last resort fits. Under target.reference_only: null where none is a reference.
+const Row* find_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem);
 // "conv2d.forward: cpu.avx512 (not cuda.nhwc: needs cuda)" for --explain.
 std::string explain_row(std::span<const Row> table, const Target& target, std::string_view kind,
                         const Problem& problem);

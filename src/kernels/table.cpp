@@ -7,6 +7,7 @@
 #include "kernels/batch_norm.hpp"
 #include "kernels/conv2d.hpp"
 #include "kernels/conv2d_gemm.hpp"
+#include "kernels/conv2d_winograd.hpp"
 #include "kernels/cross_entropy.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/linear.hpp"
@@ -41,6 +42,13 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
 #define PER_ISA(ROW, ...) ROW(baseline, isa_scalar, __VA_ARGS__)
 #endif
 #define CONV2D(pass) PER_ISA(GEMM_ROW, "conv2d." #pass, cpu::refuse_conv2d_gemm, cpu::Conv2dGemm, pass)
+#define WINOGRAD_ROW(isa, capability, pass)                                                         \
+  {                                                                                                 \
+    "conv2d." #pass, "cpu." #isa ".winograd", Device::cpu, capability, cpu::refuse_winograd_##pass, \
+        cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass,                        \
+        cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass##_bytes                 \
+  }
+#define WINOGRAD(pass) PER_ISA(WINOGRAD_ROW, pass)
 #define LINEAR(pass) PER_ISA(GEMM_ROW, "linear." #pass, cpu::refuse_linear_gemm, cpu::LinearGemm, pass)
 #define BATCH_NORM(kind, step, overwrites)                                                              \
   PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_nhwc, cpu::BatchNormRows, batch_norm_kernels, step, \
@@ -84,15 +92,20 @@ std::span<const Row> kernel_table() {
       reference("augment", ref::augment),
       CUDA("augment", augment, nullptr, -1, ref::augment),
 
+      WINOGRAD(forward),
       CONV2D(forward),
       reference("conv2d.forward", ref::conv2d_forward),
       CUDNN(forward),
+      WINOGRAD(dx),
       CONV2D(dx),
       reference("conv2d.dx", ref::conv2d_dx),
       CUDNN(dx),
+      WINOGRAD(dw),
       CONV2D(dw),
       reference("conv2d.dw", ref::conv2d_dw),
       CUDNN(dw),
+
+      WINOGRAD(backward),
 
       BATCH_NORM("batch_norm.stats", stats, -1),
       reference("batch_norm.stats", ref::batch_norm_stats),
@@ -218,6 +231,8 @@ std::span<const Rewrite> fusion_rules() {
         "batch_norm.dx: d x mean rstd gamma dgamma dbeta -> dx"},
        {"bn_relu.sums: dy y x mean rstd -> dgamma dbeta",
         "bn_add_relu.dx: dy y x mean rstd gamma dgamma dbeta -> dx d"}},
+      // Where an implementation profits from doing both: Winograd's transforms dy once.
+      {"conv2d.backward", {"conv2d.dw: dy x -> dw", "conv2d.dx: dy w -> dx"}, {"conv2d.backward: dy x w -> dx dw"}},
   };
   return rules;
 }

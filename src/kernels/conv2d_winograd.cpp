@@ -1,0 +1,329 @@
+// Two schedules, chosen by shape. Large maps with few channels: the batch is cut into chunks of images, a thread takes
+// one chunk at a time and takes its tiles through transform, products and inverse block by block, so that a block stays
+// in its cache; dU has a copy per chunk. Small maps with many channels, where U is far larger than a block: all threads
+// work on one block of tiles together, split by tiles in the transforms and by panels of U in the products.
+#include "kernels/conv2d_winograd.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+
+#include "kernels/conv2d_gemm.hpp"
+#include "kernels/conv2d_windows.hpp"
+
+namespace rt::cpu {
+namespace winograd {
+namespace {
+
+constexpr int64_t points = 36;
+constexpr int64_t line = 16;  // floats: planes a power of two apart would share few sets of the L1 cache
+
+struct Space {  // hands out parts of a workspace, or only counts them
+  float* base;
+  int64_t used = 0;
+  float* take(int64_t floats) {
+    float* at = base ? base + used : nullptr;
+    used += round_up(floats, line);
+    return at;
+  }
+};
+
+struct Team {  // the threads that work on one block
+  int64_t rank, size;
+  void wait() const {
+    if (size > 1) {
+#pragma omp barrier
+    }
+  }
+};
+
+struct Schedule {
+  bool together;
+  int64_t chunks;  // of images; one where all threads work together
+  int64_t block;   // tiles; whole images where all threads work together
+  int64_t threads;
+  explicit Schedule(const Conv2dShape& s, const WinogradGrid& g) {
+    static const char* const env = std::getenv("WB");
+    const int64_t all = s.n * g.tiles();
+    together = s.c * s.k > 128 * 128 || s.n < 8;
+    if (together) {
+      chunks = 1;
+      const int64_t wanted = env ? atoi(env) : 256;
+      block = std::min(s.n, std::max<int64_t>(1, wanted / g.tiles())) * g.tiles();
+      block = ceil_div(all, ceil_div(all, block));
+      block = round_up(block, g.tiles());
+      threads = threads_in_use();
+    } else {
+      chunks = std::min<int64_t>(s.n, 16);
+      block = env ? atoi(env) : s.c * s.k > 64 * 64 ? 64 : 32;
+      threads = std::min<int64_t>(threads_in_use(), chunks);
+    }
+  }
+};
+
+struct Problem {
+  const Kernels& kernels;
+  Conv2dShape s;
+  WinogradGrid in, out;
+  Schedule schedule;
+  int64_t panel;  // columns of one
+  Problem(const Kernels& k, const Conv2dShape& shape)
+      : kernels(k), s(shape), in{s.h, s.w, s.c}, out{s.h, s.w, s.k}, schedule(s, in), panel(k.gemm.columns) {}
+
+  // Rows a large power of two apart would share few sets of the L1 cache as well.
+  static int64_t row(int64_t channels) { return channels % 128 == 0 ? channels + line : channels; }
+  int64_t plane(int64_t channels) const { return schedule.block * row(channels) + line; }
+  WinogradPlanes planes(float* data, int64_t channels) const { return {data, plane(channels), row(channels)}; }
+  int64_t tiles() const { return s.n * in.tiles(); }
+  bool one_block() const { return schedule.together && schedule.block >= tiles(); }
+  // Sets of planes: one per thread, or one that all share.
+  int64_t sets() const { return schedule.together ? 1 : schedule.threads; }
+};
+
+// What one thread of a team computes of a product: columns [begin, end) of all of them, in turn.
+struct Groups {
+  int64_t size, count;  // columns of one group, whole panels; groups
+  Groups(const Problem& p, int64_t columns) {
+    const int64_t panels = ceil_div(columns, p.panel);
+    size = std::clamp<int64_t>(panels / p.schedule.threads, 1, most) * p.panel;
+    count = ceil_div(columns, size);
+  }
+  static constexpr int64_t most = 4;  // panels; more would leave no L2 cache for the values
+};
+
+// U, the weights in the transformed domain, in panels: all of them, or where each is needed once, a group per thread.
+struct Weights {
+  const Problem& p;
+  const float* w;
+  int64_t column_stride, depth_stride, columns, depth;
+  Groups groups;
+  float* u;
+  Weights(const Problem& problem, const float* weights, bool transposed, Space& space)
+      : p(problem),
+        w(weights),
+        column_stride(transposed ? 9 : p.s.c * 9),
+        depth_stride(transposed ? p.s.c * 9 : 9),
+        columns(transposed ? p.s.c : p.s.k),
+        depth(transposed ? p.s.k : p.s.c),
+        groups(p, columns),
+        u(space.take(panel_floats() * (p.one_block() ? p.schedule.threads * groups.size / p.panel : panels()))) {}
+  int64_t plane() const { return depth * p.panel + line; }
+  int64_t panel_floats() const { return points * plane(); }
+  int64_t panels() const { return ceil_div(columns, p.panel); }
+  void make(int64_t panel, float* to) const {
+    const int64_t first = panel * p.panel;
+    p.kernels.transform.weights(w + first * column_stride, column_stride, depth_stride,
+                                std::min(p.panel, columns - first), depth, to, plane());
+  }
+  void make_all() const {
+    if (p.one_block()) return;
+#pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
+    for (int64_t j = 0; j < panels(); ++j) make(j, u + j * panel_floats());
+  }
+  const float* group(int64_t first, int64_t count, const Team& team) const {
+    if (!p.one_block()) return u + first / p.panel * panel_floats();
+    float* own = u + team.rank * groups.size / p.panel * panel_floats();
+    for (int64_t j = 0; j < ceil_div(count, p.panel); ++j) make(first / p.panel + j, own + j * panel_floats());
+    return own;
+  }
+  // results[tiles, columns] = values[tiles, depth] * U, at every point
+  void multiply(const Team& team, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
+    auto product = [&](const float* panels_of, int64_t first, int64_t count) {
+      for (int64_t e = 0; e < points; ++e)
+        p.kernels.gemm.multiply({tiles, count, depth, values.data + e * values.plane, values.row, 1,
+                                 panels_of + e * plane(), panel_floats(), p.panel,
+                                 results.data + e * results.plane + first, results.row, false});
+    };
+    if (team.size == 1 && !p.one_block()) return product(u, 0, columns);
+    for (int64_t g = team.rank; g < groups.count; g += team.size) {
+      const int64_t first = g * groups.size, count = std::min(groups.size, columns - first);
+      product(group(first, count, team), first, count);
+    }
+  }
+};
+
+// dU, [36][C][K]: one per chunk, or where all tiles are one block, the columns of a group per thread.
+struct WeightGradients {
+  const Problem& p;
+  float* dw;
+  Groups groups;
+  int64_t row;
+  float* du;
+  WeightGradients(const Problem& problem, float* gradients, Space& space)
+      : p(problem),
+        dw(gradients),
+        groups(p, p.s.k),
+        row(p.one_block() ? groups.size : p.s.k),
+        du(space.take(floats() * (p.one_block() ? p.schedule.threads : p.schedule.chunks))) {}
+  int64_t plane() const { return p.s.c * row + line; }
+  int64_t floats() const { return points * plane(); }
+  void finish(int64_t first, int64_t count, const float* from) const {
+    p.kernels.transform.weight_gradients(from, plane(), row, p.schedule.chunks, floats(), p.s.c * 9, 9, count, p.s.c,
+                                         dw + first * p.s.c * 9);
+  }
+  void finish_all() const {
+    if (p.one_block()) return;
+#pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
+    for (int64_t k = 0; k < p.s.k; k += line) finish(k, line, du + k);
+  }
+  // dU += V^T dM of these tiles
+  void accumulate(const Team& team, int64_t chunk, bool begins, int64_t tiles, WinogradPlanes v,
+                  WinogradPlanes m) const {
+    auto product = [&](int64_t first, int64_t count, float* to) {
+      for (int64_t e = 0; e < points; ++e)
+        p.kernels.gemm.multiply({p.s.c, count, tiles, v.data + e * v.plane, 1, v.row, m.data + e * m.plane + first,
+                                 p.panel, m.row, to + e * plane(), row, !begins});
+    };
+    if (team.size == 1 && !p.one_block()) return product(0, p.s.k, du + chunk * floats());
+    for (int64_t g = team.rank; g < groups.count; g += team.size) {
+      const int64_t first = g * groups.size, count = std::min(groups.size, p.s.k - first);
+      float* const to = p.one_block() ? du + team.rank * floats() : du + first;
+      product(first, count, to);
+      if (p.one_block()) finish(first, count, to);
+    }
+  }
+};
+
+// f(team, set of planes, chunk, part of the tiles, whether it is the chunk's first) for every block of every chunk.
+template <class F>
+void each_block(const Problem& p, F&& f) {
+  const Schedule& schedule = p.schedule;
+  const int64_t per_image = p.in.tiles();
+  std::atomic<int64_t> next = 0;
+  auto chunk = [&](const Team& team, int64_t set, int64_t c) {
+    const int64_t begin = p.s.n * c / schedule.chunks * per_image, end = p.s.n * (c + 1) / schedule.chunks * per_image;
+    for (int64_t t = begin; t < end; t += schedule.block)
+      f(team, set, c, t, std::min(schedule.block, end - t), t == begin);
+  };
+#pragma omp parallel num_threads(schedule.threads)
+  {
+    const int64_t rank = omp_get_thread_num();
+    if (schedule.together)
+      chunk({rank, omp_get_num_threads()}, 0, 0);
+    else
+      for (int64_t c; (c = next.fetch_add(1)) < schedule.chunks;) chunk({0, 1}, rank, c);
+  }
+}
+
+// A thread's part of a transform; rows are those of the block.
+struct Share {
+  WinogradPart part;
+  int64_t row;
+  Share(const Team& team, int64_t first, int64_t tiles, int64_t channels, bool whole_images, int64_t per_image) {
+    const int64_t unit = whole_images ? per_image : 1, units = tiles / unit;
+    if (units >= 2 * team.size || team.size == 1) {
+      const int64_t begin = units * team.rank / team.size * unit, end = units * (team.rank + 1) / team.size * unit;
+      part = {first + begin, team.size == 1 ? tiles : end - begin, 0, channels};
+      row = begin;
+    } else {
+      const int64_t groups = channels / 16;
+      const int64_t begin = groups * team.rank / team.size * 16, end = groups * (team.rank + 1) / team.size * 16;
+      part = {first, tiles, begin, end - begin};
+      row = 0;
+    }
+  }
+  WinogradPlanes of(WinogradPlanes planes) const {
+    planes.data += row * planes.row + part.channel;
+    return planes;
+  }
+};
+
+struct Forward {
+  Problem p;
+  Space space;
+  Weights weights;
+  float *v, *m;
+  Forward(const Kernels& kernels, const Conv2dShape& s, const float* w, void* workspace)
+      : p(kernels, s), space{static_cast<float*>(workspace)}, weights(p, w, false, space),
+        v(space.take(p.sets() * points * p.plane(s.c))), m(space.take(p.sets() * points * p.plane(s.k))) {}
+};
+
+struct Backward {
+  Problem p;
+  Space space;
+  Weights weights;
+  WeightGradients gradients;
+  float *v, *m, *dv;
+  Backward(const Kernels& kernels, const Conv2dShape& s, const float* w, float* dw, bool has_dx, bool has_dw,
+           void* workspace)
+      : p(kernels, s), space{static_cast<float*>(workspace)}, weights(p, w, true, space), gradients(p, dw, space),
+        v(space.take(has_dw ? p.sets() * points * p.plane(s.c) : 0)),
+        m(space.take(p.sets() * points * p.plane(s.k))),
+        dv(space.take(has_dx ? p.sets() * points * p.plane(s.c) : 0)) {}
+};
+
+}  // namespace
+
+void forward(const Kernels& kernels, const Conv2dShape& s, const float* x, const float* w, float* y, void* workspace) {
+  const Forward f(kernels, s, w, workspace);
+  const Problem& p = f.p;
+  f.weights.make_all();
+  each_block(p, [&](const Team& team, int64_t set, int64_t, int64_t first, int64_t tiles, bool) {
+    const WinogradPlanes v = p.planes(f.v + set * points * p.plane(s.c), s.c);
+    const WinogradPlanes m = p.planes(f.m + set * points * p.plane(s.k), s.k);
+    const Share from(team, first, tiles, s.c, false, 0), to(team, first, tiles, s.k, false, 0);
+    kernels.transform.windows(p.in, from.part, x, from.of(v));
+    team.wait();
+    f.weights.multiply(team, tiles, v, m);
+    team.wait();
+    kernels.transform.outputs(p.out, to.part, to.of(m), y);
+  });
+}
+
+void backward(const Kernels& kernels, const Conv2dShape& s, const float* dy, const float* x, const float* w, float* dx,
+              float* dw, void* workspace) {
+  const Backward b(kernels, s, w, dw, dx, dw, workspace);
+  const Problem& p = b.p;
+  if (dx) b.weights.make_all();
+  each_block(p, [&](const Team& team, int64_t set, int64_t chunk, int64_t first, int64_t tiles, bool begins) {
+    const WinogradPlanes m = p.planes(b.m + set * points * p.plane(s.k), s.k);
+    const Share from(team, first, tiles, s.k, false, 0), in(team, first, tiles, s.c, false, 0);
+    kernels.transform.gradients(p.out, from.part, dy, from.of(m));
+    WinogradPlanes v{}, dv{};
+    if (dw) {
+      v = p.planes(b.v + set * points * p.plane(s.c), s.c);
+      kernels.transform.windows(p.in, in.part, x, in.of(v));
+    }
+    team.wait();
+    if (dx) {
+      dv = p.planes(b.dv + set * points * p.plane(s.c), s.c);
+      b.weights.multiply(team, tiles, m, dv);
+    }
+    if (dw) b.gradients.accumulate(team, chunk, begins, tiles, v, m);
+    team.wait();
+    if (dx) {
+      const Share to(team, first, tiles, s.c, p.schedule.together, p.in.tiles());
+      kernels.transform.input_gradients(p.in, to.part, to.of(dv), dx);
+    }
+  });
+  if (dw) b.gradients.finish_all();
+}
+
+size_t forward_bytes(const Kernels& kernels, const Conv2dShape& s) {
+  return static_cast<size_t>(Forward(kernels, s, nullptr, nullptr).space.used) * sizeof(float);
+}
+size_t backward_bytes(const Kernels& kernels, const Conv2dShape& s, bool dx, bool dw) {
+  return static_cast<size_t>(Backward(kernels, s, nullptr, nullptr, dx, dw, nullptr).space.used) * sizeof(float);
+}
+
+}  // namespace winograd
+
+namespace {
+std::string refuse(const rt::Problem& p, const Spec& x, const Spec& w) {
+  if (x.layout != Layout::nhwc) return "needs nhwc";
+  if (w.layout == Layout::nhwc) return "needs weights in K,C,R,S order";
+  if (std::string why = refuse_linear_gemm(p); !why.empty()) return why;
+  const Conv2dShape s = conv2d_shape(p.op, x, w);
+  if (s.r != 3 || s.s != 3 || s.stride != 1 || s.pad != 1) return "needs 3x3 of stride 1 and padding 1";
+  if (s.c % 16 != 0 || s.k % 16 != 0) return "needs channels in multiples of 16";
+  return "";
+}
+}  // namespace
+std::string refuse_winograd_forward(const Problem& p) { return refuse(p, p.in[0], p.in[1]); }
+std::string refuse_winograd_dx(const Problem& p) { return refuse(p, p.out[0], p.in[1]); }
+std::string refuse_winograd_dw(const Problem& p) { return refuse(p, p.in[1], p.out[0]); }
+std::string refuse_winograd_backward(const Problem& p) { return refuse(p, p.in[1], p.in[2]); }
+
+}  // namespace rt::cpu
