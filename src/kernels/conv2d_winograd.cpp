@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <vector>
 
 #include "kernels/conv2d_gemm.hpp"
 #include "kernels/conv2d_windows.hpp"
@@ -17,8 +18,8 @@ namespace rt::cpu {
 namespace winograd {
 namespace {
 
-constexpr int64_t points = 36;
-constexpr int64_t line = 16;  // floats: planes a power of two apart would share few sets of the L1 cache
+constexpr int64_t filters = 36;  // planes of U
+constexpr int64_t line = 16;     // floats: planes a power of two apart would share few sets of the L1 cache
 
 struct Space {  // hands out parts of a workspace, or only counts them
   float* base;
@@ -44,13 +45,13 @@ struct Schedule {
   int64_t chunks;  // of images; one where all threads work together
   int64_t block;   // tiles; whole images where all threads work together
   int64_t threads;
-  explicit Schedule(const Conv2dShape& s, const WinogradGrid& g) {
+  Schedule(const Conv2dShape& s, const WinogradGrid& g, int64_t planes) {
     static const char* const env = std::getenv("WB");
     const int64_t all = s.n * g.tiles();
     together = s.c * s.k > 128 * 128 || s.n < 8;
     if (together) {
       chunks = 1;
-      const int64_t wanted = env ? atoi(env) : 256;
+      const int64_t wanted = env ? atoi(env) : 256 * 36 / planes;
       block = std::min(s.n, std::max<int64_t>(1, wanted / g.tiles())) * g.tiles();
       block = ceil_div(all, ceil_div(all, block));
       block = round_up(block, g.tiles());
@@ -63,18 +64,49 @@ struct Schedule {
   }
 };
 
+// The products of one block: plane `plane` of V and M with plane `filter` of U; `first`: it is the filter's first.
+struct Product {
+  int64_t plane, filter;
+  bool first;
+};
+std::vector<Product> products(int64_t values) {
+  // Of the 9 values of a line of stride 2, the last four share a filter.
+  std::vector<Product> list;
+  for (int64_t filter = 0; filter < filters; ++filter)
+    for (int64_t r = 0; r < values; ++r)
+      for (int64_t q = 0; q < values; ++q)
+        if (std::min<int64_t>(r, 5) * 6 + std::min<int64_t>(q, 5) == filter)
+          list.push_back({r * values + q, filter, list.empty() || list.back().filter != filter});
+  return list;
+}
+
 struct Problem {
-  const Kernels& kernels;
   Conv2dShape s;
+  const WinogradKernels& transform;
+  const GemmKernels& gemm;
+  const std::vector<Product>& products;
   WinogradGrid in, out;
   Schedule schedule;
   int64_t panel;  // columns of one
   Problem(const Kernels& k, const Conv2dShape& shape)
-      : kernels(k), s(shape), in{s.h, s.w, s.c}, out{s.h, s.w, s.k}, schedule(s, in), panel(k.gemm.columns) {}
+      : s(shape),
+        transform(s.stride == 1 ? k.stride1 : k.stride2),
+        gemm(k.gemm),
+        products(products_of(transform.values)),
+        in{s.h, s.w, s.c, ceil_div(s.p, 4), ceil_div(s.q, 4)},
+        out{s.p, s.q, s.k, in.rows, in.columns},
+        schedule(s, in, planes()),
+        panel(k.gemm.columns) {}
+  static const std::vector<Product>& products_of(int64_t values) {
+    static const std::vector<Product> six = winograd::products(6), nine = winograd::products(9);
+    return values == 6 ? six : nine;
+  }
+  int64_t planes() const { return transform.values * transform.values; }
 
   // Rows a large power of two apart would share few sets of the L1 cache as well.
   static int64_t row(int64_t channels) { return channels % 128 == 0 ? channels + line : channels; }
   int64_t plane(int64_t channels) const { return schedule.block * row(channels) + line; }
+  int64_t floats(int64_t channels) const { return planes() * plane(channels); }  // of a set of planes
   WinogradPlanes planes(float* data, int64_t channels) const { return {data, plane(channels), row(channels)}; }
   int64_t tiles() const { return s.n * in.tiles(); }
   bool one_block() const { return schedule.together && schedule.block >= tiles(); }
@@ -110,12 +142,12 @@ struct Weights {
         groups(p, columns),
         u(space.take(panel_floats() * (p.one_block() ? p.schedule.threads * groups.size / p.panel : panels()))) {}
   int64_t plane() const { return depth * p.panel + line; }
-  int64_t panel_floats() const { return points * plane(); }
+  int64_t panel_floats() const { return filters * plane(); }
   int64_t panels() const { return ceil_div(columns, p.panel); }
   void make(int64_t panel, float* to) const {
     const int64_t first = panel * p.panel;
-    p.kernels.transform.weights(w + first * column_stride, column_stride, depth_stride,
-                                std::min(p.panel, columns - first), depth, to, plane());
+    p.transform.weights(w + first * column_stride, column_stride, depth_stride, std::min(p.panel, columns - first),
+                        depth, to, plane());
   }
   void make_all() const {
     if (p.one_block()) return;
@@ -131,10 +163,10 @@ struct Weights {
   // results[tiles, columns] = values[tiles, depth] * U, at every point
   void multiply(const Team& team, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
     auto product = [&](const float* panels_of, int64_t first, int64_t count) {
-      for (int64_t e = 0; e < points; ++e)
-        p.kernels.gemm.multiply({tiles, count, depth, values.data + e * values.plane, values.row, 1,
-                                 panels_of + e * plane(), panel_floats(), p.panel,
-                                 results.data + e * results.plane + first, results.row, false});
+      for (const Product& e : p.products)
+        p.gemm.multiply({tiles, count, depth, values.data + e.plane * values.plane, values.row, 1,
+                         panels_of + e.filter * plane(), panel_floats(), p.panel,
+                         results.data + e.plane * results.plane + first, results.row, false});
     };
     if (team.size == 1 && !p.one_block()) return product(u, 0, columns);
     for (int64_t g = team.rank; g < groups.count; g += team.size) {
@@ -158,10 +190,10 @@ struct WeightGradients {
         row(p.one_block() ? groups.size : p.s.k),
         du(space.take(floats() * (p.one_block() ? p.schedule.threads : p.schedule.chunks))) {}
   int64_t plane() const { return p.s.c * row + line; }
-  int64_t floats() const { return points * plane(); }
+  int64_t floats() const { return filters * plane(); }
   void finish(int64_t first, int64_t count, const float* from) const {
-    p.kernels.transform.weight_gradients(from, plane(), row, p.schedule.chunks, floats(), p.s.c * 9, 9, count, p.s.c,
-                                         dw + first * p.s.c * 9);
+    p.transform.weight_gradients(from, plane(), row, p.schedule.chunks, floats(), p.s.c * 9, 9, count, p.s.c,
+                                 dw + first * p.s.c * 9);
   }
   void finish_all() const {
     if (p.one_block()) return;
@@ -172,9 +204,9 @@ struct WeightGradients {
   void accumulate(const Team& team, int64_t chunk, bool begins, int64_t tiles, WinogradPlanes v,
                   WinogradPlanes m) const {
     auto product = [&](int64_t first, int64_t count, float* to) {
-      for (int64_t e = 0; e < points; ++e)
-        p.kernels.gemm.multiply({p.s.c, count, tiles, v.data + e * v.plane, 1, v.row, m.data + e * m.plane + first,
-                                 p.panel, m.row, to + e * plane(), row, !begins});
+      for (const Product& e : p.products)
+        p.gemm.multiply({p.s.c, count, tiles, v.data + e.plane * v.plane, 1, v.row, m.data + e.plane * m.plane + first,
+                         p.panel, m.row, to + e.filter * plane(), row, !(begins && e.first)});
     };
     if (team.size == 1 && !p.one_block()) return product(0, p.s.k, du + chunk * floats());
     for (int64_t g = team.rank; g < groups.count; g += team.size) {
@@ -236,8 +268,11 @@ struct Forward {
   Weights weights;
   float *v, *m;
   Forward(const Kernels& kernels, const Conv2dShape& s, const float* w, void* workspace)
-      : p(kernels, s), space{static_cast<float*>(workspace)}, weights(p, w, false, space),
-        v(space.take(p.sets() * points * p.plane(s.c))), m(space.take(p.sets() * points * p.plane(s.k))) {}
+      : p(kernels, s),
+        space{static_cast<float*>(workspace)},
+        weights(p, w, false, space),
+        v(space.take(p.sets() * p.floats(s.c))),
+        m(space.take(p.sets() * p.floats(s.k))) {}
 };
 
 struct Backward {
@@ -248,10 +283,13 @@ struct Backward {
   float *v, *m, *dv;
   Backward(const Kernels& kernels, const Conv2dShape& s, const float* w, float* dw, bool has_dx, bool has_dw,
            void* workspace)
-      : p(kernels, s), space{static_cast<float*>(workspace)}, weights(p, w, true, space), gradients(p, dw, space),
-        v(space.take(has_dw ? p.sets() * points * p.plane(s.c) : 0)),
-        m(space.take(p.sets() * points * p.plane(s.k))),
-        dv(space.take(has_dx ? p.sets() * points * p.plane(s.c) : 0)) {}
+      : p(kernels, s),
+        space{static_cast<float*>(workspace)},
+        weights(p, w, true, space),
+        gradients(p, dw, space),
+        v(space.take(has_dw ? p.sets() * p.floats(s.c) : 0)),
+        m(space.take(p.sets() * p.floats(s.k))),
+        dv(space.take(has_dx ? p.sets() * p.floats(s.c) : 0)) {}
 };
 
 }  // namespace
@@ -261,14 +299,13 @@ void forward(const Kernels& kernels, const Conv2dShape& s, const float* x, const
   const Problem& p = f.p;
   f.weights.make_all();
   each_block(p, [&](const Team& team, int64_t set, int64_t, int64_t first, int64_t tiles, bool) {
-    const WinogradPlanes v = p.planes(f.v + set * points * p.plane(s.c), s.c);
-    const WinogradPlanes m = p.planes(f.m + set * points * p.plane(s.k), s.k);
+    const WinogradPlanes v = p.planes(f.v + set * p.floats(s.c), s.c), m = p.planes(f.m + set * p.floats(s.k), s.k);
     const Share from(team, first, tiles, s.c, false, 0), to(team, first, tiles, s.k, false, 0);
-    kernels.transform.windows(p.in, from.part, x, from.of(v));
+    p.transform.windows(p.in, from.part, x, from.of(v));
     team.wait();
     f.weights.multiply(team, tiles, v, m);
     team.wait();
-    kernels.transform.outputs(p.out, to.part, to.of(m), y);
+    p.transform.outputs(p.out, to.part, to.of(m), y);
   });
 }
 
@@ -278,24 +315,24 @@ void backward(const Kernels& kernels, const Conv2dShape& s, const float* dy, con
   const Problem& p = b.p;
   if (dx) b.weights.make_all();
   each_block(p, [&](const Team& team, int64_t set, int64_t chunk, int64_t first, int64_t tiles, bool begins) {
-    const WinogradPlanes m = p.planes(b.m + set * points * p.plane(s.k), s.k);
+    const WinogradPlanes m = p.planes(b.m + set * p.floats(s.k), s.k);
     const Share from(team, first, tiles, s.k, false, 0), in(team, first, tiles, s.c, false, 0);
-    kernels.transform.gradients(p.out, from.part, dy, from.of(m));
+    p.transform.gradients(p.out, from.part, dy, from.of(m));
     WinogradPlanes v{}, dv{};
     if (dw) {
-      v = p.planes(b.v + set * points * p.plane(s.c), s.c);
-      kernels.transform.windows(p.in, in.part, x, in.of(v));
+      v = p.planes(b.v + set * p.floats(s.c), s.c);
+      p.transform.windows(p.in, in.part, x, in.of(v));
     }
     team.wait();
     if (dx) {
-      dv = p.planes(b.dv + set * points * p.plane(s.c), s.c);
+      dv = p.planes(b.dv + set * p.floats(s.c), s.c);
       b.weights.multiply(team, tiles, m, dv);
     }
     if (dw) b.gradients.accumulate(team, chunk, begins, tiles, v, m);
     team.wait();
     if (dx) {
       const Share to(team, first, tiles, s.c, p.schedule.together, p.in.tiles());
-      kernels.transform.input_gradients(p.in, to.part, to.of(dv), dx);
+      p.transform.input_gradients(p.in, to.part, to.of(dv), dx);
     }
   });
   if (dw) b.gradients.finish_all();
@@ -316,7 +353,7 @@ std::string refuse(const rt::Problem& p, const Spec& x, const Spec& w) {
   if (w.layout == Layout::nhwc) return "needs weights in K,C,R,S order";
   if (std::string why = refuse_linear_gemm(p); !why.empty()) return why;
   const Conv2dShape s = conv2d_shape(p.op, x, w);
-  if (s.r != 3 || s.s != 3 || s.stride != 1 || s.pad != 1) return "needs 3x3 of stride 1 and padding 1";
+  if (s.r != 3 || s.s != 3 || s.stride > 2 || s.pad != 1) return "needs 3x3 of stride 1 or 2 and padding 1";
   if (s.c % 16 != 0 || s.k % 16 != 0) return "needs channels in multiples of 16";
   return "";
 }

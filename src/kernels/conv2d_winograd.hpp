@@ -1,4 +1,4 @@
-// 3x3 convolution of stride 1 and padding 1 by Winograd's F(4x4,3x3) (kernels/winograd_simd.hpp): f32, activations
+// 3x3 convolution of stride 1 or 2 and padding 1 by Winograd's algorithm (kernels/winograd_simd.hpp): f32, activations
 // [N,H,W,C] in memory (nhwc), weights OIHW, channels in multiples of 16. Relative error about 2e-6 (L2).
 // Steps: conv2d.forward, conv2d.dx, conv2d.dw, and both of the latter at once, which transforms dy only once:
 //   conv2d.backward: dy x w -> dx dw
@@ -11,7 +11,7 @@ namespace rt::cpu {
 
 namespace winograd {
 struct Kernels {
-  const WinogradKernels& transform;
+  const WinogradKernels &stride1, &stride2;
   const GemmKernels& gemm;
 };
 // `workspace`: 64-byte aligned, of the bytes that the function below says for as many threads as are in use then.
@@ -23,12 +23,12 @@ size_t forward_bytes(const Kernels& kernels, const Conv2dShape& s);
 size_t backward_bytes(const Kernels& kernels, const Conv2dShape& s, bool dx, bool dw);
 }  // namespace winograd
 
-template <const WinogradKernels& transform, const GemmKernels& gemm>
+template <const WinogradKernels& stride1, const WinogradKernels& stride2, const GemmKernels& gemm>
 struct Conv2dWinograd {
-  static constexpr winograd::Kernels kernels{transform, gemm};
+  static constexpr winograd::Kernels kernels{stride1, stride2, gemm};
   static void forward(const Args& a) {
-    winograd::forward(kernels, conv2d_shape(a.op, a.in[0].spec, a.in[1].spec), a.in[0].as<float>(),
-                      a.in[1].as<float>(), a.out[0].as<float>(), a.workspace);
+    winograd::forward(kernels, conv2d_shape(a.op, a.in[0].spec, a.in[1].spec), a.in[0].as<float>(), a.in[1].as<float>(),
+                      a.out[0].as<float>(), a.workspace);
   }
   static void dx(const Args& a) {
     winograd::backward(kernels, conv2d_shape(a.op, a.out[0].spec, a.in[1].spec), a.in[0].as<float>(), nullptr,

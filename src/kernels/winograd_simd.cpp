@@ -1,5 +1,6 @@
-// The transforms, factored: 14 operations for six values instead of the 26 of the bare matrix. With a = d filtered by
-// x^2 - 1 (the points 1 and -1) and g = d filtered by (x - 1/2)(x + 2), every row of B^T is one step from a or g.
+// The transforms, once per stride. Lines are factored: 14 operations for the six values of a window instead of the 26 of
+// the bare matrix. With a = d filtered by x^2 - 1 (the points 1 and -1) and g = d filtered by (x - 1/2)(x + 2), every row
+// of B^T is one step from a or g.
 #include "kernels/winograd_simd.hpp"
 
 #include "kernels/gemm_simd.hpp"
@@ -12,214 +13,268 @@ namespace {
 
 constexpr int columns = 2 * lanes;  // of a panel, as in gemm_simd.cpp
 
-RT_INLINE void window_line(const Vec* d, Vec* v) {  // v = B^T d
-  const Vec a0 = d[2] - d[0], a1 = d[3] - d[1], a2 = d[4] - d[2], a3 = d[5] - d[3];
-  const Vec g0 = a0 + 1.5f * d[1], g1 = a1 + 1.5f * d[2], g2 = a2 + 1.5f * d[3], g3 = a3 + 1.5f * d[4];
-  v[0] = g2 - g0;
-  v[1] = g2 + g1;
-  v[2] = g2 - g1;
-  v[3] = a2 + 2.0f * a1;
-  v[4] = a2 - 0.5f * a1;
-  v[5] = g3 - g1;
-}
+struct Stride1 {
+  static constexpr int window_size = 6, step = 4, values = 6;
 
-RT_INLINE void window_line_adjoint(const Vec* v, Vec* d) {  // d = B v
-  const Vec g1 = v[1] - v[2] - v[5], g2 = v[1] + v[2] + v[0];
-  const Vec a1 = g1 + 2.0f * v[3] - 0.5f * v[4], a2 = g2 + (v[3] + v[4]);
-  d[0] = v[0];
-  d[1] = -1.5f * v[0] - a1;
-  d[2] = 1.5f * g1 - v[0] - a2;
-  d[3] = 1.5f * g2 + a1 - v[5];
-  d[4] = 1.5f * v[5] + a2;
-  d[5] = v[5];
-}
+  static RT_INLINE void window(const Vec* d, Vec* v) {  // v = B^T d
+    const Vec a0 = d[2] - d[0], a1 = d[3] - d[1], a2 = d[4] - d[2], a3 = d[5] - d[3];
+    const Vec g0 = a0 + 1.5f * d[1], g1 = a1 + 1.5f * d[2], g2 = a2 + 1.5f * d[3], g3 = a3 + 1.5f * d[4];
+    v[0] = g2 - g0;
+    v[1] = g2 + g1;
+    v[2] = g2 - g1;
+    v[3] = a2 + 2.0f * a1;
+    v[4] = a2 - 0.5f * a1;
+    v[5] = g3 - g1;
+  }
 
-RT_INLINE void output_line(const Vec* m, Vec* y) {  // y = A^T m
-  const Vec even = m[1] + m[2], odd = m[1] - m[2];
-  y[0] = (m[0] + even) + (m[3] + m[4]);
-  y[1] = odd + 0.5f * m[3] - 2.0f * m[4];
-  y[2] = even + 0.25f * m[3] + 4.0f * m[4];
-  y[3] = (odd + m[5]) + 0.125f * m[3] - 8.0f * m[4];
-}
+  static RT_INLINE void window_adjoint(const Vec* v, Vec* d) {  // d = B v
+    const Vec g1 = v[1] - v[2] - v[5], g2 = v[1] + v[2] + v[0];
+    const Vec a1 = g1 + 2.0f * v[3] - 0.5f * v[4], a2 = g2 + (v[3] + v[4]);
+    d[0] = v[0];
+    d[1] = -1.5f * v[0] - a1;
+    d[2] = 1.5f * g1 - v[0] - a2;
+    d[3] = 1.5f * g2 + a1 - v[5];
+    d[4] = 1.5f * v[5] + a2;
+    d[5] = v[5];
+  }
 
-RT_INLINE void output_line_adjoint(const Vec* y, Vec* m) {  // m = A y
-  const Vec even = y[0] + y[2], odd = y[1] + y[3];
-  m[0] = y[0];
-  m[1] = even + odd;
-  m[2] = even - odd;
-  m[3] = y[0] + 0.5f * y[1] + 0.25f * y[2] + 0.125f * y[3];
-  m[4] = y[0] - 2.0f * y[1] + 4.0f * y[2] - 8.0f * y[3];
-  m[5] = y[3];
-}
+  static RT_INLINE void output(const Vec* m, Vec* y) {  // y = A^T m
+    const Vec even = m[1] + m[2], odd = m[1] - m[2];
+    y[0] = (m[0] + even) + (m[3] + m[4]);
+    y[1] = odd + 0.5f * m[3] - 2.0f * m[4];
+    y[2] = even + 0.25f * m[3] + 4.0f * m[4];
+    y[3] = (odd + m[5]) + 0.125f * m[3] - 8.0f * m[4];
+  }
 
-RT_INLINE void weight_line(const Vec* w, Vec* u) {  // u = G w
-  const Vec even = (1 / 3.0f) * (w[0] + w[2]);
-  u[0] = w[0];
-  u[1] = even + (1 / 3.0f) * w[1];
-  u[2] = (1 / 3.0f) * w[1] - even;
-  u[3] = (-4 / 15.0f) * (4.0f * w[0] + 2.0f * w[1] + w[2]);
-  u[4] = (1 / 15.0f) * (w[0] - 2.0f * w[1] + 4.0f * w[2]);
-  u[5] = w[2];
-}
+  static RT_INLINE void output_adjoint(const Vec* y, Vec* m) {  // m = A y
+    const Vec even = y[0] + y[2], odd = y[1] + y[3];
+    m[0] = y[0];
+    m[1] = even + odd;
+    m[2] = even - odd;
+    m[3] = y[0] + 0.5f * y[1] + 0.25f * y[2] + 0.125f * y[3];
+    m[4] = y[0] - 2.0f * y[1] + 4.0f * y[2] - 8.0f * y[3];
+    m[5] = y[3];
+  }
 
-RT_INLINE void weight_line_adjoint(const Vec* u, Vec* w) {  // w = G^T u
-  const Vec even = (1 / 3.0f) * (u[1] - u[2]), p = (-4 / 15.0f) * u[3], q = (1 / 15.0f) * u[4];
-  w[0] = u[0] + even + 4.0f * p + q;
-  w[1] = (1 / 3.0f) * (u[1] + u[2]) + 2.0f * p - 2.0f * q;
-  w[2] = even + u[5] + p + 4.0f * q;
-}
+  static RT_INLINE void weight(const Vec* w, Vec* u) {  // u = G w
+    const Vec even = (1 / 3.0f) * (w[0] + w[2]);
+    u[0] = w[0];
+    u[1] = even + (1 / 3.0f) * w[1];
+    u[2] = (1 / 3.0f) * w[1] - even;
+    u[3] = (-4 / 15.0f) * (4.0f * w[0] + 2.0f * w[1] + w[2]);
+    u[4] = (1 / 15.0f) * (w[0] - 2.0f * w[1] + 4.0f * w[2]);
+    u[5] = w[2];
+  }
 
-// Column by column, then row by row: T = n_out x n_in applied from both sides.
+  static RT_INLINE void weight_adjoint(const Vec* u, Vec* w) {  // w = G^T u
+    const Vec even = (1 / 3.0f) * (u[1] - u[2]), p = (-4 / 15.0f) * u[3], q = (1 / 15.0f) * u[4];
+    w[0] = u[0] + even + 4.0f * p + q;
+    w[1] = (1 / 3.0f) * (u[1] + u[2]) + 2.0f * p - 2.0f * q;
+    w[2] = even + u[5] + p + 4.0f * q;
+  }
+};
+
+struct Stride2 {
+  static constexpr int window_size = 9, step = 8, values = 9;
+
+  static RT_INLINE void window(const Vec* d, Vec* v) {
+    const Vec g0 = d[2] - 0.5f * d[0], g1 = d[4] - 0.5f * d[2], g2 = d[6] - 0.5f * d[4], g3 = d[8] - 0.5f * d[6];
+    v[0] = g2 - g0;
+    v[1] = g2 + g1;
+    v[2] = g2 - g1;
+    v[3] = d[6] - d[2];
+    v[4] = g3 - g1;
+    for (int i = 0; i < 4; ++i) v[5 + i] = d[1 + 2 * i];
+  }
+
+  static RT_INLINE void window_adjoint(const Vec* v, Vec* d) {
+    const Vec g1 = v[1] - v[2] - v[4], g2 = v[1] + v[2] + v[0];
+    d[0] = 0.5f * v[0];
+    d[2] = -0.5f * g1 - v[0] - v[3];
+    d[4] = g1 - 0.5f * g2;
+    d[6] = g2 + v[3] - 0.5f * v[4];
+    d[8] = v[4];
+    for (int i = 0; i < 4; ++i) d[1 + 2 * i] = v[5 + i];
+  }
+
+  static RT_INLINE void output(const Vec* m, Vec* y) {
+    const Vec even = m[1] + m[2], odd = m[1] - m[2];
+    y[0] = (m[0] + even) + (m[3] + m[5]);
+    y[1] = (odd + m[6]) + 0.5f * m[3];
+    y[2] = (even + m[7]) + 0.25f * m[3];
+    y[3] = (odd + m[8]) + 0.125f * m[3] + m[4];
+  }
+
+  static RT_INLINE void output_adjoint(const Vec* y, Vec* m) {
+    const Vec even = y[0] + y[2], odd = y[1] + y[3];
+    m[0] = y[0];
+    m[1] = even + odd;
+    m[2] = even - odd;
+    m[3] = y[0] + 0.5f * y[1] + 0.25f * y[2] + 0.125f * y[3];
+    m[4] = y[3];
+    for (int i = 0; i < 4; ++i) m[5 + i] = y[i];
+  }
+
+  static RT_INLINE void weight(const Vec* w, Vec* u) {
+    u[0] = 2.0f * w[0];
+    u[1] = w[0] + w[2];
+    u[2] = (1 / 3.0f) * (w[2] - w[0]);
+    u[3] = (-4 / 3.0f) * (2.0f * w[0] + w[2]);
+    u[4] = w[2];
+    u[5] = w[1];
+  }
+
+  static RT_INLINE void weight_adjoint(const Vec* u, Vec* w) {
+    const Vec p = (1 / 3.0f) * u[2], q = (-4 / 3.0f) * u[3];
+    w[0] = 2.0f * (u[0] + q) + u[1] - p;
+    w[1] = u[5];
+    w[2] = u[1] + p + q + u[4];
+  }
+};
+
+// Column by column, then row by row: a line's transform applied from both sides.
 template <int in, int out, void (*line)(const Vec*, Vec*), class Load, class Store>
 RT_INLINE void both_sides(Load load_at, Store store_at) {
   Vec middle[out][in];
-#pragma GCC unroll 6
+#pragma GCC unroll 9
   for (int q = 0; q < in; ++q) {
     Vec from[in], to[out];
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int r = 0; r < in; ++r) from[r] = load_at(r, q);
     line(from, to);
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int r = 0; r < out; ++r) middle[r][q] = to[r];
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 9
   for (int r = 0; r < out; ++r) {
     Vec to[out];
     line(middle[r], to);
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int q = 0; q < out; ++q) store_at(r, q, to[q]);
   }
 }
 
-// f(tile's number in the part, image, tile row, tile column)
-template <class F>
+// The pixels of a tile in an image: `size` from (h, w) on, which may reach beyond it.
+struct Patch {
+  int64_t pitch, pixel;              // floats from one row, one pixel to the next
+  int64_t top, bottom, left, right;  // rows [top, bottom) and columns [left, right) lie in the image
+  Patch(const WinogradGrid& g, int64_t h, int64_t w, int64_t size)
+      : pitch(g.w * g.channels),
+        pixel(g.channels),
+        top(h < 0 ? -h : 0),
+        bottom(g.h - h < size ? g.h - h : size),
+        left(w < 0 ? -w : 0),
+        right(g.w - w < size ? g.w - w : size) {}
+  bool has(int64_t r, int64_t q) const { return r >= top && r < bottom && q >= left && q < right; }
+  bool whole(int64_t size) const { return top == 0 && left == 0 && bottom == size && right == size; }
+  int64_t at(int64_t r, int64_t q) const { return r * pitch + q * pixel; }
+  // A vector of each pixel in `size` x `size` from (r0, q0) on: for the tile below, which no hardware prefetcher expects.
+  template <int write, int size>
+  RT_INLINE void prefetch(const float* p, int64_t r0, int64_t q0) const {
+#pragma GCC unroll 8
+    for (int r = 0; r < size; ++r)
+#pragma GCC unroll 8
+      for (int q = 0; q < size; ++q) __builtin_prefetch(p + at(r0 + r, q0 + q), write, 2);
+  }
+};
+
+// f(tile's number in the part, offset of its corner, its patch) for patches of `size` every `step` pixels from `origin`.
+template <int size, int step, int origin, class F>
 RT_INLINE void each_tile(const WinogradGrid& g, const WinogradPart& part, F f) {
-  const int64_t across = g.columns(), down = g.rows();
-  int64_t j = part.first % across, i = part.first / across % down, n = part.first / across / down;
+  int64_t j = part.first % g.columns, i = part.first / g.columns % g.rows, n = part.first / g.columns / g.rows;
   for (int64_t t = 0; t < part.tiles; ++t) {
-    f(t, n, i, j);
-    if (++j == across) {
+    const int64_t h = i * step + origin, w = j * step + origin;
+    f(t, ((n * g.h + h) * g.w + w) * g.channels + part.channel, Patch(g, h, w, size));
+    if (++j == g.columns) {
       j = 0;
-      if (++i == down) i = 0, ++n;
+      if (++i == g.rows) i = 0, ++n;
     }
   }
 }
 
-// The part [begin, end) of a window or tile of `size` pixels from pixel `start` on that lies within an image side.
-struct Inside {
-  int64_t begin, end;
-  Inside(int64_t start, int64_t size, int64_t side)
-      : begin(start < 0 ? -start : 0), end(side - start < size ? side - start : size) {}
-  bool has(int64_t i) const { return i >= begin && i < end; }
-  bool all(int64_t size) const { return begin == 0 && end == size; }
-};
-
-// A tile's 4x4 new pixels, of one vector of channels; for the tile below, whose rows no hardware prefetcher expects.
-template <int write>
-RT_INLINE void prefetch_tile(const float* at, int64_t pitch, int64_t c) {
-#pragma GCC unroll 4
-  for (int r = 0; r < 4; ++r)
-#pragma GCC unroll 4
-    for (int q = 0; q < 4; ++q) __builtin_prefetch(at + r * pitch + q * c, write, 2);
-}
-
-template <bool edge>
-void window(const float* at, int64_t pitch, int64_t c, const Inside& rows, const Inside& cols, float* v, int64_t plane,
-            int64_t channels) {
+template <class S, bool edge>
+void window(const float* at, const Patch& patch, float* v, int64_t plane, int64_t channels) {
   for (int64_t k = 0; k < channels; k += lanes) {
-    if (k % 16 == 0) prefetch_tile<0>(at + 6 * pitch + c + k, pitch, c);
-    both_sides<6, 6, window_line>(
-        [&](int r, int q) {
-          return !edge || (rows.has(r) && cols.has(q)) ? load(at + r * pitch + q * c + k) : Vec{};
-        },
-        [&](int r, int q, Vec x) { store(v + (r * 6 + q) * plane + k, x); });
+    if (k % 16 == 0) patch.prefetch<0, S::step>(at + k, S::window_size, S::window_size - S::step);
+    both_sides<S::window_size, S::values, S::window>(
+        [&](int r, int q) { return !edge || patch.has(r, q) ? load(at + patch.at(r, q) + k) : Vec{}; },
+        [&](int r, int q, Vec x) { store(v + (r * S::values + q) * plane + k, x); });
   }
 }
 
+template <class S>
 void windows(const WinogradGrid& g, const WinogradPart& part, const float* x, WinogradPlanes v) {
-  each_tile(g, part, [&](int64_t t, int64_t n, int64_t i, int64_t j) {
-    const Inside rows(4 * i - 1, 6, g.h), cols(4 * j - 1, 6, g.w);
-    const float* at = x + ((n * g.h + 4 * i - 1) * g.w + 4 * j - 1) * g.channels + part.channel;
-    const bool edge = !rows.all(6) || !cols.all(6);
-    (edge ? window<true> : window<false>)(at, g.w * g.channels, g.channels, rows, cols, v.data + t * v.row, v.plane,
-                                          part.channels);
+  each_tile<S::window_size, S::step, -1>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
+    (patch.whole(S::window_size) ? window<S, false> : window<S, true>)(x + at, patch, v.data + t * v.row, v.plane,
+                                                                       part.channels);
   });
 }
 
-template <bool edge>
-void output(const float* m, int64_t plane, const Inside& rows, const Inside& cols, float* at, int64_t pitch, int64_t c,
-            int64_t channels) {
+template <class S, bool edge>
+void output(const float* m, int64_t plane, float* at, const Patch& patch, int64_t channels) {
   for (int64_t k = 0; k < channels; k += lanes) {
-    if (k % 16 == 0) prefetch_tile<1>(at + 4 * pitch + k, pitch, c);
-    both_sides<6, 4, output_line>([&](int r, int q) { return load(m + (r * 6 + q) * plane + k); },
-                                  [&](int r, int q, Vec y) {
-                                    if (!edge || (rows.has(r) && cols.has(q))) store(at + r * pitch + q * c + k, y);
-                                  });
+    if (k % 16 == 0) patch.prefetch<1, 4>(at + k, 4, 0);
+    both_sides<S::values, 4, S::output>([&](int r, int q) { return load(m + (r * S::values + q) * plane + k); },
+                                        [&](int r, int q, Vec y) {
+                                          if (!edge || patch.has(r, q)) store(at + patch.at(r, q) + k, y);
+                                        });
   }
 }
 
+template <class S>
 void outputs(const WinogradGrid& g, const WinogradPart& part, WinogradPlanes m, float* y) {
-  each_tile(g, part, [&](int64_t t, int64_t n, int64_t i, int64_t j) {
-    const Inside rows(4 * i, 4, g.h), cols(4 * j, 4, g.w);
-    float* at = y + ((n * g.h + 4 * i) * g.w + 4 * j) * g.channels + part.channel;
-    const bool edge = !rows.all(4) || !cols.all(4);
-    (edge ? output<true> : output<false>)(m.data + t * m.row, m.plane, rows, cols, at, g.w * g.channels, g.channels,
-                                          part.channels);
+  each_tile<4, 4, 0>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
+    (patch.whole(4) ? output<S, false> : output<S, true>)(m.data + t * m.row, m.plane, y + at, patch, part.channels);
   });
 }
 
-template <bool edge>
-void gradient(const float* at, int64_t pitch, int64_t c, const Inside& rows, const Inside& cols, float* m,
-              int64_t plane, int64_t channels) {
+template <class S, bool edge>
+void gradient(const float* at, const Patch& patch, float* m, int64_t plane, int64_t channels) {
   for (int64_t k = 0; k < channels; k += lanes) {
-    if (k % 16 == 0) prefetch_tile<0>(at + 4 * pitch + k, pitch, c);
-    both_sides<4, 6, output_line_adjoint>(
-        [&](int r, int q) {
-          return !edge || (rows.has(r) && cols.has(q)) ? load(at + r * pitch + q * c + k) : Vec{};
-        },
-        [&](int r, int q, Vec x) { store(m + (r * 6 + q) * plane + k, x); });
+    if (k % 16 == 0) patch.prefetch<0, 4>(at + k, 4, 0);
+    both_sides<4, S::values, S::output_adjoint>(
+        [&](int r, int q) { return !edge || patch.has(r, q) ? load(at + patch.at(r, q) + k) : Vec{}; },
+        [&](int r, int q, Vec x) { store(m + (r * S::values + q) * plane + k, x); });
   }
 }
 
+template <class S>
 void gradients(const WinogradGrid& g, const WinogradPart& part, const float* dy, WinogradPlanes m) {
-  each_tile(g, part, [&](int64_t t, int64_t n, int64_t i, int64_t j) {
-    const Inside rows(4 * i, 4, g.h), cols(4 * j, 4, g.w);
-    const float* at = dy + ((n * g.h + 4 * i) * g.w + 4 * j) * g.channels + part.channel;
-    const bool edge = !rows.all(4) || !cols.all(4);
-    (edge ? gradient<true> : gradient<false>)(at, g.w * g.channels, g.channels, rows, cols, m.data + t * m.row, m.plane,
-                                              part.channels);
+  each_tile<4, 4, 0>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
+    (patch.whole(4) ? gradient<S, false> : gradient<S, true>)(dy + at, patch, m.data + t * m.row, m.plane,
+                                                              part.channels);
   });
 }
 
-// Rows before `add_rows` and columns before `add_cols` of the window were reached by an earlier tile.
-template <bool edge>
-void input_gradient(const float* v, int64_t plane, const Inside& rows, const Inside& cols, int add_rows, int add_cols,
-                    float* at, int64_t pitch, int64_t c, int64_t channels) {
+template <class S, bool edge>
+void input_gradient(const float* v, int64_t plane, float* at, const Patch& patch, int64_t channels) {
+  // What a tile above or to the left has reached: none where this one sticks out of the image.
+  constexpr int overlap = S::window_size - S::step;
+  const int above = patch.top ? 0 : overlap, before = patch.left ? 0 : overlap;
   for (int64_t k = 0; k < channels; k += lanes) {
-    if (k % 16 == 0) prefetch_tile<1>(at + 6 * pitch + c + k, pitch, c);
-    both_sides<6, 6, window_line_adjoint>([&](int r, int q) { return load(v + (r * 6 + q) * plane + k); },
-                                          [&](int r, int q, Vec d) {
-                                            if (edge && !(rows.has(r) && cols.has(q))) return;
-                                            float* to = at + r * pitch + q * c + k;
-                                            store(to, r < add_rows || q < add_cols ? load(to) + d : d);
-                                          });
+    if (k % 16 == 0) patch.prefetch<1, S::step>(at + k, S::window_size, overlap);
+    both_sides<S::values, S::window_size, S::window_adjoint>(
+        [&](int r, int q) { return load(v + (r * S::values + q) * plane + k); },
+        [&](int r, int q, Vec d) {
+          if (edge && !patch.has(r, q)) return;
+          float* to = at + patch.at(r, q) + k;
+          store(to, r < above || q < before ? load(to) + d : d);
+        });
   }
 }
 
+template <class S>
 void input_gradients(const WinogradGrid& g, const WinogradPart& part, WinogradPlanes v, float* dx) {
-  each_tile(g, part, [&](int64_t t, int64_t n, int64_t i, int64_t j) {
-    const Inside rows(4 * i - 1, 6, g.h), cols(4 * j - 1, 6, g.w);
-    float* at = dx + ((n * g.h + 4 * i - 1) * g.w + 4 * j - 1) * g.channels + part.channel;
-    const bool edge = !rows.all(6) || !cols.all(6);
-    (edge ? input_gradient<true> : input_gradient<false>)(v.data + t * v.row, v.plane, rows, cols, i > 0 ? 2 : 0,
-                                                          j > 0 ? 2 : 0, at, g.w * g.channels, g.channels,
-                                                          part.channels);
+  each_tile<S::window_size, S::step, -1>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
+    (patch.whole(S::window_size) ? input_gradient<S, false> : input_gradient<S, true>)(v.data + t * v.row, v.plane,
+                                                                                       dx + at, patch, part.channels);
   });
 }
 
 // Filters by blocks of 16 along the depth, so that the weights are read in runs whichever way they lie.
 constexpr int64_t filters = 16;
 
+template <class S>
 void weights(const float* w, int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* u,
              int64_t plane) {
   alignas(64) float filter[filters][9][lanes] = {};
@@ -231,19 +286,20 @@ void weights(const float* w, int64_t column_stride, int64_t depth_stride, int64_
           for (int tap = 0; tap < 9; ++tap) filter[i][tap][j] = j0 + j < count ? from[tap] : 0.0f;
         }
       for (int64_t i = 0; i < filters; ++i)
-        both_sides<3, 6, weight_line>(
+        both_sides<3, 6, S::weight>(
             [&](int r, int q) { return load(filter[i][r * 3 + q]); },
             [&](int r, int q, Vec x) { store(u + (r * 6 + q) * plane + (i0 + i) * columns + j0, x); });
     }
 }
 
+template <class S>
 void weight_gradients(const float* du, int64_t plane, int64_t row, int64_t chunks, int64_t chunk_stride,
                       int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* dw) {
   alignas(64) float filter[filters][9][lanes];
   for (int64_t i0 = 0; i0 < depth; i0 += filters)
     for (int64_t j0 = 0; j0 < count; j0 += lanes) {
       for (int64_t i = 0; i < filters; ++i)
-        both_sides<6, 3, weight_line_adjoint>(
+        both_sides<6, 3, S::weight_adjoint>(
             [&](int r, int q) {
               const float* from = du + (r * 6 + q) * plane + (i0 + i) * row + j0;
               Vec sum = load(from);
@@ -259,9 +315,12 @@ void weight_gradients(const float* du, int64_t plane, int64_t row, int64_t chunk
     }
 }
 
+template <class S>
+constexpr WinogradKernels all = {S::values,          S::step,    windows<S>,         outputs<S>, gradients<S>,
+                                 input_gradients<S>, weights<S>, weight_gradients<S>};
+
 }  // namespace
 
-extern const WinogradKernels winograd_kernels = {windows, outputs,          gradients, input_gradients,
-                                                 weights, weight_gradients};
+extern const WinogradKernels winograd_stride1 = all<Stride1>, winograd_stride2 = all<Stride2>;
 
 }  // namespace rt::RT_ISA

@@ -1,20 +1,22 @@
-// Winograd's F(4x4,3x3) for stride 1 and padding 1 (Lavin & Gray, "Fast algorithms for convolutional neural networks",
-// 2016), at the points {0, 1, -1, 1/2, -2, infinity} (Barabasz et al., "Error analysis and improving the accuracy of
-// Winograd convolution", 2018). An image [h,w,c] is covered by 4x4 tiles of its output; a tile sees a 6x6 window:
-//   Y = A^T [ (B^T d B) . (G w G^T) ] A        36 multiplications for 16 outputs, which directly are 144
-// Each of the 36 points is a matrix product of its own: M_e[tiles, k] = V_e[tiles, c] * U_e[c, k]. The backward pass is the
-// exact adjoint of that: dM = A dY A^T once, then dV_e = dM_e U_e^T, dU_e = V_e^T dM_e, dX = B dV B^T, dW = G^T dU G.
+// Winograd's convolution (Lavin & Gray, "Fast algorithms for convolutional neural networks", 2016) with 3x3 filters and
+// padding 1, by tiles of 4x4 outputs. A line of 4 outputs is a product of polynomials, evaluated at points (Barabasz et
+// al., "Error analysis and improving the accuracy of Winograd convolution", 2018):
+//   stride 1: F(4,3) at {0, 1, -1, 1/2, -2, infinity}: a window of 6 pixels gives 6 values, 36 products for 16 outputs, which
+//             directly are 144.
+//   stride 2: the odd pixels of a window of 9 meet the outer two taps, F(4,2) at {0, 1, -1, 1/2, infinity}, and the even
+//             ones the middle tap, as they are: 9 values, 81 products. The 4 even ones share a filter, so U has 6 a line too.
+// In two dimensions  Y = A^T [ (B^T d B) . (G w G^T) ] A,  each value of a window (a plane below) being a matrix product
+// of its own: M[tiles, k] = V[tiles, c] * U[c, k]. The backward pass is the exact adjoint of that: dM = A dY A^T once, then
+// dV = dM U^T, dU = V^T dM, dX = B dV B^T, dW = G^T dU G.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 namespace rt {
 
-struct WinogradGrid {  // of images [h, w, channels] in NHWC
-  int64_t h, w, channels;
-  int64_t rows() const { return (h + 3) / 4; }
-  int64_t columns() const { return (w + 3) / 4; }
-  int64_t tiles() const { return rows() * columns(); }  // per image
+struct WinogradGrid {  // of images [h, w, channels] in NHWC, which tiles cover
+  int64_t h, w, channels, rows, columns;
+  int64_t tiles() const { return rows * columns; }  // per image
 };
 
 // `tiles` tiles from tile `first` of the whole batch, and their channels [channel, channel + channels), a multiple of 16.
@@ -22,13 +24,15 @@ struct WinogradPart {
   int64_t first, tiles, channel, channels;
 };
 
-// 36 matrices of f32: point e, tile t (0 is the part's first), channel c at data[e * plane + t * row + c].
+// Matrices of f32: value (r, q) of tile t (0 is the part's first) and channel c at
+// data[(r * values + q) * plane + t * row + c], r and q < values.
 struct WinogradPlanes {
   float* data;
   int64_t plane, row;
 };
 
 struct WinogradKernels {
+  int values, step;  // of a line: 6 or 9; pixels of the source from one tile to the next: 4 or 8
   void (*windows)(const WinogradGrid&, const WinogradPart&, const float* x, WinogradPlanes v);     // V = B^T d B
   void (*outputs)(const WinogradGrid&, const WinogradPart&, WinogradPlanes m, float* y);           // Y = A^T M A
   void (*gradients)(const WinogradGrid&, const WinogradPart&, const float* dy, WinogradPlanes m);  // dM = A dY A^T
@@ -48,16 +52,16 @@ struct WinogradKernels {
 
 #ifdef RT_HAVE_AVX512
 namespace avx512 {
-extern const WinogradKernels winograd_kernels;
+extern const WinogradKernels winograd_stride1, winograd_stride2;
 }
 #endif
 #ifdef RT_HAVE_AVX2
 namespace avx2 {
-extern const WinogradKernels winograd_kernels;
+extern const WinogradKernels winograd_stride1, winograd_stride2;
 }
 #endif
 namespace baseline {
-extern const WinogradKernels winograd_kernels;
+extern const WinogradKernels winograd_stride1, winograd_stride2;
 }
 
 }  // namespace rt
