@@ -60,7 +60,8 @@ int run_step_bench(const StepBenchOptions& o) {
   if (const std::string problem = precision_problem(device.target, options.precision); !problem.empty())
     fail(ExitCode::usage, "--precision {}: {}", name_of(options.precision), problem);
   options.plan = config.optimize.plan, options.fuse = config.optimize.fuse, options.layout = config.optimize.layout;
-  options.select = config.optimize.select, options.memory = config.optimize.memory;
+  options.select = config.optimize.select, options.winograd = config.optimize.winograd;
+  options.memory = config.optimize.memory;
   const bool on_cuda = device.device == Device::cuda;
   auto chosen = [&](const char* key, bool value) {
     return loaded.origins.find(key)->second.automatic ? on_cuda : value;

@@ -440,6 +440,7 @@ TEST_CASE("config: only what cannot change the result may differ on resume") {
   CHECK(refused_keys([](Config& c) { c.train.steps = 0; }) == Keys{"train.steps"});
   CHECK(refused_keys([](Config& c) { c.train.epochs = 29, c.run.seed = 1, c.optimize.fuse = false; }) ==
         Keys{"run.seed", "train.epochs", "optimize.fuse"});
+  CHECK(refused_keys([](Config& c) { c.optimize.winograd = false; }) == Keys{"optimize.winograd"});
   CHECK(refused_keys([](Config& c) { c.precision = "f32", c.schedule.milestones = {1}; }) ==
         Keys{"precision", "schedule.milestones"});
 }

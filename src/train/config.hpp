@@ -84,6 +84,7 @@ struct Config {
     bool fuse = true;
     bool layout = true;  // auto
     bool select = true;
+    bool winograd = true;
     bool memory = true;
     bool graph = false;     // auto
     bool resident = false;  // auto

@@ -80,6 +80,7 @@ const std::vector<Key> table = {
     {KEY(optimize.fuse), .help = "fuse neighbouring operators"},
     {KEY(optimize.layout), .help = "compute in the layout that the device prefers", .automatic = true},
     {KEY(optimize.select), .help = "choose the fastest kernel of several"},
+    {KEY(optimize.winograd), .help = "compute 3x3 convolutions by Winograd's algorithm where that is faster"},
     {KEY(optimize.memory), .help = "share memory by lifetime, work in place"},
     {KEY(optimize.graph), .help = "replay a step as one CUDA graph", .automatic = true, .on_resume = free_},
     {KEY(optimize.resident), .help = "keep the images on the GPU", .automatic = true, .on_resume = free_},

@@ -18,6 +18,11 @@ Target target_of(const ExecutorOptions& options) {
   Target t = options.device == Device::cuda ? cuda_target() : cpu_target();
   t.reference_only = !options.select;
   t.refused = options.refused;
+  if (options.winograd) return t;
+  auto refused = options.refused ? *options.refused : std::vector<RefusedRow>{};
+  for (const Row& row : options.table)
+    if (row.name.ends_with(".winograd")) refused.push_back({row.kind, row.name, "optimize.winograd=false", false});
+  t.refused = std::make_shared<const std::vector<RefusedRow>>(std::move(refused));
   return t;
 }
 

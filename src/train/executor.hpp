@@ -20,7 +20,8 @@ namespace rt {
 struct ExecutorOptions {
   Device device = Device::cpu;  // on CUDA: the one in use
   DType precision = DType::f32;
-  bool plan = true, fuse = true, layout = true, select = true, memory = true, graph = true;  // the optimize.* switches
+  bool plan = true, fuse = true, layout = true, select = true, winograd = true, memory = true,
+       graph = true;  // the optimize.* switches
   double label_smoothing = 0.1;
   SgdAttrs sgd;  // `decayed` is filled in from the model state, loss scaling from the precision
   bool decay_all = false;
