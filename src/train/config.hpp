@@ -86,6 +86,7 @@ struct Config {
     bool select = true;
     bool winograd = true;
     bool memory = true;
+    std::string recompute = "auto";
     bool graph = false;     // auto
     bool resident = false;  // auto
     bool deterministic = true;

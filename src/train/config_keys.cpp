@@ -82,6 +82,8 @@ const std::vector<Key> table = {
     {KEY(optimize.select), .help = "choose the fastest kernel of several"},
     {KEY(optimize.winograd), .help = "compute 3x3 convolutions by Winograd's algorithm where that is faster"},
     {KEY(optimize.memory), .help = "share memory by lifetime, work in place"},
+    {KEY(optimize.recompute), .help = "make values again instead of storing them: the cheap ones, or whole blocks too",
+     .choices = {"none", "cheap", "blocks"}, .automatic = true, .on_resume = free_},
     {KEY(optimize.graph), .help = "replay a step as one CUDA graph", .automatic = true, .on_resume = free_},
     {KEY(optimize.resident), .help = "keep the images on the GPU", .automatic = true, .on_resume = free_},
     {KEY(optimize.deterministic), .help = "same bits in every run (the CPU kernels always give them)"},
