@@ -60,13 +60,16 @@ int run_step_bench(const StepBenchOptions& o) {
   if (const std::string problem = precision_problem(device.target, options.precision); !problem.empty())
     fail(ExitCode::usage, "--precision {}: {}", name_of(options.precision), problem);
   options.plan = config.optimize.plan, options.fuse = config.optimize.fuse, options.layout = config.optimize.layout;
-  options.select = config.optimize.select, options.memory = config.optimize.memory;
+  options.select = config.optimize.select, options.winograd = config.optimize.winograd;
+  options.memory = config.optimize.memory;
   const bool on_cuda = device.device == Device::cuda;
-  auto chosen = [&](const char* key, bool value) {
-    return loaded.origins.find(key)->second.automatic ? on_cuda : value;
+  auto chosen = [&](const char* key, const auto& value, const auto& automatic) {
+    return loaded.origins.find(key)->second.automatic ? automatic : value;
   };
-  options.graph = chosen("optimize.graph", config.optimize.graph);
-  const bool resident = chosen("optimize.resident", config.optimize.resident);
+  options.graph = chosen("optimize.graph", config.optimize.graph, on_cuda);
+  const bool resident = chosen("optimize.resident", config.optimize.resident, on_cuda);
+  options.recompute =
+      recompute_named(chosen("optimize.recompute", config.optimize.recompute, std::string(on_cuda ? "none" : "cheap")));
   options.augment = {.crop_padding = 4, .flip = true, .random = true};
   const float mean[] = {0.5f, 0.5f, 0.5f}, deviation[] = {0.25f, 0.25f, 0.25f};
   options.normalise = std::make_shared<Tensor>(normalise_table(mean, deviation));
@@ -133,6 +136,7 @@ int run_step_bench(const StepBenchOptions& o) {
   const double peak_mib =
       static_cast<double>(on_cuda ? static_cast<int64_t>(cuda::counters().peak_bytes) : peak_resident_bytes()) /
       (1 << 20);
+  const double planned_mib = static_cast<double>(memory.arena_bytes + memory.fixed_bytes) / (1 << 20);
   const std::string where =
       on_cuda ? device.reason
               : fmt::format("{} with {} threads on {}", name_of(machine().isa), threads_in_use(), machine().cpu_model);
@@ -150,7 +154,7 @@ int run_step_bench(const StepBenchOptions& o) {
                         {"graph", options.graph},
                         {"resident", resident},
                         {"first_step_ms", first_step_ms},
-                        {"planned_mib", static_cast<double>(memory.arena_bytes + memory.fixed_bytes) / (1 << 20)},
+                        {"planned_mib", planned_mib},
                         {"step_ms", median},
                         {"step_ms_min", times.front()},
                         {"step_ms_max", times.back()},
@@ -167,7 +171,8 @@ int run_step_bench(const StepBenchOptions& o) {
              name_of(options.precision), where);
   fmt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n", median,
              o.repeat, times.front(), times.back(), 1e3 * o.batch / median, peak_mib);
-  fmt::print("arena {:.0f} MiB, {:.0f} MiB without sharing\n", static_cast<double>(memory.arena_bytes) / (1 << 20),
+  fmt::print("planned {:.0f} MiB; arena {:.0f} MiB, {:.0f} MiB without sharing\n", planned_mib,
+             static_cast<double>(memory.arena_bytes) / (1 << 20),
              static_cast<double>(memory.unshared_bytes) / (1 << 20));
   std::vector<std::pair<double, std::string>> rows;
   for (const auto& [kind, ms] : share) rows.push_back({ms, kind});

@@ -280,6 +280,7 @@ TEST_CASE("config: on a GPU precision, layout, graph and resident data follow th
   CHECK(hopper.config.precision == "bf16");
   CHECK(hopper.config.device == "cuda:0");
   CHECK(hopper.config.optimize.graph);
+  CHECK(hopper.config.optimize.recompute == "none");
   CHECK(hopper.config.optimize.resident);
   CHECK(!on_gpu(90, {}, int64_t{7} << 30).config.optimize.resident);
   CHECK(!on_gpu(90, {"optimize.graph=false"}).config.optimize.graph);
@@ -309,6 +310,8 @@ TEST_CASE("config: what needs a GPU is refused on the CPU, and left out where a 
   CHECK_THROWS_WITH(resolved({"precision=bf16"}),
                     "command line: precision = \"bf16\": the CPU computes in f32; leave it out, or use device=cuda");
   CHECK(!resolved({}).config.optimize.graph);
+  CHECK(resolved({}).config.optimize.recompute == "cheap");
+  CHECK(resolved({"optimize.recompute=none"}).config.optimize.recompute == "none");
 }
 
 TEST_CASE("config: one CPU leaves no worker, many leave a few; what is given stays") {
@@ -440,6 +443,7 @@ TEST_CASE("config: only what cannot change the result may differ on resume") {
   CHECK(refused_keys([](Config& c) { c.train.steps = 0; }) == Keys{"train.steps"});
   CHECK(refused_keys([](Config& c) { c.train.epochs = 29, c.run.seed = 1, c.optimize.fuse = false; }) ==
         Keys{"run.seed", "train.epochs", "optimize.fuse"});
+  CHECK(refused_keys([](Config& c) { c.optimize.winograd = false; }) == Keys{"optimize.winograd"});
   CHECK(refused_keys([](Config& c) { c.precision = "f32", c.schedule.milestones = {1}; }) ==
         Keys{"precision", "schedule.milestones"});
 }

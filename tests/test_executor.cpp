@@ -4,6 +4,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -168,4 +169,21 @@ TEST_CASE("evaluation leaves every number of the model as it is, and plans of al
   CHECK(m.hash() == before);
   const MemoryFigures f = m.executor->memory(count);
   CHECK(f.arena_bytes < f.unshared_bytes);
+}
+
+TEST_CASE("optimize.winograd=false refuses every row of that name, beside what the self-test refused") {
+  std::vector<Row> table(kernel_table().begin(), kernel_table().end());
+  for (const char* name : {"cpu.fake.winograd", "cpu.broken"}) {
+    Row row = *std::find_if(table.begin(), table.end(), [](const Row& r) { return r.kind == "conv2d.forward"; });
+    row.name = name, row.min_capability = isa_scalar;
+    table.insert(table.begin(), row);
+  }
+  ExecutorOptions options;
+  options.table = table;
+  options.refused = std::make_shared<std::vector<RefusedRow>>(1, RefusedRow{"conv2d.forward", "cpu.broken", "wrong"});
+  const std::string broken = "not cpu.broken: failed its self-test: wrong";
+  CHECK(Model(options).executor->explain(count).find("cpu.fake.winograd (" + broken + ")") != std::string::npos);
+  options.winograd = false;
+  CHECK(Model(options).executor->explain(count).find("(" + broken + ", cpu.fake.winograd: optimize.winograd=false") !=
+        std::string::npos);
 }

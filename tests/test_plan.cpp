@@ -146,6 +146,23 @@ TEST_CASE("select: when nothing fits the error lists why") {
   }
 }
 
+TEST_CASE("select: a row that a switch refuses opens no last resort, one that failed its self-test does") {
+  const Row rows[] = {{"f", "cpu.host", Device::cpu, isa_scalar, nullptr, nullptr, nullptr, -1, true},
+                      {"f", "cpu.winograd"},
+                      {"f", "cpu"}};
+  const Spec spec[] = {{{4}}};
+  auto with = [&](bool failed) {
+    Target t{Device::cpu, isa_avx2, false};
+    t.refused = std::make_shared<std::vector<RefusedRow>>(1, RefusedRow{"f", "cpu.winograd", "a reason", failed});
+    return t;
+  };
+  CHECK(select_row(rows, with(true), "f", {nullptr, spec, spec}).name == "cpu.host");
+  CHECK(select_row(rows, with(false), "f", {nullptr, spec, spec}).name == "cpu");
+  CHECK(explain_row(rows, with(false), "f", {nullptr, spec, spec}) == "cpu (not cpu.winograd: a reason)");
+  CHECK(explain_row(std::span(rows).subspan(1), with(true), "f", {nullptr, spec, spec}) ==
+        "cpu (not cpu.winograd: failed its self-test: a reason)");
+}
+
 TEST_CASE("tape: gradients accumulate into their targets across micro-batches") {
   Tensor x({{2, 4}}), w({{3, 4}}), b({{3}}), dw({{3, 4}}), db({{3}}), dy({{2, 3}});
   for (int i = 0; i < 8; ++i) x.as<float>()[i] = static_cast<float>(i);

@@ -29,14 +29,14 @@ void* stream_of(const Target& target) { return target.device == Device::cuda ? c
 namespace {
 std::string refusal(const Row& row, const Target& target, const Problem& problem) {
   if (row.device != target.device) return fmt::format("needs {}", name_of(row.device));
-  bool any_refused = false;
+  bool any_failed = false;
   if (target.refused)
     for (const RefusedRow& r : *target.refused) {
       if (r.kind != row.kind) continue;
-      if (r.name == row.name) return "failed its self-test: " + r.reason;
-      any_refused = true;
+      if (r.name == row.name) return r.failed ? "failed its self-test: " + r.reason : r.reason;
+      any_failed |= r.failed;
     }
-  if (row.last_resort && !any_refused) return "only where a self-test failed";
+  if (row.last_resort && !any_failed) return "only where a self-test failed";
   if (target.capability < row.min_capability)
     return target.device == Device::cpu
                ? fmt::format("needs {}", name_of(static_cast<Isa>(row.min_capability)))

@@ -21,9 +21,10 @@ struct Var {  // a value on a tape
   friend bool operator==(Var, Var) = default;
 };
 
-struct RefusedRow {  // by the self-test
+struct RefusedRow {  // by the self-test, or by a switch
   std::string_view kind, name;
   std::string reason;
+  bool failed = true;  // its self-test, so another row of the kind may be the last resort
 };
 
 struct Target {  // what steps run on, probed once

@@ -237,4 +237,10 @@ std::span<const Rewrite> fusion_rules() {
   return rules;
 }
 
+std::span<const std::string_view> cheap_steps() {
+  static constexpr std::string_view kinds[] = {"batch_norm.apply", "bn_relu.apply", "bn_add_relu.apply", "add.forward",
+                                               "relu.forward"};
+  return kinds;
+}
+
 }  // namespace rt

@@ -84,7 +84,9 @@ struct Config {
     bool fuse = true;
     bool layout = true;  // auto
     bool select = true;
+    bool winograd = true;
     bool memory = true;
+    std::string recompute = "auto";
     bool graph = false;     // auto
     bool resident = false;  // auto
     bool deterministic = true;

@@ -18,6 +18,11 @@ Target target_of(const ExecutorOptions& options) {
   Target t = options.device == Device::cuda ? cuda_target() : cpu_target();
   t.reference_only = !options.select;
   t.refused = options.refused;
+  if (options.winograd) return t;
+  auto refused = options.refused ? *options.refused : std::vector<RefusedRow>{};
+  for (const Row& row : options.table)
+    if (row.name.ends_with(".winograd")) refused.push_back({row.kind, row.name, "optimize.winograd=false", false});
+  t.refused = std::make_shared<const std::vector<RefusedRow>>(std::move(refused));
   return t;
 }
 
@@ -91,7 +96,7 @@ Var Executor::images(Tape& tape, const Key& key) {
                  tape.external({options_.normalise->spec(), normalise_.data()}, "normalise"), attrs);
 }
 
-Var Executor::record(Tape& tape, const Key& key) {
+Executor::Recorded Executor::record(Tape& tape, const Key& key) {
   const bool training = key.kind == Kind::train;
   const Var labels = tape.external(input_.labels(key.batch), "labels");
   const Var control = tape.external(state_.control(), "control");
@@ -103,9 +108,9 @@ Var Executor::record(Tape& tape, const Key& key) {
     Tape::Scope scope(tape, "loss");
     ce = cross_entropy(tape, logits, labels, training ? options_.label_smoothing : 0.0);
   }
-  Var norm;
+  Var norm, dloss;
   if (training) {
-    Var dloss = tape.external(input_.weight(), "d loss");
+    dloss = tape.external(input_.weight(), "d loss");
     if (options_.sgd.dynamic_scale) dloss = scaled_weight(tape, dloss, control);
     tape.backward(ce.loss, dloss);
   }
@@ -123,18 +128,18 @@ Var Executor::record(Tape& tape, const Key& key) {
     norm = sgd_update(tape, v, options_.sgd);
   }
   report(tape, ce.loss, ce.correct, control, norm, target);
-  return logits;
+  return {logits, dloss};
 }
 
 Executor::Compiled Executor::compile(const Key& key) {
   Tape tape(Tape::Mode::trace, options_.table, target_);
-  Compiled c;
-  c.logits = record(tape, key);
-  c.plan = std::make_unique<Plan>(
-      std::move(tape), arena_,
-      PlanOptions{
-          options_.fuse ? fusion_rules() : std::span<const Rewrite>{}, options_.memory, {c.logits}, options_.graph});
-  return c;
+  const Recorded recorded = record(tape, key);
+  PlanOptions plan;
+  if (options_.fuse) plan.rewrites = fusion_rules();
+  plan.memory = options_.memory, plan.graph = options_.graph;
+  plan.keep = {recorded.logits};
+  plan.recompute = {options_.recompute, cheap_steps(), recorded.dloss};
+  return {recorded.logits, std::make_unique<Plan>(std::move(tape), arena_, std::move(plan))};
 }
 
 Executor::Compiled& Executor::plan_of(const Key& key) {
@@ -151,7 +156,7 @@ void Executor::run(const Key& key) {
     return;
   }
   Tape tape(Tape::Mode::eager, options_.table, target_);
-  const Var logits = record(tape, key);
+  const Var logits = record(tape, key).logits;
   eager_logits_ = read_back(tape.view(logits), options_.device);
   latest_ = nullptr;
 }

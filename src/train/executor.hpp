@@ -20,7 +20,9 @@ namespace rt {
 struct ExecutorOptions {
   Device device = Device::cpu;  // on CUDA: the one in use
   DType precision = DType::f32;
-  bool plan = true, fuse = true, layout = true, select = true, memory = true, graph = true;  // the optimize.* switches
+  bool plan = true, fuse = true, layout = true, select = true, winograd = true, memory = true,
+       graph = true;  // the optimize.* switches
+  Recompute recompute = Recompute::none;
   double label_smoothing = 0.1;
   SgdAttrs sgd;  // `decayed` is filled in from the model state, loss scaling from the precision
   bool decay_all = false;
@@ -88,7 +90,10 @@ class Executor {
     return options_.normalise ? StepInput::Source::bytes : StepInput::Source::given;
   }
   Var images(Tape& tape, const Key& key);
-  Var record(Tape& tape, const Key& key);  // returns the logits
+  struct Recorded {
+    Var logits, dloss;  // dloss: where the backward pass begins
+  };
+  Recorded record(Tape& tape, const Key& key);
   Compiled compile(const Key& key);
   Compiled& plan_of(const Key& key);
   void send(const Batch& batch, double weight, double lr);

@@ -15,7 +15,9 @@ namespace {
 ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
   ExecutorOptions o;
   o.plan = c.optimize.plan, o.fuse = c.optimize.fuse, o.layout = c.optimize.layout;
-  o.select = c.optimize.select, o.memory = c.optimize.memory, o.graph = c.optimize.graph;
+  o.select = c.optimize.select, o.winograd = c.optimize.winograd;
+  o.memory = c.optimize.memory, o.graph = c.optimize.graph;
+  o.recompute = recompute_named(c.optimize.recompute);
   o.device = c.device == "cpu" ? Device::cpu : Device::cuda;
   o.precision = dtype_named(c.precision);
   if (c.augment.enabled)
