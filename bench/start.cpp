@@ -14,6 +14,7 @@ int run_start_bench(const StartOptions& o) {
   Part parts[] = {{"first_step_after_ms", "process start to the end of the first step"},
                   {"startup_ms", "loading the program, probing the machine"},
                   {"setup_ms", "network, weights, images"},
+                  {"weights_ms", "(of these, drawing the weights)"},
                   {"plan_ms", "tracing and planning the step"},
                   {"first_step_ms", "the first step itself"},
                   {"step_ms", "(a warm step)"}};

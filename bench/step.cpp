@@ -104,6 +104,7 @@ int run_step_bench(const StepBenchOptions& o) {
                         {"resident", w.resident()},
                         {"startup_ms", start.startup},
                         {"setup_ms", start.setup},
+                        {"weights_ms", w.weights_ms()},
                         {"plan_ms", start.plan},
                         {"first_step_ms", start.first_step},
                         {"first_step_after_ms", start.total},
@@ -125,8 +126,9 @@ int run_step_bench(const StepBenchOptions& o) {
   fmt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n", median,
              o.repeat, times.front(), times.back(), 1e3 * batch / median, peak_mib);
   fmt::print("arena {:.0f} MiB, {:.0f} MiB without sharing\n", mib(memory.arena_bytes), mib(memory.unshared_bytes));
-  fmt::print("first step after {:.0f} ms: start-up {:.0f}, network and images {:.0f}, plan {:.0f}, step {:.0f}\n",
-             start.total, start.startup, start.setup, start.plan, start.first_step);
+  fmt::print(
+      "first step after {:.0f} ms: start-up {:.0f}, network and images {:.0f} (its weights {:.0f}), plan {:.0f}, step {:.0f}\n",
+      start.total, start.startup, start.setup, w.weights_ms(), start.plan, start.first_step);
   std::vector<std::pair<double, std::string>> rows;
   for (const auto& [kind, ms] : share) rows.push_back({ms, kind});
   std::sort(rows.rbegin(), rows.rend());

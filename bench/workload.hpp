@@ -37,6 +37,7 @@ class Workload {
   bool resident() const { return resident_; }
   double loss() const { return loss_; }  // of the latest step whose result is known
   int workers() const { return workers_; }
+  double weights_ms() const { return weights_ms_; }                // spent on drawing the first weights
   const std::string& device_name() const { return device_.name; }  // "cpu", "cuda:0"
   std::string where() const;                                       // "avx512 with 2 threads on MODEL", or the card
 
@@ -45,6 +46,7 @@ class Workload {
   ExecutorOptions options_;
   bool resident_ = false;
   int workers_ = 0;
+  double weights_ms_ = 0;
   std::unique_ptr<ResNet> net_;
   std::unique_ptr<ModelState> state_;
   std::unique_ptr<Executor> executor_;

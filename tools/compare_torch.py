@@ -13,18 +13,9 @@ peers. A variant that a peer cannot run is left out with a word; ours failing is
 import argparse, datetime, json, os, platform, statistics, subprocess, sys, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-VARIANTS = {
-    "eager": ("f32", []),
-    "channels_last": ("f32", ["--channels-last"]),
-    "compile": ("f32", ["--channels-last", "--compile"]),
-    "reduce-overhead": ("f32", ["--channels-last", "--compile", "reduce-overhead"]),
-    "channels_last bf16": ("bf16", ["--channels-last", "--bf16"]),
-    "compile bf16": ("bf16", ["--channels-last", "--compile", "--bf16"]),
-    "channels_last f16": ("f16", ["--channels-last", "--fp16"]),
-    "compile f16": ("f16", ["--channels-last", "--compile", "--fp16"]),
-    "reduce-overhead bf16": ("bf16", ["--channels-last", "--compile", "reduce-overhead", "--bf16"]),
-    "reduce-overhead f16": ("f16", ["--channels-last", "--compile", "reduce-overhead", "--fp16"]),
-}
+VARIANTS = {"eager": [], "channels_last": ["--channels-last"], "compile": ["--channels-last", "--compile"],
+            "reduce-overhead": ["--channels-last", "--compile", "reduce-overhead"]}
+TYPES = {"f32": [], "bf16": ["--bf16"], "f16": ["--fp16"]}
 USUAL = "eager,channels_last,compile,channels_last bf16,compile bf16"
 ISA = {"avx2": {"RT_FORCE_ISA": "avx2", "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}}
 BUSY_LIMIT = 0.05  # share of all CPUs that others may use before a case
@@ -85,6 +76,12 @@ def summary(figures):
             "threads": figures[0]["threads"], "planned_mib": figures[0].get("planned_mib")}
 
 
+def variant(text):
+    """"compile bf16" -> the words for torch_resnet18.py, and the type; f32 where none is named."""
+    name, _, precision = text.partition(" ")
+    return VARIANTS[name] + TYPES[precision or "f32"], precision or "f32"
+
+
 def measure(a, stem, batch, threads, peers, env):
     """One case: every program in turns. Returns its rows, and whether ours failed."""
     common = ["--stem", stem, "--batch", str(batch), "--device", a.device, "--steps", str(a.steps), "--repeat", str(a.repeat)]
@@ -94,10 +91,10 @@ def measure(a, stem, batch, threads, peers, env):
         runs["rtrain", precision, "rtrain"] = [a.rbench, "step", "--json", "--precision", precision] + common + a.set
     for python, version in peers:
         for name in a.variants.split(","):
-            precision, words = VARIANTS[name]
+            words, precision = variant(name)
             if a.device == "cuda" and precision == "f32":
                 words = words + ["--matmul", "highest"]  # f32 without TF32, as ours
-            runs["torch " + name, precision, "torch " + version] = (
+            runs["torch " + name.split(" ")[0], precision, "torch " + version] = (
                 [python, os.path.join(ROOT, "tools", "torch_resnet18.py"), "bench", "--warmup", "3"] + common + words)
     figures, failed = {key: [] for key in runs}, {}
     for r in range(a.rounds):
@@ -181,7 +178,8 @@ def options():
     p.add_argument("--repeat", type=int, default=3, help="timed repeats in a process")
     p.add_argument("--steps", type=int, default=1, help="steps in one timed repeat")
     p.add_argument("--threads", default="0", help="as 2, or 1,2: each case with each; 0: each program's own choice")
-    p.add_argument("--variants", default=USUAL, help="of the peers, by comma: " + ", ".join(VARIANTS))
+    p.add_argument("--variants", default=USUAL, metavar="NAME[ TYPE],...",
+                   help=f"of the peers: {', '.join(VARIANTS)}, each in {', '.join(TYPES)} (by autocast); default: {USUAL}")
     p.add_argument("--python", action="append", metavar="PATH", help="a Python with torch; may be given several times")
     p.add_argument("--device", default="cpu", help="cpu or cuda, for both")
     p.add_argument("--precision", default="f32", help="of rtrain: f32, bf16, f16, or several by comma")
@@ -193,9 +191,11 @@ def options():
     p.add_argument("--json", metavar="FILE")
     p.add_argument("--print", metavar="FILE", help="only print the table of a JSON file")
     a = p.parse_args()
-    unknown = [v for v in a.variants.split(",") if v not in VARIANTS]
-    if unknown:
-        p.error(f"there is no variant '{unknown[0]}'; there are {', '.join(VARIANTS)}")
+    for text in a.variants.split(","):
+        try:
+            variant(text)
+        except KeyError:
+            p.error(f"there is no variant '{text}'; there are {', '.join(VARIANTS)}, alone or followed by {', '.join(TYPES)}")
     bad = [e for e in a.env if "=" not in e]
     if bad:
         p.error(f"--env takes NAME=VALUE, not '{bad[0]}'")
