@@ -36,7 +36,7 @@ std::string shape_text(const Step& step, const Problem& p) {
   return largest->shape.str();
 }
 
-std::vector<Group> groups_of(const Plan& plan, const std::string& filter) {
+std::vector<Group> groups_of(const Plan& plan, const OpBenchOptions& o) {
   std::vector<Group> groups;
   std::map<std::string, size_t> known;
   for (size_t i = 0; i < plan.steps().size(); ++i) {
@@ -58,7 +58,8 @@ std::vector<Group> groups_of(const Plan& plan, const std::string& filter) {
     Group& group = groups[at->second];
     group.members.push_back(i), ++group.timing.count;
     for (std::string_view name : {step.kind, std::string_view(step.label), step.row->name})
-      group.wanted |= name.find(filter) != std::string_view::npos;
+      group.wanted |= name.find(o.filter) != std::string_view::npos;
+    if (o.peer && !conv2d_of(step.kind, problem)) group.wanted = false;
   }
   return groups;
 }
@@ -146,12 +147,12 @@ std::vector<StepTiming> bench_ops(const OpBenchOptions& o) {
   if (alone) workload.settings.insert(workload.settings.end(), {"optimize.memory=false", "optimize.graph=false"});
   Workload w(workload);
   const Plan& plan = w.plan();
-  std::vector<Group> groups = groups_of(plan, o.filter);
+  std::vector<Group> groups = groups_of(plan, o);
   if (std::none_of(groups.begin(), groups.end(), [](const Group& g) { return g.wanted; })) {
     std::set<std::string> kinds;
     for (const Group& g : groups) kinds.insert(g.timing.kind);
-    fail(ExitCode::usage, "rbench ops: '{}' is part of no step's kind, layer or row; the kinds are {}", o.filter,
-         fmt::join(kinds, ", "));
+    fail(ExitCode::usage, "rbench ops: '{}' is part of no {}'s kind, layer or row; the kinds are {}", o.filter,
+         o.peer ? "convolution" : "step", fmt::join(kinds, ", "));
   }
   if (alone)
     time_each_alone(w, plan, o, groups);
@@ -170,8 +171,6 @@ std::vector<StepTiming> bench_ops(const OpBenchOptions& o) {
     if (g.wanted) timings.push_back(t);
   }
   for (StepTiming& t : timings) t.share = t.ms * t.count / total;
-  if (o.peer && std::none_of(timings.begin(), timings.end(), [](const StepTiming& t) { return t.peer_ms > 0; }))
-    fail(ExitCode::usage, "rbench ops: a peer computes convolutions only, and none matches '{}'", o.filter);
   return timings;
 }
 

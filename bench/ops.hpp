@@ -15,7 +15,7 @@ struct OpBenchOptions {
   int repeat = 5;              // training steps to take the median of
   bool alone = false;          // each step by itself; always so on CUDA and beside a peer
   double step_seconds = 0.2;   // time box of a step alone, at least 3 runs unless those take ten times as long
-  const Peer* peer = nullptr;  // convolutions by this library as well, in turns with ours
+  const Peer* peer = nullptr;  // only convolutions, by this library as well, in turns with ours
 };
 
 struct StepTiming {                     // of one of `count` steps of the same kind, shape and row
@@ -32,8 +32,7 @@ struct StepTiming {                     // of one of `count` steps of the same k
   double gbps() const { return work.bytes / ms * 1e-6; }
 };
 
-// In the order in which they run. Error(usage) lists the kinds where nothing matches the filter, and for a peer where there
-// is nothing to compare.
+// In the order in which they run. Error(usage) lists the kinds where nothing matches the filter.
 std::vector<StepTiming> bench_ops(const OpBenchOptions& options);
 
 // Measures the peaks too, prints a table (or one JSON object) on stdout, returns 0.

@@ -40,22 +40,24 @@ std::string short_shape(const std::string& shape) {
 
 std::string number(double value, int digits) { return value > 0 ? fmt::format("{:.{}f}", value, digits) : ""; }
 
+// Beside a peer its two columns stand in place of three.
 void print_table(const std::vector<StepTiming>& timings, const Peak& peak, const OpBenchOptions& o) {
   fmt::print("{}, {} stem, batch {}, {}\n", o.workload.arch, o.workload.stem, o.workload.batch, o.workload.precision);
-  fmt::print("{:<21} {:>2} {:<25} {:<15} {:<23} {:>8} {:>5} {:>7} {:>6} {:>5} {:>5} {:>5}", "layer", "x", "step", "row",
-             "shape", "ms", "share", "GFLOP/s", "done", "GB/s", "%FMA", "%mem");
-  if (o.peer) fmt::print(" {:>8} {:>5}", "peer ms", "ratio");
-  fmt::print("\n");
+  fmt::print("{:<21} {:>2} {:<25} {:<15} {:<23} {:>8} {:>7} {:>6} {:>5}", "layer", "x", "step", "row", "shape", "ms",
+             "GFLOP/s", "done", "%FMA");
+  fmt::print("{}\n", o.peer ? fmt::format(" {:>8} {:>5}", "peer ms", "ratio")
+                            : fmt::format(" {:>5} {:>5} {:>5}", "GB/s", "%mem", "share"));
   for (const StepTiming& t : timings) {
     const Percent p = percent_of(t, peak);
     const bool flops = p.nearer_is_flops();
-    fmt::print("{:<21} {:>2} {:<25} {:<15} {:<23} {:>8.3f} {:>4.1f}% {:>7} {:>6} {:>5} {:>5} {:>5}", t.layer, t.count,
-               t.kind, t.row.starts_with("cpu.") ? t.row.substr(4) : t.row, short_shape(t.shape), t.ms, 100 * t.share,
-               number(t.gflops(), 0), number(t.gflops_done(), 0), number(t.gbps(), 1),
-               number(p.flops, 0) + (flops ? "*" : " "), number(p.bytes, 0) + (flops ? " " : "*"));
+    fmt::print("{:<21} {:>2} {:<25} {:<15} {:<23} {:>8.3f} {:>7} {:>6} {:>5}", t.layer, t.count, t.kind,
+               t.row.starts_with("cpu.") ? t.row.substr(4) : t.row, short_shape(t.shape), t.ms, number(t.gflops(), 0),
+               number(t.gflops_done(), 0), number(p.flops, 0) + (flops ? "*" : " "));
     if (o.peer)
-      fmt::print(" {:>8} {:>5}", number(t.peer_ms, 3), t.peer_ms > 0 ? fmt::format("{:.2f}", t.peer_ms / t.ms) : "");
-    fmt::print("\n");
+      fmt::print(" {:>8.3f} {:>5.2f}\n", t.peer_ms, t.peer_ms / t.ms);
+    else
+      fmt::print(" {:>5} {:>5} {:>4.1f}%\n", number(t.gbps(), 1), number(p.bytes, 0) + (flops ? " " : "*"),
+                 100 * t.share);
   }
   const Sums s = sums_of(timings);
   fmt::print("{:.1f} ms in all", s.ms);

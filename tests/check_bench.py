@@ -61,7 +61,12 @@ assert "of the FMA peak" in run("ops", "conv2d", *TINY, "--repeat", "1").stdout
 refused("no optimisation 'speed'", "ablate", "speed")
 refused("train.batch=3", "step", *TINY, "train.batch=3")
 refused("one filter", "ops", "conv2d", "linear", *TINY)
-refused("f32 on the CPU", "ops", "--peer", "onednn", "--precision", "bf16", *TINY) if "without oneDNN" not in run(
-    "ops", "--peer", "onednn", *TINY, "layer1.0.conv1").stderr else refused("libdnnl-dev", "ops", "--peer", "onednn", *TINY)
+peer = run("ops", "--json", "--peer", "onednn", *TINY, "layer1.0.conv1")
+if peer.returncode == 0:
+    assert all(s["kind"].startswith("conv2d") and s["peer_ms"] > 0 for s in json.loads(peer.stdout)["steps"])
+    refused("no convolution's", "ops", "--peer", "onednn", "bn1", *TINY)
+    refused("f32 on the CPU", "ops", "--peer", "onednn", "--precision", "bf16", *TINY)
+else:
+    assert peer.returncode == 2 and "libdnnl-dev" in peer.stderr, peer.stderr
 refused("--batch", "step", "--batch", "0")
 print("rbench prints what it promises")
