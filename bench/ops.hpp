@@ -1,40 +1,41 @@
-// `rbench ops`: every step kind of a ResNet-18 training step on its real shapes, with the row that is selected for it,
-// and how near it comes to what the machine can do.
+// `rbench ops`: every step of a training step, layer by layer and pass by pass, and how near it comes to what the machine can
+// do. On the CPU steps are timed where they run, inside whole training steps, so that caches hold what they hold then. On
+// CUDA, and wherever one step is to be looked at, it runs again and again by itself on the numbers it meets in training.
 #pragma once
-#include <string>
-#include <vector>
-
 #include "bench/peak.hpp"
-#include "core/tensor.hpp"
+#include "bench/peer.hpp"
+#include "bench/workload.hpp"
+#include "kernels/flops.hpp"
 
 namespace rt {
 
 struct OpBenchOptions {
-  std::string stem = "cifar";  // or "imagenet"
-  int64_t batch = 128;
-  Device device = Device::cpu;  // on CUDA: the one in use
-  DType precision = DType::f32;
-  Layout layout = Layout::nhwc;
-  bool fuse = true;           // optimize.fuse
-  bool select = true;         // optimize.select; off times the reference rows
-  double step_seconds = 0.2;  // time box of one step, at least 3 repeats unless those take ten times as long
+  WorkloadOptions workload;
+  std::string filter;          // part of a step's kind, layer or row; "": all
+  int repeat = 5;              // training steps to take the median of
+  bool alone = false;          // each step by itself; always so on CUDA and beside a peer
+  double step_seconds = 0.2;   // time box of a step alone, at least 3 runs unless those take ten times as long
+  const Peer* peer = nullptr;  // only convolutions, by this library as well, in turns with ours
 };
 
-struct OpTiming {
-  std::string op, shape, kind, row;
-  double ms, ms_min, ms_max;  // median and range over the repeats
+struct StepTiming {                     // of one of `count` steps of the same kind, shape and row
+  std::string layer, kind, row, shape;  // layer: the first of them, "layer1.0.conv1"
+  int count;
+  double ms, ms_min, ms_max;  // median and range over `repeats`
   int repeats;
-  double gflops;           // convolutions and linear layers by arithmetic; 0 for the others,
-  double gbps;             // which are judged by the bytes they must read and write; 0 for the former
-  double percent_of_peak;  // of the matching one
+  double share;  // of all steps' time, for the `count` of them
+  Work work;
+  double peer_ms = 0;  // median; 0: not timed
+
+  double gflops() const { return work.flops_effective / ms * 1e-6; }  // by the definition of the operation
+  double gflops_done() const { return work.flops_done / ms * 1e-6; }
+  double gbps() const { return work.bytes / ms * 1e-6; }
 };
 
-// filter: part of an op's or a step kind's name; "" for all. Error(usage) lists the ops where nothing matches.
-std::vector<OpTiming> bench_ops(const std::string& filter, const Peak& peak, const OpBenchOptions& options);
+// In the order in which they run. Error(usage) lists the kinds where nothing matches the filter.
+std::vector<StepTiming> bench_ops(const OpBenchOptions& options);
 
-// Measures the peak, prints a table (or a JSON array of objects) on stdout, returns 0.
-// device and precision as words ("cuda:0", "auto"); layout is what the device prefers.
-int run_op_bench(const std::string& filter, bool json, OpBenchOptions options, const std::string& device = "cpu",
-                 const std::string& precision = "f32");
+// Measures the peaks too, prints a table (or one JSON object) on stdout, returns 0.
+int run_op_bench(const OpBenchOptions& options, bool json);
 
 }  // namespace rt

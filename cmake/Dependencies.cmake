@@ -24,3 +24,15 @@ if(rt_missing)
   message(FATAL_ERROR "rtrain needs headers that were not found. On Debian or Ubuntu: apt-get install${rt_missing}\n"
                       "Elsewhere: put them in a folder and pass -DCMAKE_PREFIX_PATH=THAT_FOLDER.")
 endif()
+
+# oneDNN, which rbench alone measures beside our kernels: used where it is installed (libdnnl-dev), never required.
+find_path(RT_ONEDNN_INCLUDE NAMES oneapi/dnnl/dnnl.hpp)
+find_library(RT_ONEDNN_LIBRARY NAMES dnnl)
+mark_as_advanced(RT_ONEDNN_INCLUDE RT_ONEDNN_LIBRARY)
+function(rt_add_onednn target)
+  if(RT_ONEDNN_INCLUDE AND RT_ONEDNN_LIBRARY)
+    target_include_directories(${target} SYSTEM PRIVATE ${RT_ONEDNN_INCLUDE})
+    target_link_libraries(${target} PRIVATE ${RT_ONEDNN_LIBRARY})
+    target_compile_definitions(${target} PRIVATE RT_HAVE_ONEDNN=1)
+  endif()
+endfunction()

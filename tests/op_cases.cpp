@@ -351,44 +351,6 @@ std::vector<OpCase> parity_cases() {
   return cases;
 }
 
-std::vector<OpCase> resnet18_cases(const std::string& stem, int64_t batch) {
-  if (stem != "cifar" && stem != "imagenet")
-    fail(ExitCode::usage, "stem '{}' is unknown; known stems are cifar and imagenet", stem);
-  const bool cifar = stem == "cifar";
-  const int64_t n = batch, side = cifar ? 32 : 56;
-  std::vector<OpCase> cases;
-  const int64_t input = cifar ? 32 : 224;
-  cases.push_back(augment_case({n, 3, input, input}, n, {4, true, true, 0, DType::f32, Layout::nhwc}));
-  if (cifar) {
-    cases.push_back(layout_case({n, 3, 32, 32}, Role::image));
-    cases.push_back(conv_case({n, 3, 32, 32}, 64, 3, {1, 1}, Role::image));
-  } else {
-    cases.push_back(layout_case({n, 3, 224, 224}, Role::image));
-    cases.push_back(conv_case({n, 3, 224, 224}, 64, 7, {2, 3}, Role::image));
-    cases.push_back(bn_relu_case({n, 64, 112, 112}));
-    cases.push_back(max_pool_case({n, 64, 112, 112}, {}));
-  }
-  for (int64_t c = 64, s = side; c <= 512; c *= 2, s /= 2) {
-    if (c > 64) {
-      cases.push_back(conv_case({n, c / 2, 2 * s, 2 * s}, c, 3, {2, 1}));
-      cases.push_back(conv_case({n, c / 2, 2 * s, 2 * s}, c, 1, {2, 0}));
-      cases.push_back(bn_case({n, c, s, s}));
-    }
-    cases.push_back(conv_case({n, c, s, s}, c, 3, {1, 1}));
-    cases.push_back(bn_relu_case({n, c, s, s}));
-    cases.push_back(bn_add_relu_case({n, c, s, s}));
-  }
-  cases.push_back(relu_case({n, 64, side, side}));
-  cases.push_back(add_case({n, 64, side, side}));
-  cases.push_back(fan_out_case({n, 64, side, side}));
-  cases.push_back(avg_pool_case({n, 512, side / 8, side / 8}));
-  cases.push_back(linear_case(n, 512, cifar ? 10 : 1000));
-  cases.push_back(cross_entropy_case(n, cifar ? 10 : 1000, 0.1));
-  const int64_t parameters = cifar ? 11173962 : 11689512;
-  cases.push_back(sgd_case(parameters, {.decayed = parameters}));
-  return cases;
-}
-
 std::vector<Layout> layouts_of(const OpCase& c) {
   const bool any = std::any_of(c.in.begin(), c.in.end(), [](const CaseInput& i) {
     return i.shape.rank() == 4 && (i.role == Role::activation || i.role == Role::image);

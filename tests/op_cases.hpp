@@ -1,6 +1,5 @@
-// One entry per case of an op drives three things: the gradient check (tools/gradcheck), the parity of every row with
-// the reference (tests/test_ops.cpp) and the benchmark (bench/ops). A new op adds its cases to op_cases.cpp and has all
-// three. Cases say shapes and how inputs are filled; type and layout are chosen by whoever runs them.
+// One entry per case of an op drives two things: the gradient check (tools/gradcheck) and the parity of every row with
+// the reference (tests/test_ops.cpp). A new op adds its cases to op_cases.cpp and has both. Cases say shapes and how inputs are filled; type and layout are chosen by whoever runs them.
 #pragma once
 #include <functional>
 #include <span>
@@ -47,8 +46,6 @@ struct OpCase {
 std::vector<OpCase> small_cases();
 // Those, and larger ones that rows cut into several blocks and chunks (too many outputs for a finite difference).
 std::vector<OpCase> parity_cases();
-// Every distinct shape of a ResNet-18 training step. stem: "cifar" (3x3, 32x32 images, 10 classes) or "imagenet".
-std::vector<OpCase> resnet18_cases(const std::string& stem, int64_t batch);
 
 std::vector<Layout> layouts_of(const OpCase& c);  // both, or one where no input has a layout
 

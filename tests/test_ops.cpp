@@ -8,7 +8,6 @@
 #include <cstring>
 #include <set>
 
-#include "bench/ops.hpp"
 #include "core/plan.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/table.hpp"
@@ -372,38 +371,5 @@ TEST_CASE("ops: selecting rows, and the layout, change results by rounding only"
       for (bool select : {false, true})
         check_close(c, fmt::format("{} {}", name_of(layout), select ? "selected rows" : "reference"),
                     results(c, layout, {true, true, true, select}), reference, 1e-5);
-  }
-}
-
-TEST_CASE("bench: a filter by op or by step kind gives timings whose rates and shares of the peak agree") {
-  const Threads guard;
-  const Peak peak = measure_peak(0.02);
-  CHECK(peak.gflops > 0.5);
-  CHECK(peak.gbps > 0.1);
-  const OpBenchOptions quick{.batch = 2, .step_seconds = 0};
-  auto kinds = [&](const std::string& filter) {
-    std::set<std::string> found;
-    for (const OpTiming& t : bench_ops(filter, peak, quick)) {
-      found.insert(t.kind);
-      CHECK(t.ms_min <= t.ms);
-      CHECK(t.ms <= t.ms_max);
-      CHECK((t.gflops > 0) != (t.gbps > 0));
-      CHECK(t.percent_of_peak ==
-            doctest::Approx(t.gflops > 0 ? 100 * t.gflops / peak.gflops : 100 * t.gbps / peak.gbps));
-    }
-    return found;
-  };
-  CHECK(kinds("linear") == std::set<std::string>{"linear.forward", "linear.dx", "linear.dw", "linear.dbias"});
-  CHECK(kinds("bn_relu.s") == std::set<std::string>{"bn_relu.sums"});
-  // 2 images x 10 classes x 512 inputs, a multiplication and an addition each
-  for (const OpTiming& t : bench_ops("linear.dx", peak, quick))
-    CHECK(t.gflops * t.ms * 1e6 == doctest::Approx(2.0 * 2 * 10 * 512));
-  try {
-    bench_ops("no_such_op", peak, quick);
-    FAIL("must throw");
-  } catch (const Error& e) {
-    CHECK(e.code() == ExitCode::usage);
-    CHECK(std::string(e.what()).find("max_pool") == std::string::npos);  // the cifar stem has none
-    CHECK(std::string(e.what()).find("conv2d") != std::string::npos);
   }
 }

@@ -44,7 +44,7 @@ part_test() {  # the suite on the device, with its own rows and with those of co
 }
 compare() {  # stem batch precision steps variants
   "$python" tools/compare_torch.py --device cuda --rbench $build/rbench --stem "$1" --batch "$2" --precision "$3" --steps "$4" \
-    --rounds 1 --repeat 5 --variants "$5" --json "$out/step-$1-$2-$3.json"
+    --rounds 1 --repeat 5 --variants "${5//,/ $3,} $3" --json "$out/step-$1-$2-$3.json"
 }
 part_step() {  # about ten minutes, most of it torch.compile
   try compare cifar 512 "$half" 20 eager,channels_last,compile,reduce-overhead
@@ -68,21 +68,11 @@ part_ops() {
     done
   done
 }
-part_ablate() {  # everything on, then one thing off at a time
-  local batch name settings precision
-  : >"$out/ablate.jsonl"
+part_ablate() {  # each optimisation together with those before it, alone, and left out
+  local batch
   for batch in 16 512; do
-    {
-      for precision in $precisions; do echo "all-$precision $precision"; done
-      for switch in graph resident fuse layout memory; do echo "no-$switch $half optimize.$switch=false"; done
-      echo "no-plan $half optimize.plan=false optimize.graph=false"
-    } | while read -r name settings; do
-      # shellcheck disable=SC2086
-      $build/rbench step --device cuda --batch $batch --repeat 5 --steps 20 --json --precision $settings |
-        sed "s/^{/{\"name\": \"$name\", /" >>"$out/ablate.jsonl" || echo "$name, batch $batch: failed"
-    done
+    try eval "$build/rbench ablate --device cuda --batch $batch --rounds 1 --repeat 5 --steps 20 --json >'$out/ablate-$batch.json'"
   done
-  [ "$(wc -l <"$out/ablate.jsonl")" -ge 14 ] || failed=1
 }
 part_accuracy() {  # the same short training in each precision, over three seeds
   local data=$out/synthetic seed precision

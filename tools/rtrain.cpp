@@ -119,8 +119,9 @@ int run(int argc, char** argv) {
   gradcheck->callback([&] { code = rt::run_gradcheck(ops, json); });
 
   CLI::App* bench =
-      app.add_subcommand("bench", "Measure whole training steps, or single ops (also as the program rbench).");
-  rt::add_bench_commands(*bench, code);
+      app.add_subcommand("bench", "Measure training steps, and what is in them (also as the program rbench).");
+  rt::add_bench_commands(*bench, code, true);
+  if (argc > 1 && std::string_view(argv[1]) == "bench") rt::accept_ablate_option(argc, argv, 2);
 
   if (argc > 1 && argv[1][0] != '-') {  // CLI11 would only say that a verb is missing
     bool known = false;

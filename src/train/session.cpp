@@ -10,7 +10,6 @@
 #include "train/signals.hpp"
 
 namespace rt {
-namespace {
 
 ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
   ExecutorOptions o;
@@ -35,6 +34,8 @@ ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
   o.height = data.height, o.width = data.width;
   return o;
 }
+
+namespace {
 
 ResNetConfig net_config(const Config& c, const DatasetInfo& data) {
   return {c.model.arch, c.model.stem, data.classes, data.channels};

@@ -31,6 +31,9 @@ struct Session {
 enum class Purpose { train, evaluate, describe };  // describe: only the configuration is decided, no model is built
 std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, const ModelInfo* saved = nullptr);
 
+// Of a configuration in which nothing is `auto` any more; without the table to normalise by and rows to refuse.
+ExecutorOptions executor_options(const Config& config, const DatasetInfo& data);
+
 LoaderOptions train_loader_options(const Session& session);  // over *session.data.train
 LoaderOptions eval_loader_options(const Session& session);   // over *session.eval_data
 

@@ -1,0 +1,46 @@
+#include "bench/start.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "bench/child.hpp"
+
+namespace rt {
+
+int run_start_bench(const StartOptions& o) {
+  struct Part {
+    const char *key, *text;
+    std::vector<double> ms = {};
+  };
+  Part parts[] = {{"first_step_after_ms", "process start to the end of the first step"},
+                  {"startup_ms", "loading the program, probing the machine"},
+                  {"setup_ms", "network, weights, images"},
+                  {"weights_ms", "(of these, drawing the weights)"},
+                  {"plan_ms", "tracing and planning the step"},
+                  {"first_step_ms", "the first step itself"},
+                  {"step_ms", "(a warm step)"}};
+  for (int round = -1; round < o.rounds; ++round) {
+    const ChildResult result = run_self(step_words(o.workload, 3, 1, o.within_rtrain));
+    if (result.exit_code != 0) fail(static_cast<ExitCode>(result.exit_code), "{}", result.reason);
+    const nlohmann::json run = nlohmann::json::parse(result.output);
+    if (round < 0) continue;
+    for (Part& part : parts) part.ms.push_back(run.at(part.key).get<double>());
+  }
+  if (o.json) {
+    nlohmann::ordered_json j = {{"stem", o.workload.stem}, {"batch", o.workload.batch}, {"rounds", o.rounds}};
+    for (const Part& part : parts) {
+      const Spread s = spread_of(part.ms);
+      j[part.key] = {{"median", s.median}, {"min", s.least}, {"max", s.most}};
+    }
+    fmt::print("{}\n", j.dump());
+    return 0;
+  }
+  fmt::print("{}, {} stem, batch {}: medians of {} processes\n", o.workload.arch, o.workload.stem, o.workload.batch,
+             o.rounds);
+  for (const Part& part : parts) {
+    const Spread s = spread_of(part.ms);
+    fmt::print("{:>8.0f} ms ({:.0f} to {:.0f})  {}\n", s.median, s.least, s.most, part.text);
+  }
+  return 0;
+}
+
+}  // namespace rt

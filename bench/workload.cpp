@@ -1,0 +1,110 @@
+#include "bench/workload.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/rng.hpp"
+#include "kernels/cudnn_choices.hpp"
+#include "train/config.hpp"
+#include "train/session.hpp"
+
+namespace rt {
+namespace {
+
+constexpr int classes = 10;
+
+class RandomImages final : public Dataset {
+ public:
+  RandomImages(int64_t count, const DatasetInfo& info)
+      : info_(info),
+        image_(int64_t{info.channels} * info.height * info.width),
+        bytes_(static_cast<size_t>(count * image_)),
+        size_(count) {
+    Rng rng(0, RngPurpose::sample);
+    for (uint8_t& b : bytes_) b = static_cast<uint8_t>(rng.next() >> 24);
+    labels_.resize(static_cast<size_t>(count));
+    for (int32_t& y : labels_) y = static_cast<int32_t>(rng.below(classes));
+  }
+  const DatasetInfo& info() const override { return info_; }
+  int64_t size() const override { return size_; }
+  int label(int64_t i) const override { return labels_[static_cast<size_t>(i)]; }
+  const uint8_t* pixels(int64_t i) const override { return bytes_.data() + i * image_; }
+
+ private:
+  DatasetInfo info_;
+  int64_t image_;
+  std::vector<uint8_t> bytes_;
+  int64_t size_;
+  std::vector<int32_t> labels_;
+};
+
+}  // namespace
+
+Workload::Workload(const WorkloadOptions& o) {
+  for (const std::string& setting : o.settings)
+    if (!setting.starts_with("optimize.")) fail(ExitCode::usage, "rbench takes optimize.* settings, not '{}'", setting);
+  LoadedConfig loaded = load_config("", o.settings);
+  Config& c = loaded.config;
+  set_threads(o.threads > 0 ? o.threads : static_cast<int>(machine().threads.value));
+  device_ = choose_device(o.device, "--device");
+  const DType precision = dtype_named(o.precision, compute_defaults(device_.target).precision);
+  if (const std::string problem = precision_problem(device_.target, precision); !problem.empty())
+    fail(ExitCode::usage, "--precision {}: {}", name_of(precision), problem);
+  const bool on_cuda = device_.device == Device::cuda;
+  c.device = device_.name, c.precision = name_of(precision), c.train.batch = c.eval.batch = o.batch;
+  auto automatic = [&](const char* key) { return loaded.origins.find(key)->second.automatic; };
+  if (automatic("optimize.graph")) c.optimize.graph = on_cuda;
+  if (automatic("optimize.resident")) c.optimize.resident = on_cuda;
+  if (automatic("optimize.recompute")) c.optimize.recompute = on_cuda ? "none" : "cheap";
+  resident_ = c.optimize.resident;
+
+  DatasetInfo info;
+  info.classes = classes, info.height = info.width = o.side > 0 ? o.side : o.stem == "cifar" ? 32 : 224;
+  options_ = executor_options(c, info);
+  const float mean[] = {0.5f, 0.5f, 0.5f}, deviation[] = {0.25f, 0.25f, 0.25f};
+  options_.normalise = std::make_shared<Tensor>(normalise_table(mean, deviation));
+  if (on_cuda) cudnn::configure({c.optimize.deterministic, cudnn::default_cache_file(), ""});
+
+  net_ = make_resnet({o.arch, o.stem, classes});
+  state_ = std::make_unique<ModelState>(*net_);
+  const auto began = std::chrono::steady_clock::now();
+  state_->initialise(0);
+  weights_ms_ = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
+  executor_ = std::make_unique<Executor>(*net_, *state_, options_);
+  // Enough that batches differ; more where they stay on the device, and do not count as the program's memory.
+  const int64_t image = int64_t{info.channels} * info.height * info.width, two = 2 * int64_t{o.batch};
+  const int64_t held = std::max<int64_t>(o.batch, std::min<int64_t>(8192, (int64_t{256} << 20) / image));
+  data_ = std::make_unique<RandomImages>(resident_ ? held : two, info);
+  if (resident_) executor_->hold(*data_, true);
+  LoaderOptions feed;
+  feed.batch = o.batch, feed.shuffle = true, feed.drop_last = true, feed.gather = !resident_;
+  workers_ = feed.workers = o.workers >= 0 ? o.workers : threads_in_use() > 1 ? 1 : 0;
+  feed.prefetch = o.prefetch;
+  loader_ = std::make_unique<Loader>(*data_, feed);
+  loader_->start(epoch_);
+}
+
+const Batch& Workload::next() {
+  const Batch* batch = loader_->next();
+  if (!batch) loader_->start(++epoch_), batch = loader_->next();
+  return *batch;
+}
+
+void Workload::enqueue(const Batch& batch) {
+  executor_->enqueue(batch, 1.0, true, true, 0.01);
+  while (const auto r = executor_->result(false)) loss_ = r->loss;
+}
+
+void Workload::finish() {
+  while (const auto r = executor_->result(true)) loss_ = r->loss;
+}
+
+const Plan& Workload::plan() { return executor_->prepared_plan(next(), true); }
+
+std::string Workload::where() const {
+  if (on_cuda()) return device_.reason;
+  return fmt::format("{} with {} thread{} on {}", name_of(machine().isa), threads_in_use(),
+                     threads_in_use() == 1 ? "" : "s", machine().cpu_model);
+}
+
+}  // namespace rt

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Runs rbench on tiny networks and checks what it prints: keys, groups, errors. Times are never judged.
+
+  tests/check_bench.py RBENCH        RBENCH: the program
+"""
+import json, subprocess, sys
+
+RBENCH = sys.argv[1]
+TINY = ["--batch", "2", "--side", "16"]
+SHORT = ["--repeat", "1", "--steps", "1"]
+
+
+def run(*words):
+    return subprocess.run([RBENCH, *words], capture_output=True, text=True)
+
+
+def result(*words):
+    done = run(*words)
+    assert done.returncode == 0, (words, done.returncode, done.stderr)
+    return json.loads(done.stdout)
+
+
+def refused(saying, *words):
+    done = run(*words)
+    assert done.returncode == 2, (words, done.returncode, done.stderr)
+    assert saying in done.stderr and not done.stdout, (words, done.stdout, done.stderr)
+
+
+step = result("step", "--json", *TINY, *SHORT, "--workers", "0", "optimize.fuse=false")
+for key in ("step_ms", "step_ms_min", "step_ms_max", "images_per_s", "peak_mib", "planned_mib", "first_step_after_ms", "startup_ms",
+            "setup_ms", "plan_ms", "first_step_ms", "loss", "threads", "share"):
+    assert key in step, key
+assert step["workers"] == 0 and step["side"] == 16 and step["batch"] == 2
+assert "relu.forward" in step["share"] and abs(sum(step["share"].values()) - 1) < 1e-6
+assert step["first_step_after_ms"] > step["setup_ms"] + step["first_step_ms"] - 20  # the process's age counts in ticks of 10 ms
+
+ops = result("ops", "--json", *TINY, "--repeat", "1", "optimize.fuse=false")
+assert {"peak_gflops", "peak_gbps", "total_ms", "outside_convolutions", "steps"} <= ops.keys()
+assert abs(sum(s["share"] for s in ops["steps"]) - 1) < 1e-6
+assert 0 < ops["outside_convolutions"] < 1
+kinds = {s["kind"] for s in ops["steps"]}
+assert {"conv2d.forward", "relu.backward", "sgd.update"} <= kinds, kinds
+first = next(s for s in ops["steps"] if s["layer"] == "layer1.0.conv1" and s["kind"] == "conv2d.forward")
+assert first["count"] == 4 and first["shape"] == "[2,64,16,16] 3x3/1 -> 64", first
+
+for words in (["ablate", "fuse", "memory"], ["fuse", "memory", "--ablate"]):
+    ablation = result(*words, "--json", *TINY, *SHORT, "--rounds", "2", "--workers", "0")
+    names = [(r["group"], r["name"]) for r in ablation["rows"]]
+    assert names == [("together", "baseline"), ("together", "+ fuse"), ("together", "+ memory"), ("alone", "fuse"),
+                     ("alone", "memory"), ("without", "fuse"), ("without", "memory")], names
+    assert ablation["rows"][0]["speed"] == 1 and ablation["rows"][0]["memory"] == 1
+    assert ablation["rows"][1]["settings"] == "optimize.fuse=true optimize.memory=false"
+    assert all(r["step_ms_min"] <= r["step_ms"] <= r["step_ms_max"] and r["peak_mib"] > 0 for r in ablation["rows"])
+    assert not ablation["left_out"]
+
+start = result("start", "--json", "--batch", "1", "--side", "16", "--rounds", "1")
+assert start["first_step_after_ms"]["median"] >= start["setup_ms"]["median"] - 20
+
+assert run("step", *TINY, *SHORT).stdout.count("first step after") == 1
+assert "of the FMA peak" in run("ops", "conv2d", *TINY, "--repeat", "1").stdout
+refused("no optimisation 'speed'", "ablate", "speed")
+refused("train.batch=3", "step", *TINY, "train.batch=3")
+refused("one filter", "ops", "conv2d", "linear", *TINY)
+peer = run("ops", "--json", "--peer", "onednn", *TINY, "layer1.0.conv1")
+if peer.returncode == 0:
+    assert all(s["kind"].startswith("conv2d") and s["peer_ms"] > 0 for s in json.loads(peer.stdout)["steps"])
+    refused("no convolution's", "ops", "--peer", "onednn", "bn1", *TINY)
+    refused("f32 on the CPU", "ops", "--peer", "onednn", "--precision", "bf16", *TINY)
+else:
+    assert peer.returncode == 2 and "libdnnl-dev" in peer.stderr, peer.stderr
+refused("--batch", "step", "--batch", "0")
+print("rbench prints what it promises")
