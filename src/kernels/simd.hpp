@@ -30,21 +30,32 @@ inline void store(float* p, Vec v) {
 }
 inline Vec broadcast(float x) { return x - Vec{}; }  // x - 0 is x for every x, so compilers emit the bare broadcast
 
+using VecBits = uint32_t __attribute__((vector_size(lanes * sizeof(uint32_t))));
 inline Vec load(const bf16* p) {
-  using Bits = uint32_t __attribute__((vector_size(lanes * sizeof(uint32_t))));
-  Bits bits;
+  VecBits bits;
   if constexpr (lanes > 4) {  // GCC makes this one instruction, of the conversion of a vector five
     for (int i = 0; i < lanes; ++i) bits[i] = static_cast<uint32_t>(p[i].bits) << 16;
   } else {
     using Halves = uint16_t __attribute__((vector_size(lanes * sizeof(uint16_t)), aligned(2), may_alias));
-    bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(p), Bits) << 16;
+    bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(p), VecBits) << 16;
   }
   return reinterpret_cast<Vec>(bits);
 }
 inline void store(bf16* p, Vec v) {
-  using Bits = uint32_t __attribute__((vector_size(lanes * sizeof(uint32_t))));
-  const Bits bits = bf16_of_f32(reinterpret_cast<Bits>(v));
+  const VecBits bits = bf16_of_f32(reinterpret_cast<VecBits>(v));
   for (int i = 0; i < lanes; ++i) p[i].bits = static_cast<uint16_t>(bits[i]);
+}
+
+// What a load would find where v was stored as T.
+template <class T>
+Vec stored(Vec v);
+template <>
+inline Vec stored<float>(Vec v) {
+  return v;
+}
+template <>
+inline Vec stored<bf16>(Vec v) {
+  return reinterpret_cast<Vec>(bf16_of_f32(reinterpret_cast<VecBits>(v)) << 16);
 }
 
 }  // namespace rt::RT_ISA
