@@ -19,7 +19,9 @@ struct Wide {
   }
 };
 
-void convert(const View& from, const View& to) { reference::convert({nullptr, {&from, 1}, {&to, 1}, nullptr, nullptr}); }
+void convert(const View& from, const View& to) {
+  reference::convert({nullptr, {&from, 1}, {&to, 1}, nullptr, nullptr});
+}
 
 }  // namespace
 
