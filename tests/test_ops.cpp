@@ -10,6 +10,7 @@
 
 #include "bench/ops.hpp"
 #include "core/plan.hpp"
+#include "kernels/batch_norm.hpp"
 #include "kernels/elementwise.hpp"
 #include "kernels/table.hpp"
 #include "tests/op_cases.hpp"
