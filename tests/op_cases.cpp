@@ -99,7 +99,6 @@ OpCase layout_case(Shape x, Role role = Role::activation) {
             return convert(t, v[0], s.dtype, s.layout == Layout::nchw ? Layout::nhwc : Layout::nchw);
           }};
 }
-// On the CPU the images are f32 whatever the type asked for.
 OpCase augment_case(Shape pixels, int64_t n, AugmentAttrs attrs) {
   const float stored = static_cast<float>(pixels.n());
   return {"augment",
@@ -109,11 +108,7 @@ OpCase augment_case(Shape pixels, int64_t n, AugmentAttrs attrs) {
            {"samples", {n}, Role::labels, Fill::uniform, 0, 50000},
            {"epoch", {1}, Role::labels, Fill::uniform, 0, 90},
            {"table", {3, 256}, Role::state, Fill::uniform, -2, 2}},
-          [attrs](Tape& t, Vars v) {
-            AugmentAttrs a = attrs;
-            if (t.target().device == Device::cpu) a.dtype = DType::f32;
-            return augment(t, v[0], v[1], v[2], v[3], v[4], a);
-          },
+          [attrs](Tape& t, Vars v) { return augment(t, v[0], v[1], v[2], v[3], v[4], attrs); },
           false};
 }
 CaseInput control_input(float scale, float good, float stop) {

@@ -16,9 +16,19 @@
 
 namespace rt::testing {
 
-inline Spec nhwc(const Shape& shape) { return {shape, DType::f32, Layout::nhwc}; }
+inline Spec nhwc(const Shape& shape, DType dtype = DType::f32) { return {shape, dtype, Layout::nhwc}; }
+inline Spec as_type(Spec spec, DType dtype) {
+  spec.dtype = dtype;
+  return spec;
+}
+inline Tensor as_type(const Tensor& from, DType dtype) {
+  Tensor t(as_type(from.spec(), dtype));
+  copy_convert(from.view(), t.view());
+  return t;
+}
 
 inline Tensor random(const Spec& spec, uint32_t seed, float low = -1, float high = 1) {
+  if (spec.dtype != DType::f32) return as_type(random(as_type(spec, DType::f32), seed, low, high), spec.dtype);
   Tensor t(spec);
   Rng rng(7, RngPurpose::test, seed);
   for (int64_t i = 0; i < spec.shape.numel(); ++i) t.as<float>()[i] = rng.uniform(low, high);
@@ -37,6 +47,7 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
 
 // L2 norm of the difference over L2 norm of the expected; a NaN where only one has one is infinitely far.
 inline double distance(const Tensor& actual, const Tensor& expected) {
+  if (expected.spec().dtype != DType::f32) return distance(as_type(actual, DType::f32), as_type(expected, DType::f32));
   double difference = 0, norm = 0;
   for (int64_t i = 0; i < expected.spec().shape.numel(); ++i) {
     const double a = static_cast<double>(actual.as<float>()[i]), e = static_cast<double>(expected.as<float>()[i]);

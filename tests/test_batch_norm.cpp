@@ -20,11 +20,11 @@ const Kind kinds[] = {
 
 struct Values {
   Tensor x, y, dy, skip, mean, rstd, gamma, beta, dgamma, dbeta;
-  explicit Values(const Shape& s)
-      : x(random(nhwc(s), 1, -1, 2)),
-        y(random(nhwc(s), 2)),
-        dy(random(nhwc(s), 3)),
-        skip(random(nhwc(s), 4)),
+  explicit Values(const Shape& s, DType dtype = DType::f32)
+      : x(random(nhwc(s, dtype), 1, -1, 2)),
+        y(random(nhwc(s, dtype), 2)),
+        dy(random(nhwc(s, dtype), 3)),
+        skip(random(nhwc(s, dtype), 4)),
         mean(random({{s.c()}}, 5)),
         rstd(random({{s.c()}}, 6, 0.5f, 2)),
         gamma(random({{s.c()}}, 7)),
@@ -54,6 +54,11 @@ struct Values {
   }
 };
 
+constexpr DType types[] = {DType::f32, DType::bf16};
+
+// In bf16 few results are rounded the other way, and distance() counts those that differ; of a reduction they are f32.
+double tolerance(const Tensor& result) { return result.spec().dtype == DType::bf16 ? 0x1p-7 : 2e-6; }
+
 struct WithThreads {
   explicit WithThreads(int n) { set_threads(n); }
   ~WithThreads() { set_threads(static_cast<int>(machine().threads.value)); }
@@ -66,19 +71,21 @@ TEST_CASE("batch_norm: every vector row agrees with the reference") {
   std::vector<Shape> shapes{{2, 2500, 3, 4}, {7, 512, 11, 13}};  // more channels, more rows, than one block of sums
   for (int64_t c : {1, 3, 7, 16, 64, 100, 512}) shapes.insert(shapes.end(), {{2, c, 1, 1}, {3, c, 9, 11}});
   for (int64_t c : {1, 3, 64, 100}) shapes.push_back({5, c, 25, 40});
-  for (const Shape& shape : shapes) {
-    CAPTURE(shape.str());
-    const Values v(shape);
-    for (const Kind& kind : kinds) {
-      CAPTURE(std::string(kind.name));
-      const std::vector<Tensor> expected = outputs_of(reference_row(kind.name), op, v.in(kind), v.out(kind));
-      for (const Row* row : vector_rows(kind.name)) {
-        CAPTURE(std::string(row->name));
-        const std::vector<Tensor> actual = outputs_of(*row, op, v.in(kind), v.out(kind));
-        for (size_t i = 0; i < actual.size(); ++i) CHECK(distance(actual[i], expected[i]) <= 2e-6);
+  for (const Shape& shape : shapes)
+    for (DType dtype : types) {
+      CAPTURE(shape.str());
+      CAPTURE(std::string(name_of(dtype)));
+      const Values v(shape, dtype);
+      for (const Kind& kind : kinds) {
+        CAPTURE(std::string(kind.name));
+        const std::vector<Tensor> expected = outputs_of(reference_row(kind.name), op, v.in(kind), v.out(kind));
+        for (const Row* row : vector_rows(kind.name)) {
+          CAPTURE(std::string(row->name));
+          const std::vector<Tensor> actual = outputs_of(*row, op, v.in(kind), v.out(kind));
+          for (size_t i = 0; i < actual.size(); ++i) CHECK(distance(actual[i], expected[i]) <= tolerance(expected[i]));
+        }
       }
     }
-  }
 }
 
 TEST_CASE("batch_norm: statistics stay accurate when the mean is 100,000 standard deviations away from zero") {
@@ -106,27 +113,30 @@ TEST_CASE("batch_norm: statistics stay accurate when the mean is 100,000 standar
 
 TEST_CASE("batch_norm: no bit depends on the number of threads") {
   const OpPtr op = batch_norm_op();
-  const Values v({5, 100, 25, 41});
-  for (const Kind& kind : kinds)
-    for (const Row* row : vector_rows(kind.name)) {
-      CAPTURE(std::string(kind.name));
-      CAPTURE(std::string(row->name));
-      std::vector<Tensor> first;
-      for (int threads : {1, 2, 3, 4}) {
-        const WithThreads with(threads);
-        std::vector<Tensor> out = outputs_of(*row, op, v.in(kind), v.out(kind));
-        if (first.empty())
-          first = std::move(out);
-        else
-          for (size_t i = 0; i < out.size(); ++i) CHECK(same_bits(out[i], first[i]));
+  for (DType dtype : types) {
+    const Values v({5, 100, 25, 41}, dtype);
+    for (const Kind& kind : kinds)
+      for (const Row* row : vector_rows(kind.name)) {
+        CAPTURE(std::string(kind.name));
+        CAPTURE(std::string(row->name));
+        std::vector<Tensor> first;
+        for (int threads : {1, 2, 3, 4}) {
+          const WithThreads with(threads);
+          std::vector<Tensor> out = outputs_of(*row, op, v.in(kind), v.out(kind));
+          if (first.empty())
+            first = std::move(out);
+          else
+            for (size_t i = 0; i < out.size(); ++i) CHECK(same_bits(out[i], first[i]));
+        }
       }
-    }
+  }
 }
 
 TEST_CASE("batch_norm: rows that may work in place give the same bits there, also where they stream otherwise") {
   const OpPtr op = batch_norm_op();
-  for (const Shape& shape : {Shape{3, 7, 9, 11}, Shape{1, 64, 330, 300}}) {  // the second: 25 MB
-    const Values v(shape);
+  for (const Spec& x : {nhwc({3, 7, 9, 11}), nhwc({1, 64, 330, 300}),  // the second and the fourth: 25 MB
+                        nhwc({3, 7, 9, 11}, DType::bf16), nhwc({1, 64, 660, 300}, DType::bf16)}) {
+    const Values v(x.shape, x.dtype);
     for (int k = 0; k < kinds_without_sums; ++k)
       for (const Row* row : vector_rows(kinds[k].name)) {
         CAPTURE(std::string(row->kind));
@@ -145,8 +155,9 @@ TEST_CASE("batch_norm: rows that may work in place give the same bits there, als
 
 TEST_CASE("batch_norm: a fused step gives the bits of the steps it replaces, in every instruction set") {
   const OpPtr op = batch_norm_op();
-  for (const Shape& shape : {Shape{3, 7, 9, 11}, Shape{5, 64, 12, 12}}) {
-    const Values v(shape);
+  for (const Spec& x : {nhwc({3, 7, 9, 11}), nhwc({5, 64, 12, 12}), nhwc({3, 7, 9, 11}, DType::bf16),
+                        nhwc({5, 64, 12, 12}, DType::bf16)}) {
+    const Values v(x.shape, x.dtype);
     const Spec image = v.x.spec(), channel = v.mean.spec();
     const std::vector<const Tensor*> stats{&v.x, &v.mean, &v.rstd, &v.gamma, &v.beta};
     for (const Row* apply : vector_rows("batch_norm.apply")) {
@@ -178,26 +189,34 @@ TEST_CASE("batch_norm: a fused step gives the bits of the steps it replaces, in 
 
 TEST_CASE("batch_norm: NaN and infinity go where the reference lets them go") {
   const OpPtr op = batch_norm_op();
-  const Values v({2, 19, 5, 7});
-  for (int64_t i = 0; i < v.x.spec().shape.numel(); i += 19 * 3 + 4) {  // not in every channel
-    const float bad[] = {NAN, INFINITY, -INFINITY, -0.0f};
-    v.x.as<float>()[i] = bad[i % 4];
-    v.y.as<float>()[i + 1] = bad[(i + 1) % 4];
-  }
-  for (const Kind& kind : kinds)
-    for (const Row* row : vector_rows(kind.name)) {
-      CAPTURE(std::string(kind.name));
-      CAPTURE(std::string(row->name));
-      if (row->kind == "bn_relu.sums") continue;  // 0 * NaN: the reference leaves out what is masked
-      const auto expected = outputs_of(reference_row(kind.name), op, v.in(kind), v.out(kind));
-      const auto actual = outputs_of(*row, op, v.in(kind), v.out(kind));
-      for (size_t i = 0; i < actual.size(); ++i) {
-        if (row->kind != "batch_norm.stats") CHECK(distance(actual[i], expected[i]) <= 2e-6);
-        // Statistics: the mean of a channel with an infinity may be NaN instead.
-        for (int64_t c = 0; row->kind == "batch_norm.stats" && c < 19; ++c)
-          CHECK(std::isfinite(actual[i].as<float>()[c]) == std::isfinite(expected[i].as<float>()[c]));
-      }
+  for (DType dtype : types) {
+    const Values v({2, 19, 5, 7}, dtype);
+    auto put = [&](const Tensor& t, int64_t i, float value) {
+      const Tensor one({{1}});
+      one.as<float>()[0] = value;
+      const size_t size = size_of(dtype);
+      copy_convert(one.view(), {{{1}, dtype}, static_cast<std::byte*>(t.view().data) + static_cast<size_t>(i) * size});
+    };
+    for (int64_t i = 0; i < v.x.spec().shape.numel(); i += 19 * 3 + 4) {  // not in every channel
+      const float bad[] = {NAN, INFINITY, -INFINITY, -0.0f};
+      put(v.x, i, bad[i % 4]);
+      put(v.y, i + 1, bad[(i + 1) % 4]);
     }
+    for (const Kind& kind : kinds)
+      for (const Row* row : vector_rows(kind.name)) {
+        CAPTURE(std::string(kind.name));
+        CAPTURE(std::string(row->name));
+        if (row->kind == "bn_relu.sums") continue;  // 0 * NaN: the reference leaves out what is masked
+        const auto expected = outputs_of(reference_row(kind.name), op, v.in(kind), v.out(kind));
+        const auto actual = outputs_of(*row, op, v.in(kind), v.out(kind));
+        for (size_t i = 0; i < actual.size(); ++i) {
+          if (row->kind != "batch_norm.stats") CHECK(distance(actual[i], expected[i]) <= tolerance(expected[i]));
+          // Statistics: the mean of a channel with an infinity may be NaN instead.
+          for (int64_t c = 0; row->kind == "batch_norm.stats" && c < 19; ++c)
+            CHECK(std::isfinite(actual[i].as<float>()[c]) == std::isfinite(expected[i].as<float>()[c]));
+        }
+      }
+  }
 }
 
 TEST_CASE("batch_norm: vector rows leave f64 and nchw to the reference, and say so") {
@@ -205,7 +224,7 @@ TEST_CASE("batch_norm: vector rows leave f64 and nchw to the reference, and say 
   const Spec f64[] = {{{2, 3, 4, 4}, DType::f64, Layout::nhwc}}, nchw[] = {{{2, 3, 4, 4}}};
   for (const Kind& kind : kinds)
     for (const Row* row : vector_rows(kind.name)) {
-      CHECK(row->refuse({op.get(), f64, f64}) == "needs f32, not f64");
+      CHECK(row->refuse({op.get(), f64, f64}) == "needs f32 or bf16, not f64");
       CHECK(row->refuse({op.get(), nchw, nchw}) == "needs nhwc");
     }
 }

@@ -307,8 +307,11 @@ TEST_CASE("config: what needs a GPU is refused on the CPU, and left out where a 
   };
   CHECK_THROWS_WITH(resolved({"optimize.graph=true"}),
                     "command line: optimize.graph = true applies to device = \"cuda\" only; leave it out");
-  CHECK_THROWS_WITH(resolved({"precision=bf16"}),
-                    "command line: precision = \"bf16\": the CPU computes in f32; leave it out, or use device=cuda");
+  CHECK_THROWS_WITH(
+      resolved({"precision=f16"}),
+      "command line: precision = \"f16\" needs device=cuda: the CPU stores f32 or bf16, and computes in f32");
+  CHECK(resolved({"precision=bf16"}).config.precision == "bf16");
+  CHECK(resolved({}).config.precision == "f32");
   CHECK(!resolved({}).config.optimize.graph);
   CHECK(resolved({}).config.optimize.recompute == "cheap");
   CHECK(resolved({"optimize.recompute=none"}).config.optimize.recompute == "none");

@@ -49,6 +49,7 @@ struct Model {
       all.insert(all.end(), list.begin(), list.end());
     return all;
   }
+  StepResult step(uint32_t which, double lr = 0.02) { return executor->train(random_batch(which), 1, true, true, lr); }
   uint64_t hash() const {
     XXH64_state_t h;
     XXH64_reset(&h, 0);
@@ -58,6 +59,12 @@ struct Model {
     return XXH64_digest(&h);
   }
 };
+
+ExecutorOptions in_bf16() {
+  ExecutorOptions options;
+  options.precision = DType::bf16;
+  return options;
+}
 
 double distance(const View& a, const View& b) {
   double difference = 0, norm = 0;
@@ -186,4 +193,66 @@ TEST_CASE("optimize.winograd=false refuses every row of that name, beside what t
   options.winograd = false;
   CHECK(Model(options).executor->explain(count).find("(" + broken + ", cpu.fake.winograd: optimize.winograd=false") !=
         std::string::npos);
+}
+
+TEST_CASE(
+    "bf16: the losses of a short run are close to those in f32, and the weights computed with are the masters, rounded") {
+  Model f32, half(in_bf16());
+  for (uint32_t step = 0; step < 6; ++step) {
+    const StepResult want = f32.step(step), got = half.step(step);
+    MESSAGE("step " << step << ": loss " << got.loss << ", in f32 " << want.loss);
+    CHECK(got.finite);
+    CHECK(std::abs(got.loss - want.loss) < 0.01 * want.loss);
+    CHECK(std::abs(got.grad_norm - want.grad_norm) < 0.05 * want.grad_norm);
+    if (step > 0) continue;
+    CHECK(got.loss != want.loss);
+    CHECK(distance(half.state->grads(), f32.state->grads()) < 0.1);
+  }
+  const View copy = half.state->compute_weights();
+  const float* masters = half.state->weights().as<float>();
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < copy.numel(); ++i) wrong += copy.as<bf16>()[i].bits != bf16(masters[i]).bits;
+  CHECK(wrong == 0);
+  CHECK(half.executor->memory(count).unshared_bytes <
+        0.75 * static_cast<double>(f32.executor->memory(count).unshared_bytes));
+}
+
+TEST_CASE(
+    "bf16: eager, planned, fused or not, with any number of threads, and continued from its masters: the same bits") {
+  auto after = [](ExecutorOptions options, uint32_t steps) {
+    Model m(options);
+    for (uint32_t step = 0; step < steps; ++step) m.step(step);
+    return m.hash();
+  };
+  const uint64_t want = after(in_bf16(), 2);
+  for (bool ExecutorOptions::*pass : {&ExecutorOptions::plan, &ExecutorOptions::fuse, &ExecutorOptions::memory}) {
+    ExecutorOptions without = in_bf16();
+    without.*pass = false;
+    CHECK(after(without, 2) == want);
+  }
+  set_threads(3);
+  CHECK(after(in_bf16(), 2) == want);
+  set_threads(static_cast<int>(machine().threads.value));
+
+  Model first(in_bf16()), resumed(in_bf16());
+  first.step(0);
+  const ModelState &from = *first.state, &to = *resumed.state;
+  for (const auto& [a, b] : {std::pair{from.weights(), to.weights()}, std::pair{from.momentum(), to.momentum()},
+                             std::pair{from.running(), to.running()}})
+    copy_convert(a, b);
+  resumed.step(1);
+  CHECK(resumed.hash() == want);
+}
+
+TEST_CASE("bf16: gradients of micro-batches add up in f32") {
+  const Batch first = random_batch(0, 6), second = random_batch(1, 2);
+  Model a(in_bf16()), b(in_bf16()), both(in_bf16());
+  a.executor->train(first, 0.75, true, false, 0), b.executor->train(second, 0.25, true, false, 0);
+  both.executor->train(first, 0.75, true, false, 0), both.executor->train(second, 0.25, false, true, 0.01);
+  double worst = 0;
+  const float *ga = a.state->grads().as<float>(), *gb = b.state->grads().as<float>(),
+              *g = both.state->grads().as<float>();
+  for (int64_t i = 0; i < both.state->grads().numel(); ++i)
+    worst = std::max<double>(worst, std::abs(ga[i] + gb[i] - g[i]));
+  CHECK(worst == 0);
 }

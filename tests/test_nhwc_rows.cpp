@@ -1,4 +1,5 @@
-// The vector rows of element-wise steps and pooling, for every instruction set of this machine: the reference's bits.
+// The vector rows of element-wise steps and pooling, for every instruction set of this machine, in f32 and bf16: the
+// reference's bits.
 #include "run_row.hpp"
 
 using namespace rt;
@@ -6,7 +7,10 @@ using namespace rt::testing;
 
 namespace {
 
+constexpr DType types[] = {DType::f32, DType::bf16};
+
 Tensor with_oddities(Tensor t) {
+  if (t.spec().dtype != DType::f32) return as_type(with_oddities(as_type(t, DType::f32)), t.spec().dtype);
   const float odd[] = {NAN, INFINITY, -INFINITY, -0.0f, 0.0f};
   for (int64_t i = 0; i < t.spec().shape.numel(); i += 7) t.as<float>()[i] = odd[(i / 7) % 5];
   return t;
@@ -14,6 +18,7 @@ Tensor with_oddities(Tensor t) {
 
 // NaNs may differ in sign and payload; everything else must agree to the bit.
 bool same_values(const Tensor& a, const Tensor& b) {
+  if (a.spec().dtype != DType::f32) return same_values(as_type(a, DType::f32), as_type(b, DType::f32));
   for (int64_t i = 0; i < a.spec().shape.numel(); ++i) {
     const float p = a.as<float>()[i], q = b.as<float>()[i];
     if (std::isnan(p) != std::isnan(q) || (!std::isnan(p) && std::memcmp(&p, &q, sizeof p) != 0)) return false;
@@ -25,6 +30,8 @@ bool same_values(const Tensor& a, const Tensor& b) {
 
 TEST_CASE("element-wise: every vector row gives the reference's values, NaNs included, apart and in place") {
   std::vector<Spec> specs{{{1}}, {{1031}}, {{2, 3, 5, 7}}, nhwc({2, 3, 5, 7}), nhwc({8, 32, 16, 16}), {{6400037}}};
+  for (size_t i = specs.size(); i-- > 0;) specs.push_back(as_type(specs[i], DType::bf16));
+  specs.push_back({{12800037}, DType::bf16});  // past the caches, as 6400037 in f32
   for (const Spec& spec : specs) {
     CAPTURE(spec.str());
     const Tensor a = with_oddities(random(spec, 1)), b = with_oddities(random(spec, 2));
@@ -47,41 +54,61 @@ TEST_CASE("max_pool: every vector row gives the reference's values and indices, 
     Shape x;
     MaxPoolAttrs attrs;
   };
-  const Case cases[] = {{{2, 64, 16, 16}, {}},       {{2, 3, 9, 7}, {}},          {{3, 100, 8, 11}, {2, 2, 0}},
-                        {{2, 300, 6, 5}, {3, 1, 1}}, {{1, 7, 13, 13}, {5, 3, 2}}, {{1, 16, 5, 5}, {1, 2, 0}},
-                        {{9, 64, 112, 112}, {}}};  // the last writes dx past the caches
+  const Case cases[] = {
+      {{2, 64, 16, 16}, {}},       {{2, 3, 9, 7}, {}},          {{3, 100, 8, 11}, {2, 2, 0}},
+      {{2, 300, 6, 5}, {3, 1, 1}}, {{1, 7, 13, 13}, {5, 3, 2}}, {{1, 16, 5, 5}, {1, 2, 0}},
+      {{9, 64, 112, 112}, {}},     {{17, 64, 112, 112}, {}}};  // the last two write dx past the caches
   for (const Case& test : cases) {
     CAPTURE(test.x.str());
     const OpPtr op = max_pool_op(test.attrs);
-    Tensor x = random(nhwc(test.x), 1, -3, 3);
-    for (int64_t i = 0; i < test.x.numel(); ++i) x.as<float>()[i] = std::round(x.as<float>()[i]);  // ties
-    x = with_oddities(std::move(x));
-    const Spec in[] = {x.spec()};
-    const std::vector<Spec> out = op->infer(in);
-    const auto expected = outputs_of(reference_row("max_pool.forward"), op, {&x}, out);
-    const Tensor dy = random(out[0], 2);
-    const auto dx = outputs_of(reference_row("max_pool.backward"), op, {&dy, &expected[1]}, {x.spec()});
-    for (const Row* row : vector_rows("max_pool.forward")) {
-      CAPTURE(std::string(row->name));
-      const auto actual = outputs_of(*row, op, {&x}, out);
-      CHECK(same_values(actual[0], expected[0]));
-      CHECK(same_bits(actual[1], expected[1]));
-      const Row& backward = sibling(*row, "max_pool.backward");
-      CHECK(same_bits(outputs_of(backward, op, {&dy, &expected[1]}, {x.spec()})[0], dx[0]));
+    Tensor rounded = random(nhwc(test.x), 1, -3, 3);
+    for (int64_t i = 0; i < test.x.numel(); ++i) rounded.as<float>()[i] = std::round(rounded.as<float>()[i]);  // ties
+    for (DType dtype : types) {
+      CAPTURE(std::string(name_of(dtype)));
+      const Tensor x = with_oddities(as_type(rounded, dtype));
+      const Spec in[] = {x.spec()};
+      const std::vector<Spec> out = op->infer(in);
+      const auto expected = outputs_of(reference_row("max_pool.forward"), op, {&x}, out);
+      const Tensor dy = random(out[0], 2);
+      const auto dx = outputs_of(reference_row("max_pool.backward"), op, {&dy, &expected[1]}, {x.spec()});
+      for (const Row* row : vector_rows("max_pool.forward")) {
+        CAPTURE(std::string(row->name));
+        const auto actual = outputs_of(*row, op, {&x}, out);
+        CHECK(same_values(actual[0], expected[0]));
+        CHECK(same_bits(actual[1], expected[1]));
+        const Row& backward = sibling(*row, "max_pool.backward");
+        CHECK(same_bits(outputs_of(backward, op, {&dy, &expected[1]}, {x.spec()})[0], dx[0]));
+      }
     }
   }
 }
 
 TEST_CASE("avg_pool: every vector row agrees with the reference") {
   for (const Shape& shape : {Shape{2, 512, 4, 4}, Shape{3, 7, 7, 5}, Shape{1, 2500, 3, 3}, Shape{5, 1, 1, 1}}) {
-    CAPTURE(shape.str());
-    const Tensor x = random(nhwc(shape), 1), dy = random({{shape.n(), shape.c()}}, 2);
-    for (const Row* row : vector_rows("avg_pool.forward")) {
-      CAPTURE(std::string(row->name));
-      CHECK(distance(outputs_of(*row, nullptr, {&x}, {dy.spec()})[0],
-                     outputs_of(reference_row("avg_pool.forward"), nullptr, {&x}, {dy.spec()})[0]) <= 1e-7);
-      CHECK(same_bits(outputs_of(sibling(*row, "avg_pool.backward"), nullptr, {&dy}, {x.spec()})[0],
-                      outputs_of(reference_row("avg_pool.backward"), nullptr, {&dy}, {x.spec()})[0]));
+    for (DType dtype : types) {
+      CAPTURE(shape.str());
+      CAPTURE(std::string(name_of(dtype)));
+      const Tensor x = random(nhwc(shape, dtype), 1), dy = random({{shape.n(), shape.c()}, dtype}, 2);
+      for (const Row* row : vector_rows("avg_pool.forward")) {
+        CAPTURE(std::string(row->name));
+        CHECK(distance(outputs_of(*row, nullptr, {&x}, {dy.spec()})[0],
+                       outputs_of(reference_row("avg_pool.forward"), nullptr, {&x}, {dy.spec()})[0]) <= 1e-7);
+        CHECK(same_bits(outputs_of(sibling(*row, "avg_pool.backward"), nullptr, {&dy}, {x.spec()})[0],
+                        outputs_of(reference_row("avg_pool.backward"), nullptr, {&dy}, {x.spec()})[0]));
+      }
+    }
+  }
+}
+
+TEST_CASE("accumulate: every vector row adds gradients in bf16 to those in f32") {
+  for (int64_t n : {1, 77, 40000}) {
+    const Tensor a = with_oddities(random({{n}}, 1)), b = with_oddities(random({{n}, DType::bf16}, 2));
+    const Tensor wide = as_type(b, DType::f32);
+    for (const Row* row : vector_rows("accumulate")) {
+      const Tensor expected = std::move(outputs_of(*row, nullptr, {&a, &wide}, {a.spec()})[0]), both = copy(a);
+      CHECK(same_values(outputs_of(*row, nullptr, {&a, &b}, {a.spec()})[0], expected));
+      run(*row, nullptr, {&both, &b}, {&both});
+      CHECK(same_values(both, expected));
     }
   }
 }

@@ -28,7 +28,9 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
     std::string device = "auto";
     for (const std::string& setting : overrides)
       if (setting.starts_with("device=")) device = setting.substr(7);
-    if (choose_device(device, "command line").device == Device::cpu) here.push_back("precision=f32");
+    const Target target = choose_device(device, "command line").target;
+    if (!precision_problem(target, dtype_named(load_config(folder.config, {}).config.precision)).empty())
+      here.push_back("precision=f32");
     here.insert(here.end(), overrides.begin(), overrides.end());
     loaded = load_config(folder.config, here);
   } else {

@@ -119,8 +119,8 @@ std::string Plan::explain() const {
   for (const Step& step : steps()) {
     const Specs specs(list_.values, step);
     const std::string shape = specs.out.empty() ? "" : specs.out[0].str();
-    const std::string line = fmt::format("{:<26} {:<28} {}", step.kind, shape,
-                                         explain_row(table_, target_, step.kind, specs.problem(step)));
+    const std::string line =
+        fmt::format("{:<26} {:<28} {}", step.kind, shape, explain_row(table_, target_, step.kind, specs.problem(step)));
     if (count[line]++ == 0) lines.push_back(line);
   }
   std::string text;

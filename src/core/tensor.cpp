@@ -84,13 +84,6 @@ void fill_zero(const View& view) {
   if (view.spec.bytes() > 0) std::memset(view.data, 0, view.spec.bytes());
 }
 
-uint16_t f32_to_bf16(float x) {
-  const uint32_t u = std::bit_cast<uint32_t>(x);
-  if ((u & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((u >> 16) | 0x40u);  // keep a NaN a NaN
-  return static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
-}
-float bf16_to_f32(uint16_t x) { return std::bit_cast<float>(static_cast<uint32_t>(x) << 16); }
-
 uint16_t f32_to_f16(float x) {
   const uint32_t u = std::bit_cast<uint32_t>(x), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
@@ -137,9 +130,9 @@ double load(const View& v, int64_t i) {
     case DType::f64:
       return static_cast<const double*>(v.data)[i];
     case DType::f16:
-      return f16_to_f32(static_cast<const uint16_t*>(v.data)[i]);
+      return static_cast<double>(static_cast<const f16*>(v.data)[i]);
     case DType::bf16:
-      return bf16_to_f32(static_cast<const uint16_t*>(v.data)[i]);
+      return static_cast<double>(static_cast<const bf16*>(v.data)[i]);
     case DType::i32:
       return static_cast<const int32_t*>(v.data)[i];
     case DType::u8:
@@ -156,10 +149,10 @@ void store(const View& v, int64_t i, double x) {
       static_cast<double*>(v.data)[i] = x;
       break;
     case DType::f16:
-      static_cast<uint16_t*>(v.data)[i] = f32_to_f16(static_cast<float>(x));
+      static_cast<f16*>(v.data)[i] = f16(static_cast<float>(x));
       break;
     case DType::bf16:
-      static_cast<uint16_t*>(v.data)[i] = f32_to_bf16(static_cast<float>(x));
+      static_cast<bf16*>(v.data)[i] = bf16(static_cast<float>(x));
       break;
     case DType::i32:
       static_cast<int32_t*>(v.data)[i] = static_cast<int32_t>(x);

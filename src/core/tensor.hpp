@@ -13,11 +13,12 @@
 
 #include "core/check.hpp"
 #include "core/device.hpp"
+#include "core/half.hpp"
 
 namespace rt {
 
-enum class DType : uint8_t { f32, f64, f16, bf16, i32, u8 };  // halves are stored as 16-bit integers on the host
-enum class Layout : uint8_t { nchw, nhwc };                   // memory order of 4-d values; others are row-major
+enum class DType : uint8_t { f32, f64, f16, bf16, i32, u8 };
+enum class Layout : uint8_t { nchw, nhwc };  // memory order of 4-d values; others are row-major
 
 size_t size_of(DType dtype);
 const char* name_of(DType dtype);
@@ -32,6 +33,14 @@ constexpr DType dtype_of<float>() {
 template <>
 constexpr DType dtype_of<double>() {
   return DType::f64;
+}
+template <>
+constexpr DType dtype_of<f16>() {
+  return DType::f16;
+}
+template <>
+constexpr DType dtype_of<bf16>() {
+  return DType::bf16;
 }
 template <>
 constexpr DType dtype_of<int32_t>() {
@@ -128,10 +137,5 @@ void fill_zero(const View& view);
 // Between a value's memory and the host's: the bytes are there when these return.
 Tensor read_back(const View& view, Device device);
 void write_to(const View& view, Device device, const void* host);
-
-uint16_t f32_to_bf16(float x);
-float bf16_to_f32(uint16_t x);
-uint16_t f32_to_f16(float x);
-float f16_to_f32(uint16_t x);
 
 }  // namespace rt

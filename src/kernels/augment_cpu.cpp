@@ -21,6 +21,8 @@ void augment(const Args& a) {
   with_type(a.out[0], [&](auto zero) {
     using T = decltype(zero);
     T* out = a.out[0].as<T>();
+    T values[3 * 256];
+    for (int i = 0; i < 3 * 256; ++i) values[i] = static_cast<T>(table[i]);
 #pragma omp parallel for schedule(static)
     for (int64_t n = 0; n < count; ++n) {
       const Crop crop = draw_crop(attrs, epoch, static_cast<uint32_t>(samples[n]));
@@ -30,15 +32,14 @@ void augment(const Args& a) {
       const int64_t step = crop.mirror ? -to.w : to.w, first = crop.mirror ? (width - 1) * to.w : 0;
       for (int64_t y = 0; y < height; ++y)
         for (int64_t c = 0; c < 3; ++c) {
-          const float* value = table + c * 256;
-          const T padding = static_cast<T>(value[0]);
+          const T *value = values + c * 256, padding = value[0];
           T* line = out + n * to.n + c * to.c + y * to.h + first;
           const int64_t source = y + crop.down;
           const bool inside = source >= 0 && source < height;
           const int64_t from = inside ? begin : width, until = inside ? end : width;
           const uint8_t* row = pixels + ((rows[n] * 3 + c) * height + (inside ? source : 0)) * width;
           for (int64_t x = 0; x < from; ++x) line[x * step] = padding;
-          for (int64_t x = from; x < until; ++x) line[x * step] = static_cast<T>(value[row[x + crop.right]]);
+          for (int64_t x = from; x < until; ++x) line[x * step] = value[row[x + crop.right]];
           for (int64_t x = until; x < width; ++x) line[x * step] = padding;
         }
     }

@@ -19,22 +19,24 @@ void each_of_channel(const Spec& spec, int64_t c, F&& f) {
 }
 int64_t per_channel(const Spec& x) { return x.shape.numel() / x.shape.c(); }
 
-// y = [relu](scale*x + shift [+ skip]), with one multiplication and one addition per element in every form.
+// y = [relu](scale*x + shift [+ skip]), with one multiplication and one addition per element in every form, and rounded
+// before skip is added as the unfused steps round.
 template <bool relu>
 void apply(const Args& a, const View* skip_view) {
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
-    const T *x = a.in[0].as<T>(), *mean = a.in[1].as<T>(), *rstd = a.in[2].as<T>(), *gamma = a.in[3].as<T>(),
-            *beta = a.in[4].as<T>(), *skip = skip_view ? skip_view->as<T>() : nullptr;
+    using F = Computed<T>;
+    const T *x = a.in[0].as<T>(), *skip = skip_view ? skip_view->as<T>() : nullptr;
+    const F *mean = a.in[1].as<F>(), *rstd = a.in[2].as<F>(), *gamma = a.in[3].as<F>(), *beta = a.in[4].as<F>();
     T* y = a.out[0].as<T>();
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < a.in[0].shape().c(); ++c) {
-      const T scale = rstd[c] * gamma[c], shift = beta[c] - mean[c] * scale;
+      const F scale = rstd[c] * gamma[c], shift = beta[c] - mean[c] * scale;
       each_of_channel(a.in[0].spec, c, [&](int64_t i) {
-        T v = x[i] * scale;
+        F v = x[i] * scale;
         v = v + shift;
-        if (skip) v = v + skip[i];
-        y[i] = relu && !(v > 0) ? (v != v ? v : T(0)) : v;
+        if (skip) v = static_cast<T>(v) + skip[i];
+        y[i] = static_cast<T>(relu && !(v > 0) ? (v != v ? v : F(0)) : v);
       });
     }
   });
@@ -45,8 +47,9 @@ template <bool masked>
 void sums(const Args& a) {
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
-    const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = a.in[1 + masked].as<T>(),
-            *mean = a.in[2 + masked].as<T>(), *rstd = a.in[3 + masked].as<T>();
+    using F = Computed<T>;
+    const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = a.in[1 + masked].as<T>();
+    const F *mean = a.in[2 + masked].as<F>(), *rstd = a.in[3 + masked].as<F>();
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < a.in[0].shape().c(); ++c) {
       double dgamma = 0, dbeta = 0;
@@ -55,8 +58,8 @@ void sums(const Args& a) {
         dbeta += static_cast<double>(dy[i]);
         dgamma += static_cast<double>(dy[i]) * (static_cast<double>(x[i]) - static_cast<double>(mean[c]));
       });
-      a.out[0].as<T>()[c] = static_cast<T>(dgamma * static_cast<double>(rstd[c]));
-      a.out[1].as<T>()[c] = static_cast<T>(dbeta);
+      a.out[0].as<F>()[c] = static_cast<F>(dgamma * static_cast<double>(rstd[c]));
+      a.out[1].as<F>()[c] = static_cast<F>(dbeta);
     }
   });
 }
@@ -66,19 +69,20 @@ template <bool masked>
 void dx(const Args& a, const View* dskip_view) {
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
+    using F = Computed<T>;
     const size_t k = masked ? 1 : 0;
-    const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = a.in[1 + k].as<T>(),
-            *mean = a.in[2 + k].as<T>(), *rstd = a.in[3 + k].as<T>(), *gamma = a.in[4 + k].as<T>(),
-            *dgamma = a.in[5 + k].as<T>(), *dbeta = a.in[6 + k].as<T>();
+    const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = a.in[1 + k].as<T>();
+    const F *mean = a.in[2 + k].as<F>(), *rstd = a.in[3 + k].as<F>(), *gamma = a.in[4 + k].as<F>(),
+            *dgamma = a.in[5 + k].as<F>(), *dbeta = a.in[6 + k].as<F>();
     T *out = a.out[0].as<T>(), *dskip = dskip_view ? dskip_view->as<T>() : nullptr;
-    const T m = static_cast<T>(per_channel(a.in[0].spec));
+    const F m = static_cast<F>(per_channel(a.in[0].spec));
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < a.in[0].shape().c(); ++c) {
-      const T scale = gamma[c] * rstd[c], mean_dy = dbeta[c] / m, slope = rstd[c] * dgamma[c] / m;
+      const F scale = gamma[c] * rstd[c], mean_dy = dbeta[c] / m, slope = rstd[c] * dgamma[c] / m;
       each_of_channel(a.in[0].spec, c, [&](int64_t i) {
         const T d = masked && !(y[i] > 0) ? T(0) : dy[i];
         if (dskip) dskip[i] = d;
-        out[i] = scale * ((d - mean_dy) - (x[i] - mean[c]) * slope);
+        out[i] = static_cast<T>(scale * ((d - mean_dy) - (x[i] - mean[c]) * slope));
       });
     }
   });
@@ -90,6 +94,7 @@ void batch_norm_stats(const Args& a) {
   const int64_t m = per_channel(a.in[0].spec);
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
+    using F = Computed<T>;
     const T* x = a.in[0].as<T>();
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < a.in[0].shape().c(); ++c) {
@@ -101,10 +106,10 @@ void batch_norm_stats(const Args& a) {
         const double d = static_cast<double>(x[i]) - mean;
         squares += d * d;
       });
-      a.out[0].as<T>()[c] = static_cast<T>(mean);
-      a.out[1].as<T>()[c] =
-          static_cast<T>(1 / std::sqrt(squares / static_cast<double>(m) + batch_norm_attrs(a.op).eps));
-      a.out[2].as<T>()[c] = static_cast<T>(squares / static_cast<double>(m - 1));
+      a.out[0].as<F>()[c] = static_cast<F>(mean);
+      a.out[1].as<F>()[c] =
+          static_cast<F>(1 / std::sqrt(squares / static_cast<double>(m) + batch_norm_attrs(a.op).eps));
+      a.out[2].as<F>()[c] = static_cast<F>(squares / static_cast<double>(m - 1));
     }
   });
 }

@@ -1,4 +1,4 @@
-// Batch normalisation of f32 NHWC values. A reduction is split into groups of rows whose number follows from the shape,
+// Batch normalisation of NHWC values. A reduction is split into groups of rows whose number follows from the shape,
 // and their results are merged in order: no bit depends on the thread count.
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@ struct Matrix {
   int64_t rows, channels;
   explicit Matrix(const Spec& x) : rows(x.shape.numel() / x.shape.c()), channels(x.shape.c()) {}
   int64_t groups() const { return std::clamp<int64_t>(rows / 128, 1, 64); }               // of a reduction
-  int64_t pieces() const { return std::clamp<int64_t>(rows * channels >> 14, 1, rows); }  // 64 KiB each, or a row
+  int64_t pieces() const { return std::clamp<int64_t>(rows * channels >> 14, 1, rows); }  // 32 or 64 KiB each, or a row
 };
 
 // f(i, first row, number of rows) for each of `count` nearly equal parts of the rows, in parallel.
@@ -26,12 +26,14 @@ void each_part(const Matrix& m, int64_t count, F&& f) {
   }
 }
 
-template <const BatchNormKernels& kernels>
-void apply(const Args& a, const float* skip, bool relu) {
+template <class T>
+void apply(const BatchNormKernelsOf<T>& kernels, const Args& a, bool relu) {
   const Matrix m(a.in[0].spec);
-  const float *x = a.in[0].as<float>(), *mean = a.in[1].as<float>(), *rstd = a.in[2].as<float>(),
-              *gamma = a.in[3].as<float>(), *beta = a.in[4].as<float>();
-  float *y = a.out[0].as<float>(), *scale = static_cast<float*>(a.workspace), *shift = scale + m.channels;
+  const T *x = a.in[0].as<T>(), *skip = a.in.size() > 5 ? a.in[5].as<T>() : nullptr;
+  const float *mean = a.in[1].as<float>(), *rstd = a.in[2].as<float>(), *gamma = a.in[3].as<float>(),
+              *beta = a.in[4].as<float>();
+  T* y = a.out[0].as<T>();
+  float *scale = static_cast<float*>(a.workspace), *shift = scale + m.channels;
   for (int64_t c = 0; c < m.channels; ++c) {
     scale[c] = rstd[c] * gamma[c];
     shift[c] = beta[c] - mean[c] * scale[c];
@@ -44,13 +46,13 @@ void apply(const Args& a, const float* skip, bool relu) {
 }
 
 // in: dy [y] x mean rstd; y, the mask, where there are five.
-template <const BatchNormKernels& kernels>
-void sums_of(const Args& a) {
+template <class T>
+void sums(const BatchNormKernelsOf<T>& kernels, const Args& a) {
   const bool masked = a.in.size() == 5;
   const Matrix m(a.in[0].spec);
   const auto in = a.in.subspan(masked ? 2 : 1);
-  const float *dy = a.in[0].as<float>(), *y = masked ? a.in[1].as<float>() : nullptr, *x = in[0].as<float>(),
-              *mean = in[1].as<float>(), *rstd = in[2].as<float>();
+  const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = in[0].as<T>();
+  const float *mean = in[1].as<float>(), *rstd = in[2].as<float>();
   double* partial = static_cast<double*>(a.workspace);  // per group: sum of d [C], sum of d * (x - mean) [C]
   const int64_t groups = m.groups(), channels = m.channels;
   each_part(m, groups, [&](int64_t g, int64_t begin, int64_t rows) {
@@ -67,15 +69,15 @@ void sums_of(const Args& a) {
 }
 
 // in: dy [y] x mean rstd gamma dgamma dbeta; y, the mask, where there are eight.
-template <const BatchNormKernels& kernels>
-void dx_of(const Args& a) {
+template <class T>
+void dx(const BatchNormKernelsOf<T>& kernels, const Args& a) {
   const bool masked = a.in.size() == 8, skip = a.out.size() == 2;
   const Matrix m(a.in[0].spec);
   const auto in = a.in.subspan(masked ? 2 : 1);
-  const float *dy = a.in[0].as<float>(), *y = masked ? a.in[1].as<float>() : nullptr, *x = in[0].as<float>(),
-              *mean = in[1].as<float>(), *rstd = in[2].as<float>(), *gamma = in[3].as<float>(),
+  const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = in[0].as<T>();
+  const float *mean = in[1].as<float>(), *rstd = in[2].as<float>(), *gamma = in[3].as<float>(),
               *dgamma = in[4].as<float>(), *dbeta = in[5].as<float>();
-  float *dx = a.out[0].as<float>(), *dskip = skip ? a.out[1].as<float>() : nullptr;
+  T *dx = a.out[0].as<T>(), *dskip = skip ? a.out[1].as<T>() : nullptr;
   float *scale = static_cast<float*>(a.workspace), *mean_dy = scale + m.channels, *slope = mean_dy + m.channels;
   const float count = static_cast<float>(m.rows);
   for (int64_t c = 0; c < m.channels; ++c) {
@@ -91,23 +93,15 @@ void dx_of(const Args& a) {
   });
 }
 
-}  // namespace
-
-size_t batch_norm_workspace(const Problem& problem) {
-  // Two f64 vectors per group and one pair for the result; the steps without a reduction keep up to three f32 vectors.
-  const Matrix m(problem.in[0]);
-  return static_cast<size_t>((m.groups() + 1) * 2 * m.channels) * sizeof(double);
-}
-
-template <const BatchNormKernels& kernels>
-void BatchNormRows<kernels>::stats(const Args& a) {
+template <class T>
+void stats(const BatchNormKernels& kernels, const Args& a) {
   const Matrix m(a.in[0].spec);
   const int64_t groups = m.groups(), channels = m.channels;
-  const float* x = a.in[0].as<float>();
+  const T* x = a.in[0].as<T>();
   double *mean = static_cast<double*>(a.workspace), *m2 = mean + channels, *partial = m2 + channels;
   each_part(m, groups, [&](int64_t g, int64_t begin, int64_t rows) {
     double* group = partial + g * 2 * channels;
-    kernels.stats(x + begin * channels, rows, channels, group, group + channels);
+    kernels_of<T>(kernels).stats(x + begin * channels, rows, channels, group, group + channels);
   });
   std::fill_n(mean, 2 * channels, 0.0);
   for (int64_t g = 0; g < groups; ++g) {
@@ -123,25 +117,33 @@ void BatchNormRows<kernels>::stats(const Args& a) {
   }
 }
 
+}  // namespace
+
+size_t batch_norm_workspace(const Problem& problem) {
+  // Two f64 vectors per group and one pair for the result; the steps without a reduction keep up to three f32 vectors.
+  const Matrix m(problem.in[0]);
+  return static_cast<size_t>((m.groups() + 1) * 2 * m.channels) * sizeof(double);
+}
+
+template <const BatchNormKernels& kernels>
+void BatchNormRows<kernels>::stats(const Args& a) {
+  with_storage(a.in[0], [&](auto zero) { cpu::stats<decltype(zero)>(kernels, a); });
+}
 template <const BatchNormKernels& kernels>
 void BatchNormRows<kernels>::apply(const Args& a) {
-  cpu::apply<kernels>(a, nullptr, false);
+  with_storage(a.in[0], [&](auto zero) { cpu::apply(kernels_of<decltype(zero)>(kernels), a, false); });
 }
 template <const BatchNormKernels& kernels>
 void BatchNormRows<kernels>::relu_apply(const Args& a) {
-  cpu::apply<kernels>(a, nullptr, true);
-}
-template <const BatchNormKernels& kernels>
-void BatchNormRows<kernels>::add_relu_apply(const Args& a) {
-  cpu::apply<kernels>(a, a.in[5].as<float>(), true);
+  with_storage(a.in[0], [&](auto zero) { cpu::apply(kernels_of<decltype(zero)>(kernels), a, true); });
 }
 template <const BatchNormKernels& kernels>
 void BatchNormRows<kernels>::sums(const Args& a) {
-  sums_of<kernels>(a);
+  with_storage(a.in[0], [&](auto zero) { cpu::sums(kernels_of<decltype(zero)>(kernels), a); });
 }
 template <const BatchNormKernels& kernels>
 void BatchNormRows<kernels>::dx(const Args& a) {
-  dx_of<kernels>(a);
+  with_storage(a.in[0], [&](auto zero) { cpu::dx(kernels_of<decltype(zero)>(kernels), a); });
 }
 
 RT_FOR_EACH_ISA(BatchNormRows, batch_norm_kernels)

@@ -1,6 +1,6 @@
 // Batch normalisation of NHWC rows, in loops over channels that the compiler turns into vectors.
-// The fused and the plain form of a kernel share one expression, and each product in it has one addition to be
-// contracted with: fused and unfused steps must give the same bits.
+// The fused and the plain form of a kernel share one expression, each product in it has one addition to be contracted
+// with, and what the plain form would store is rounded: fused and unfused steps must give the same bits.
 #include "kernels/batch_norm_simd.hpp"
 
 #include "kernels/memory_simd.hpp"
@@ -44,11 +44,12 @@ void merge(int64_t rows, double* mean, double* m2, int64_t more_rows, const doub
 
 // Two passes over a chunk: E[x^2]-E[x]^2 cancels in f32 when mean >> std. What the first pass's mean is off by, the
 // second one's sum of deviations corrects. The second finds the chunk in the cache, so it may take four rows at a time.
-void chunk_stats(const float* x, int64_t rows, int64_t width, int64_t stride, double* mean, double* m2) {
+template <class T>
+void chunk_stats(const T* x, int64_t rows, int64_t width, int64_t stride, double* mean, double* m2) {
   float about[room], sum[room], squares[room];
   for (int64_t c = 0; c < width; ++c) about[c] = sum[c] = squares[c] = 0;
   for (int64_t r = 0; r < rows; ++r) {
-    const float* row = x + r * stride;
+    const T* row = x + r * stride;
     keep_row_order();
 #pragma omp simd
     for (int64_t c = 0; c < width; ++c) about[c] += row[c];
@@ -59,7 +60,7 @@ void chunk_stats(const float* x, int64_t rows, int64_t width, int64_t stride, do
 
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4) {
-    const float *x0 = x + r * stride, *x1 = x0 + stride, *x2 = x1 + stride, *x3 = x2 + stride;
+    const T *x0 = x + r * stride, *x1 = x0 + stride, *x2 = x1 + stride, *x3 = x2 + stride;
 #pragma omp simd
     for (int64_t c = 0; c < width; ++c) {
       const float d0 = x0[c] - about[c], d1 = x1[c] - about[c], d2 = x2[c] - about[c], d3 = x3[c] - about[c];
@@ -85,7 +86,8 @@ void chunk_stats(const float* x, int64_t rows, int64_t width, int64_t stride, do
   }
 }
 
-void stats(const float* x, int64_t rows, int64_t channels, double* mean, double* m2) {
+template <class T>
+void stats(const T* x, int64_t rows, int64_t channels, double* mean, double* m2) {
   double chunk_mean[room], chunk_m2[room];
   for (int64_t c = 0; c < channels; ++c) mean[c] = m2[c] = 0;
   each_chunk(rows, channels, [&](int64_t c, int64_t width, int64_t r, int64_t height) {
@@ -94,14 +96,14 @@ void stats(const float* x, int64_t rows, int64_t channels, double* mean, double*
   });
 }
 
-template <bool masked>
-float gradient(float dy, float y) {
-  return !masked || y > 0 ? dy : 0.0f;
+template <bool masked, class V>
+V gradient(V dy, V y) {
+  return masked ? where_positive(y, dy) : dy;
 }
 
-template <bool masked>
-void sums(const float* dy, const float* y, const float* x, const float* mean, int64_t rows, int64_t channels,
-          double* sum_d, double* sum_dx) {
+template <bool masked, class T>
+void sums(const T* dy, const T* y, const T* x, const float* mean, int64_t rows, int64_t channels, double* sum_d,
+          double* sum_dx) {
   for (int64_t c = 0; c < channels; ++c) sum_d[c] = sum_dx[c] = 0;
   if (!masked) y = dy;  // loaded, never looked at
   each_chunk(rows, channels, [&](int64_t c0, int64_t width, int64_t r0, int64_t height) {
@@ -110,11 +112,11 @@ void sums(const float* dy, const float* y, const float* x, const float* mean, in
     const float* about = mean + c0;
     for (int64_t r = r0; r < r0 + height; ++r) {
       const int64_t at = r * channels + c0;
-      const float *dy_row = dy + at, *y_row = y + at, *x_row = x + at;
+      const T *dy_row = dy + at, *y_row = y + at, *x_row = x + at;
       keep_row_order();
 #pragma omp simd
       for (int64_t c = 0; c < width; ++c) {
-        const float d = gradient<masked>(dy_row[c], y_row[c]);
+        const float d = gradient<masked, float>(dy_row[c], y_row[c]);
         s[c] += d;
         sx[c] += d * (x_row[c] - about[c]);
       }
@@ -127,70 +129,72 @@ void sums(const float* dy, const float* y, const float* x, const float* mean, in
   });
 }
 
-template <bool add, bool relu, bool stream>
-void apply(const float* x, const float* scale, const float* shift, const float* skip, float* y, int64_t rows,
-           int64_t channels) {
+template <bool add, bool relu, bool stream, class T>
+void apply(const T* x, const float* scale, const float* shift, const T* skip, T* y, int64_t rows, int64_t channels) {
   for (int64_t r = 0; r < rows; ++r, x += channels, y += channels, skip += add ? channels : 0)
-    write<stream>(y, channels, [=](int64_t c) {
-      float v = x[c] * scale[c] + shift[c];
-      if (add) v = v + skip[c];
-      return relu && v <= 0 ? 0.0f : v;  // a NaN stays
+    write<stream>(y, channels, [=](auto at) {
+      auto v = at(x) * at(scale) + at(shift);
+      if constexpr (add) v = stored<T>(v) + at(skip);
+      return relu ? positive(v) : v;
     });
   finish_writes<stream>();
 }
 
-template <bool masked, bool stream>
-void dx(const float* dy, const float* y, const float* x, const float* mean, const float* scale, const float* mean_dy,
-        const float* slope, float* out, int64_t rows, int64_t channels) {
+template <bool masked, bool stream, class T>
+void dx(const T* dy, const T* y, const T* x, const float* mean, const float* scale, const float* mean_dy,
+        const float* slope, T* out, int64_t rows, int64_t channels) {
   if (!masked) y = dy;
   for (int64_t r = 0; r < rows; ++r, dy += channels, y += channels, x += channels, out += channels)
-    write<stream>(out, channels, [=](int64_t c) {
-      const float d = gradient<masked>(dy[c], y[c]);
-      return scale[c] * ((d - mean_dy[c]) - (x[c] - mean[c]) * slope[c]);
+    write<stream>(out, channels, [=](auto at) {
+      const auto d = gradient<masked>(at(dy), at(y));
+      return at(scale) * ((d - at(mean_dy)) - (at(x) - at(mean)) * at(slope));
     });
   finish_writes<stream>();
 }
 
-template <bool stream>
-void mask(const float* dy, const float* y, float* d, int64_t n) {
-  write<stream>(d, n, [=](int64_t i) { return gradient<true>(dy[i], y[i]); });
+template <bool stream, class T>
+void mask(const T* dy, const T* y, T* d, int64_t n) {
+  write<stream>(d, n, [=](auto at) { return gradient<true>(at(dy), at(y)); });
   finish_writes<stream>();
 }
 
-void any_sums(const float* dy, const float* y, const float* x, const float* mean, int64_t rows, int64_t channels,
-              double* sum_d, double* sum_dx) {
-  (y ? sums<true> : sums<false>)(dy, y, x, mean, rows, channels, sum_d, sum_dx);
+template <class T>
+void any_sums(const T* dy, const T* y, const T* x, const float* mean, int64_t rows, int64_t channels, double* sum_d,
+              double* sum_dx) {
+  (y ? sums<true, T> : sums<false, T>)(dy, y, x, mean, rows, channels, sum_d, sum_dx);
 }
 
-void any_apply(const float* x, const float* scale, const float* shift, const float* skip, bool relu, float* y,
-               int64_t rows, int64_t channels, bool stream) {
+template <class T>
+void any_apply(const T* x, const float* scale, const float* shift, const T* skip, bool relu, T* y, int64_t rows,
+               int64_t channels, bool stream) {
   if (skip)
-    (stream ? apply<true, true, true> : apply<true, true, false>)(x, scale, shift, skip, y, rows, channels);
+    (stream ? apply<true, true, true, T> : apply<true, true, false, T>)(x, scale, shift, skip, y, rows, channels);
   else if (relu)
-    (stream ? apply<false, true, true> : apply<false, true, false>)(x, scale, shift, skip, y, rows, channels);
+    (stream ? apply<false, true, true, T> : apply<false, true, false, T>)(x, scale, shift, skip, y, rows, channels);
   else
-    (stream ? apply<false, false, true> : apply<false, false, false>)(x, scale, shift, skip, y, rows, channels);
+    (stream ? apply<false, false, true, T> : apply<false, false, false, T>)(x, scale, shift, skip, y, rows, channels);
 }
 
-void any_dx(const float* dy, const float* y, const float* x, const float* mean, const float* scale,
-            const float* mean_dy, const float* slope, float* out, float* dskip, int64_t rows, int64_t channels,
-            bool stream, bool stream_skip) {
+template <class T>
+void any_dx(const T* dy, const T* y, const T* x, const float* mean, const float* scale, const float* mean_dy,
+            const float* slope, T* out, T* dskip, int64_t rows, int64_t channels, bool stream, bool stream_skip) {
   // A few rows at a time, so that dx finds in the cache what the mask has read. dskip first: dx may be written over dy.
   const int64_t step = dskip ? (4096 + channels - 1) / channels : rows;
   for (int64_t r = 0; r < rows; r += step) {
     const int64_t at = r * channels, n = min(step, rows - r);
-    if (dskip) (stream_skip ? mask<true> : mask<false>)(dy + at, y + at, dskip + at, n * channels);
+    if (dskip) (stream_skip ? mask<true, T> : mask<false, T>)(dy + at, y + at, dskip + at, n * channels);
     if (y)
-      (stream ? dx<true, true> : dx<true, false>)(dy + at, y + at, x + at, mean, scale, mean_dy, slope, out + at, n,
-                                                  channels);
+      (stream ? dx<true, true, T> : dx<true, false, T>)(dy + at, y + at, x + at, mean, scale, mean_dy, slope, out + at,
+                                                        n, channels);
     else
-      (stream ? dx<false, true> : dx<false, false>)(dy + at, y, x + at, mean, scale, mean_dy, slope, out + at, n,
-                                                    channels);
+      (stream ? dx<false, true, T> : dx<false, false, T>)(dy + at, y, x + at, mean, scale, mean_dy, slope, out + at, n,
+                                                          channels);
   }
 }
 
 }  // namespace
 
-const BatchNormKernels batch_norm_kernels = {stats, merge, any_sums, any_apply, any_dx};
+const BatchNormKernels batch_norm_kernels = {
+    {stats, any_sums, any_apply, any_dx}, {stats, any_sums, any_apply, any_dx}, merge};
 
 }  // namespace rt::RT_ISA

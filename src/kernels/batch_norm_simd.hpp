@@ -1,33 +1,40 @@
 // Vector kernels of batch normalisation. A value [N,C,H,W] in NHWC is a matrix of rows x channels, row-major; a kernel
-// works on some consecutive rows of it. All f32, but what is carried across chunks of rows is f64.
+// works on some consecutive rows of it. Values are of type T in memory; what belongs to a channel is f32, but what is
+// carried across chunks of rows is f64.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/half.hpp"
+
 namespace rt {
 
-struct BatchNormKernels {
+template <class T>
+struct BatchNormKernelsOf {
   // mean[c], m2[c] (the sum of squared deviations from the mean) of the rows.
-  void (*stats)(const float* x, int64_t rows, int64_t channels, double* mean, double* m2);
+  void (*stats)(const T* x, int64_t rows, int64_t channels, double* mean, double* m2);
+
+  // sum_d[c] = sum of d, sum_dx[c] = sum of d * (x - mean[c]);  d is dy, where y is not null only if y > 0, else 0.
+  void (*sums)(const T* dy, const T* y, const T* x, const float* mean, int64_t rows, int64_t channels, double* sum_d,
+               double* sum_dx);
+
+  // y = x * scale[c] + shift[c], then relu where asked; or relu(that, rounded to T, + skip) where skip is not null.
+  // y may be x.
+  void (*apply)(const T* x, const float* scale, const float* shift, const T* skip, bool relu, T* y, int64_t rows,
+                int64_t channels, bool stream);
+
+  // dx = scale[c] * ((d - mean_dy[c]) - (x - mean[c]) * slope[c]), d as in sums; dskip, where it is not null, gets d
+  // (and y is not null then). dx may be dy or x. stream applies to dx, stream_skip to dskip.
+  void (*dx)(const T* dy, const T* y, const T* x, const float* mean, const float* scale, const float* mean_dy,
+             const float* slope, T* dx, T* dskip, int64_t rows, int64_t channels, bool stream, bool stream_skip);
+};
+struct BatchNormKernels {
+  BatchNormKernelsOf<float> of_f32;
+  BatchNormKernelsOf<bf16> of_bf16;
 
   // mean, m2 of `rows` rows become those of rows + more_rows. With rows = 0, mean and m2 need only be finite.
   void (*merge)(int64_t rows, double* mean, double* m2, int64_t more_rows, const double* more_mean,
                 const double* more_m2, int64_t channels);
-
-  // sum_d[c] = sum of d, sum_dx[c] = sum of d * (x - mean[c]);  d is dy, where y is not null only if y > 0, else 0.
-  void (*sums)(const float* dy, const float* y, const float* x, const float* mean, int64_t rows, int64_t channels,
-               double* sum_d, double* sum_dx);
-
-  // y = x * scale[c] + shift[c], then relu where asked; or relu(that + skip) where skip is not null.
-  // y may be x.
-  void (*apply)(const float* x, const float* scale, const float* shift, const float* skip, bool relu, float* y,
-                int64_t rows, int64_t channels, bool stream);
-
-  // dx = scale[c] * ((d - mean_dy[c]) - (x - mean[c]) * slope[c]), d as in sums; dskip, where it is not null, gets d
-  // (and y is not null then). dx may be dy or x. stream applies to dx, stream_skip to dskip.
-  void (*dx)(const float* dy, const float* y, const float* x, const float* mean, const float* scale,
-             const float* mean_dy, const float* slope, float* dx, float* dskip, int64_t rows, int64_t channels,
-             bool stream, bool stream_skip);
 };
 
 namespace baseline {

@@ -1,5 +1,4 @@
-// Reference element-wise kernels. Bound by memory, so these loops are also what f32 training uses where nothing is
-// fused.
+// Reference element-wise kernels. Bound by memory, so convert's loops are also what training uses.
 #include "kernels/elementwise.hpp"
 #include "kernels/reference.hpp"
 
@@ -28,27 +27,39 @@ void relu_backward(const Args& a) {
 void add(const Args& a) {
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
-    const T *p = a.in[0].as<T>(), *q = a.in[1].as<T>();
+    const T* p = a.in[0].as<T>();
     T* y = a.out[0].as<T>();
+    with_type(a.in[1], [&](auto other) {
+      const auto* q = a.in[1].as<decltype(other)>();
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < a.in[0].numel(); ++i) y[i] = p[i] + q[i];
+      for (int64_t i = 0; i < a.in[0].numel(); ++i) y[i] = static_cast<T>(p[i] + q[i]);
+    });
   });
 }
 
 void convert(const Args& a) {
-  if (a.in[0].spec.dtype != a.out[0].spec.dtype || a.in[0].shape().rank() != 4) return copy_convert(a.in[0], a.out[0]);
-  const Strides from = a.in[0].spec.strides(), to = a.out[0].spec.strides();
-  const Shape& s = a.in[0].shape();
-  with_type(a.in[0], [&](auto zero) {
-    using T = decltype(zero);
-    const T* x = a.in[0].as<T>();
-    T* y = a.out[0].as<T>();
+  const Spec &in = a.in[0].spec, &out = a.out[0].spec;
+  with_type(a.in[0], [&](auto from_zero) {
+    with_type(a.out[0], [&](auto to_zero) {
+      using From = decltype(from_zero);
+      using To = decltype(to_zero);
+      const From* x = a.in[0].as<From>();
+      To* y = a.out[0].as<To>();
+      if (in.shape.rank() != 4 || in.layout == out.layout) {
+#pragma omp parallel for schedule(static)
+        for (int64_t i = 0; i < in.shape.numel(); ++i) y[i] = static_cast<To>(x[i]);
+        return;
+      }
+      const Strides from = in.strides(), to = out.strides();
+      const Shape& s = in.shape;
 #pragma omp parallel for collapse(2) schedule(static)
-    for (int64_t n = 0; n < s.n(); ++n)
-      for (int64_t h = 0; h < s.h(); ++h)
-        for (int64_t w = 0; w < s.w(); ++w)
-          for (int64_t c = 0; c < s.c(); ++c)
-            y[n * to.n + c * to.c + h * to.h + w * to.w] = x[n * from.n + c * from.c + h * from.h + w * from.w];
+      for (int64_t n = 0; n < s.n(); ++n)
+        for (int64_t h = 0; h < s.h(); ++h)
+          for (int64_t w = 0; w < s.w(); ++w)
+            for (int64_t c = 0; c < s.c(); ++c)
+              y[n * to.n + c * to.c + h * to.h + w * to.w] =
+                  static_cast<To>(x[n * from.n + c * from.c + h * from.h + w * from.w]);
+    });
   });
 }
 

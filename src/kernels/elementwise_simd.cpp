@@ -5,8 +5,8 @@
 namespace rt::RT_ISA {
 namespace {
 
-template <class F>
-void write_all(float* out, int64_t n, bool stream, F f) {
+template <class T, class F>
+void write_all(T* out, int64_t n, bool stream, F f) {
   if (stream) {
     write<true>(out, n, f);
     finish_writes<true>();
@@ -15,18 +15,21 @@ void write_all(float* out, int64_t n, bool stream, F f) {
   }
 }
 
-void relu(const float* x, float* y, int64_t n, bool stream) {
-  write_all(y, n, stream, [=](int64_t i) { return x[i] <= 0 ? 0.0f : x[i]; });
+template <class T>
+void relu(const T* x, T* y, int64_t n, bool stream) {
+  write_all(y, n, stream, [=](auto at) { return positive(at(x)); });
 }
-void relu_backward(const float* dy, const float* y, float* dx, int64_t n, bool stream) {
-  write_all(dx, n, stream, [=](int64_t i) { return y[i] > 0 ? dy[i] : 0.0f; });
+template <class T>
+void relu_backward(const T* dy, const T* y, T* dx, int64_t n, bool stream) {
+  write_all(dx, n, stream, [=](auto at) { return where_positive(at(y), at(dy)); });
 }
-void add(const float* a, const float* b, float* y, int64_t n, bool stream) {
-  write_all(y, n, stream, [=](int64_t i) { return a[i] + b[i]; });
+template <class T, class B>
+void add(const T* a, const B* b, T* y, int64_t n, bool stream) {
+  write_all(y, n, stream, [=](auto at) { return at(a) + at(b); });
 }
 
 }  // namespace
 
-const ElementwiseKernels elementwise_kernels = {relu, relu_backward, add};
+const ElementwiseKernels elementwise_kernels = {{relu, relu_backward, add}, {relu, relu_backward, add}, add};
 
 }  // namespace rt::RT_ISA

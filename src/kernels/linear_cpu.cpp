@@ -7,7 +7,7 @@ namespace {
 // out[i,j] = sum over t of a[i*ai + t*at] * b[j*bj + t*bt], plus bias[j] where there is one.
 template <class T>
 void product(T* out, int64_t rows, int64_t columns, int64_t terms, const T* a, int64_t ai, int64_t at, const T* b,
-             int64_t bj, int64_t bt, const T* bias) {
+             int64_t bj, int64_t bt, const Computed<T>* bias) {
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < columns; ++j) {
@@ -23,7 +23,7 @@ void linear_forward(const Args& a) {
   const int64_t n = a.in[0].shape()[0], c = a.in[0].shape()[1], k = a.in[1].shape()[0];
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
-    product(a.out[0].as<T>(), n, k, c, a.in[0].as<T>(), c, 1, a.in[1].as<T>(), c, 1, a.in[2].as<T>());
+    product<T>(a.out[0].as<T>(), n, k, c, a.in[0].as<T>(), c, 1, a.in[1].as<T>(), c, 1, a.in[2].as<Computed<T>>());
   });
 }
 
@@ -50,7 +50,7 @@ void linear_dbias(const Args& a) {
     for (int64_t j = 0; j < k; ++j) {
       double sum = 0;
       for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(a.in[0].as<T>()[i * k + j]);
-      a.out[0].as<T>()[j] = static_cast<T>(sum);
+      a.out[0].as<Computed<T>>()[j] = static_cast<Computed<T>>(sum);
     }
   });
 }

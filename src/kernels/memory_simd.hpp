@@ -1,33 +1,52 @@
 // For *_simd.cpp files only: how loops that are bound by memory touch it.
 // write() stores out[i] = f(i) in vectors, through the caches or past them. A value much larger than the caches is gone
 // from them before anybody reads it, so reading its old lines in order to write them is wasted: a third of the traffic
-// of a copy. The compiler cannot be asked for such stores in a plain loop, hence the tile in L1.
+// of a copy. f is given a place instead of an index and is compiled for two kinds of it, for compilers do not make vectors
+// of a plain loop that selects and then rounds:
+//   write<stream>(y, n, [=](auto at) { return positive(at(x) * at(scale) + at(shift)); });
 #pragma once
-#include <stddef.h>
-#include <stdint.h>
+#include "kernels/simd.hpp"
 
 namespace rt::RT_ISA {
 
-#if defined(__AVX512F__)
-constexpr int64_t vector_floats = 16;
-#elif defined(__AVX__)
-constexpr int64_t vector_floats = 8;
-#else
-constexpr int64_t vector_floats = 4;
-#endif
-typedef float Vector __attribute__((vector_size(vector_floats * sizeof(float)), may_alias));
+// Places: at(x) is x[i] in f32, whatever x is stored in: of i and its neighbours, or of i alone where a row ends.
+struct Neighbours {
+  int64_t i;
+  template <class T>
+  Vec operator()(const T* x) const {
+    return load(x + i);
+  }
+};
+struct Alone {
+  int64_t i;
+  template <class T>
+  float operator()(const T* x) const {
+    return x[i];
+  }
+};
 
-static inline void stream_vector(float* to, Vector v) {
+static inline float positive(float x) { return x <= 0 ? 0.0f : x; }  // relu; a NaN stays
+static inline Vec positive(Vec x) { return x <= 0 ? Vec{} : x; }
+static inline float where_positive(float y, float x) { return y > 0 ? x : 0.0f; }
+static inline Vec where_positive(Vec y, Vec x) { return y > 0 ? x : Vec{}; }
+template <class T>
+static inline float stored(float x) {
+  return static_cast<T>(x);
+}
+
+static inline void stream_vector(void* to, const void* from) {
+  Vec v;
+  __builtin_memcpy(&v, from, sizeof v);
 #if defined(__clang__)
-  __builtin_nontemporal_store(v, reinterpret_cast<Vector*>(to));
-#elif defined(__AVX512F__)
-  __builtin_ia32_movntps512(to, v);
-#elif defined(__AVX__)
-  __builtin_ia32_movntps256(to, v);
+  __builtin_nontemporal_store(v, static_cast<Vec*>(to));
+#elif defined(RT_ISA_avx512)
+  __builtin_ia32_movntps512(static_cast<float*>(to), v);
+#elif defined(RT_ISA_avx2)
+  __builtin_ia32_movntps256(static_cast<float*>(to), v);
 #elif defined(__SSE__)
-  __builtin_ia32_movntps(to, v);
+  __builtin_ia32_movntps(static_cast<float*>(to), v);
 #else
-  *reinterpret_cast<Vector*>(to) = v;
+  *static_cast<Vec*>(to) = v;
 #endif
 }
 
@@ -43,23 +62,28 @@ static inline void finish_writes() {
 #endif
 }
 
+// out[i] = f(from + i) for i < n.
+template <class T, class F>
+static inline void write_cached(T* out, int64_t from, int64_t n, F f) {
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) store(out + i, f(Neighbours{from + i}));
+  for (; i < n; ++i) out[i] = static_cast<T>(f(Alone{from + i}));
+}
+
 // out[i] = f(i) for i < n. `out` may be one of the arrays that f reads. Streaming: out is aligned to a vector.
-template <bool stream, class F>
-static inline void write(float* out, int64_t n, F f) {
+template <bool stream, class T, class F>
+static inline void write(T* out, int64_t n, F f) {
   keep_row_order();
   if constexpr (!stream) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) out[i] = f(i);
+    write_cached(out, 0, n, f);
   } else {
-    constexpr int64_t size = 512;
-    alignas(64) float tile[size];
+    constexpr int64_t size = 512, vector = sizeof(Vec) / sizeof(T);
+    alignas(64) T tile[size];
     for (int64_t begin = 0; begin < n; begin += size) {
       const int64_t count = n - begin < size ? n - begin : size;
-#pragma omp simd
-      for (int64_t i = 0; i < count; ++i) tile[i] = f(begin + i);
+      write_cached(tile, begin, count, f);
       int64_t i = 0;
-      for (; i + vector_floats <= count; i += vector_floats)
-        stream_vector(out + begin + i, *reinterpret_cast<const Vector*>(tile + i));
+      for (; i + vector <= count; i += vector) stream_vector(out + begin + i, tile + i);
       for (; i < count; ++i) out[begin + i] = tile[i];
     }
   }

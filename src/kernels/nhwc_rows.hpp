@@ -1,7 +1,8 @@
-// Rows made of the vector kernels: f32; what is 4-d must be NHWC, but for the element-wise ones. Each is a template
-// over the kernels of one instruction set; table.cpp lists one row for each.
+// Rows made of the vector kernels: values in f32 or bf16, what belongs to a channel f32; what is 4-d must be NHWC, but for the
+// element-wise ones. Each is a template over the kernels of one instruction set; table.cpp lists one row for each.
 #pragma once
 #include <string>
+#include <type_traits>
 
 #include "core/step.hpp"
 #include "kernels/batch_norm_simd.hpp"
@@ -10,8 +11,8 @@
 
 namespace rt::cpu {
 
-std::string refuse_all_but_f32(const Problem& problem);
-std::string refuse_all_but_f32_nhwc(const Problem& problem);
+std::string refuse_all_but_f32_bf16(const Problem& problem);
+std::string refuse_all_but_f32_bf16_nhwc(const Problem& problem);
 
 size_t batch_norm_workspace(const Problem& problem);  // enough for any of the steps below
 
@@ -19,10 +20,9 @@ template <const BatchNormKernels& kernels>
 struct BatchNormRows {
   static void stats(const Args& a);
   static void apply(const Args& a);
-  static void relu_apply(const Args& a);
-  static void add_relu_apply(const Args& a);
-  static void sums(const Args& a);  // with a mask too: the number of inputs tells
-  static void dx(const Args& a);    // with a mask and dskip too
+  static void relu_apply(const Args& a);  // with a skip connection too: the number of inputs tells
+  static void sums(const Args& a);        // with a mask too
+  static void dx(const Args& a);          // with a mask and dskip too
 };
 
 template <const ElementwiseKernels& kernels>
@@ -39,6 +39,20 @@ struct PoolRows {
   static void avg_forward(const Args& a);
   static void avg_backward(const Args& a);
 };
+
+// with_storage(view, [&](auto zero) { using T = decltype(zero); ... kernels_of<T>(kernels).add(...) }), T = float or bf16.
+template <class F>
+void with_storage(const View& view, F&& f) {
+  if (view.spec.dtype == DType::bf16) return f(bf16{});
+  f(float{});
+}
+template <class T, class Kernels>
+const auto& kernels_of(const Kernels& kernels) {
+  if constexpr (std::is_same_v<T, bf16>)
+    return kernels.of_bf16;
+  else
+    return kernels.of_f32;
+}
 
 constexpr int64_t min_parallel = 1 << 15;  // elements; below, waking the threads costs more than it saves
 

@@ -45,21 +45,27 @@ void max_pool_backward(const Args& a) {
   const MaxPoolAttrs& m = max_pool_attrs(a.op);
   const Shape &in = a.out[0].shape(), &out = a.in[0].shape();
   const Strides xs = a.out[0].spec.strides(), ys = a.in[0].spec.strides();
-  fill_zero(a.out[0]);
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
     const T* dy = a.in[0].as<T>();
     const uint8_t* index = a.in[1].as<uint8_t>();
     T* dx = a.out[0].as<T>();
-#pragma omp parallel for schedule(static)  // windows overlap within an image, never across images
-    for (int64_t n = 0; n < out.n(); ++n)
-      for (int64_t p = 0; p < out.h(); ++p)
-        for (int64_t q = 0; q < out.w(); ++q)
+#pragma omp parallel for collapse(2) schedule(static)
+    for (int64_t n = 0; n < in.n(); ++n)
+      for (int64_t h = 0; h < in.h(); ++h)
+        for (int64_t w = 0; w < in.w(); ++w)
           for (int64_t c = 0; c < in.c(); ++c) {
-            const int64_t o = n * ys.n + p * ys.h + q * ys.w + c * ys.c;
-            const int64_t h = p * m.stride - m.pad + index[o] / m.kernel,
-                          w = q * m.stride - m.pad + index[o] % m.kernel;
-            dx[n * xs.n + h * xs.h + w * xs.w + c * xs.c] += dy[o];
+            Computed<T> sum = 0;
+            for (int64_t r = m.kernel - 1; r >= 0; --r)  // the windows that cover this place, in their order in memory
+              for (int64_t s = m.kernel - 1; s >= 0; --s) {
+                const int64_t p = (h + m.pad - r) / m.stride, q = (w + m.pad - s) / m.stride;
+                if (h + m.pad < r || w + m.pad < s || p * m.stride != h + m.pad - r || q * m.stride != w + m.pad - s)
+                  continue;
+                if (p >= out.h() || q >= out.w()) continue;
+                const int64_t o = n * ys.n + p * ys.h + q * ys.w + c * ys.c;
+                if (index[o] == r * m.kernel + s) sum += dy[o];
+              }
+            dx[n * xs.n + h * xs.h + w * xs.w + c * xs.c] = static_cast<T>(sum);
           }
   });
 }
@@ -89,12 +95,13 @@ void avg_pool_backward(const Args& a) {
     using T = decltype(zero);
     const T* dy = a.in[0].as<T>();
     T* dx = a.out[0].as<T>();
-    const T area = static_cast<T>(s.h() * s.w());
+    const Computed<T> area = static_cast<Computed<T>>(s.h() * s.w());
 #pragma omp parallel for schedule(static)
     for (int64_t n = 0; n < s.n(); ++n)
       for (int64_t h = 0; h < s.h(); ++h)
         for (int64_t w = 0; w < s.w(); ++w)
-          for (int64_t c = 0; c < s.c(); ++c) dx[n * xs.n + c * xs.c + h * xs.h + w * xs.w] = dy[n * s.c() + c] / area;
+          for (int64_t c = 0; c < s.c(); ++c)
+            dx[n * xs.n + c * xs.c + h * xs.h + w * xs.w] = static_cast<T>(dy[n * s.c() + c] / area);
   });
 }
 

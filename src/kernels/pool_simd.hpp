@@ -1,8 +1,10 @@
-// Vector kernels of pooling in NHWC: a pixel is `channels` consecutive floats, and each kernel call makes one row of
+// Vector kernels of pooling in NHWC: a pixel is `channels` consecutive numbers, and each kernel call makes one row of
 // pixels.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+
+#include "core/half.hpp"
 
 namespace rt {
 
@@ -12,15 +14,19 @@ struct PoolWindow {
   int64_t channels;
 };
 
-struct PoolKernels {
+template <class T>
+struct PoolKernelsOf {
   // Row `p` of y and index from the image x.
-  void (*max_forward)(const PoolWindow& window, const float* x, int64_t p, float* y_row, uint8_t* index_row);
+  void (*max_forward)(const PoolWindow& window, const T* x, int64_t p, T* y_row, uint8_t* index_row);
   // Row `h` of dx from the images dy and index.
-  void (*max_backward)(const PoolWindow& window, const float* dy, const uint8_t* index, int64_t h, float* dx_row,
-                       bool stream);
+  void (*max_backward)(const PoolWindow& window, const T* dy, const uint8_t* index, int64_t h, T* dx_row, bool stream);
   // y = the mean of `pixels` pixels, and dx = dy / pixels in each of them.
-  void (*mean_forward)(const float* x, int64_t pixels, int64_t channels, float* y);
-  void (*mean_backward)(const float* dy, int64_t pixels, int64_t channels, float* dx);
+  void (*mean_forward)(const T* x, int64_t pixels, int64_t channels, T* y);
+  void (*mean_backward)(const T* dy, int64_t pixels, int64_t channels, T* dx);
+};
+struct PoolKernels {
+  PoolKernelsOf<float> of_f32;
+  PoolKernelsOf<bf16> of_bf16;
 };
 
 namespace baseline {

@@ -16,6 +16,7 @@
 #include "kernels/report.hpp"
 #include "kernels/update.hpp"
 #include "kernels/via_cpu.hpp"
+#include "kernels/widened.hpp"
 
 namespace rt {
 namespace {
@@ -35,6 +36,12 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
     kind, "cpu." #isa, Device::cpu, capability, refuse, Rows<isa::gemm_kernels>::pass, \
         Rows<isa::gemm_kernels>::pass##_bytes                                          \
   }
+#define WIDENED_ROW(isa, capability, kind, refuse, Rows, pass)                                    \
+  {                                                                                               \
+    kind, "cpu." #isa, Device::cpu, capability, refuse,                                           \
+        cpu::Widened<Rows<isa::gemm_kernels>::pass, Rows<isa::gemm_kernels>::pass##_bytes>::run,  \
+        cpu::Widened<Rows<isa::gemm_kernels>::pass, Rows<isa::gemm_kernels>::pass##_bytes>::bytes \
+  }
 #ifdef RT_HAVE_AVX512
 #define PER_ISA(ROW, ...) \
   ROW(avx512, isa_avx512, __VA_ARGS__), ROW(avx2, isa_avx2, __VA_ARGS__), ROW(baseline, isa_scalar, __VA_ARGS__)
@@ -49,13 +56,13 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
         cpu::Conv2dWinograd<isa::winograd_stride1, isa::winograd_stride2, isa::gemm_kernels>::pass##_bytes \
   }
 #define WINOGRAD(pass) PER_ISA(WINOGRAD_ROW, pass)
-#define LINEAR(pass) PER_ISA(GEMM_ROW, "linear." #pass, cpu::refuse_linear_gemm, cpu::LinearGemm, pass)
-#define BATCH_NORM(kind, step, overwrites)                                                              \
-  PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_nhwc, cpu::BatchNormRows, batch_norm_kernels, step, \
+#define LINEAR(pass) PER_ISA(WIDENED_ROW, "linear." #pass, cpu::refuse_all_but_f32_bf16, cpu::LinearGemm, pass)
+#define BATCH_NORM(kind, step, overwrites)                                                                   \
+  PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_bf16_nhwc, cpu::BatchNormRows, batch_norm_kernels, step, \
           cpu::batch_norm_workspace, overwrites)
 #define ELEMENTWISE(kind, step) \
-  PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32, cpu::ElementwiseRows, elementwise_kernels, step, nullptr, 0)
-#define POOL(kind, step) PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_nhwc, cpu::PoolRows, pool_kernels, step)
+  PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_bf16, cpu::ElementwiseRows, elementwise_kernels, step, nullptr, 0)
+#define POOL(kind, step) PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_bf16_nhwc, cpu::PoolRows, pool_kernels, step)
 
 // CUDA rows, followed by the one that goes through the CPU. In a build without CUDA they have no code behind them.
 #ifdef RT_CUDA
@@ -132,7 +139,7 @@ std::span<const Row> kernel_table() {
       BATCH_NORM("bn_relu.dx", dx, 0),
       reference("bn_relu.dx", ref::bn_relu_dx, 0),
       CUDA("bn_relu.dx", bn_relu_dx, nullptr, 0, ref::bn_relu_dx),
-      BATCH_NORM("bn_add_relu.apply", add_relu_apply, 0),
+      BATCH_NORM("bn_add_relu.apply", relu_apply, 0),
       reference("bn_add_relu.apply", ref::bn_add_relu_apply, 0),
       CUDA("bn_add_relu.apply", bn_add_relu_apply, nullptr, 0, ref::bn_add_relu_apply),
       BATCH_NORM("bn_add_relu.dx", dx, 2),
@@ -203,7 +210,8 @@ std::span<const Row> kernel_table() {
 
 ComputeDefaults compute_defaults(const Target& target) {
   if (target.device == Device::cpu)
-    return {Layout::nhwc, DType::f32, "NHWC is what the CPU kernels prefer", "what the CPU kernels compute in"};
+    return {Layout::nhwc, DType::f32, "NHWC is what the CPU kernels prefer",
+            "what the CPU kernels compute in; bf16 stores activations in half the memory"};
   const std::string sm = fmt::format("{}.{}", target.capability / 10, target.capability % 10);
   if (target.capability < 70)
     return {Layout::nchw, DType::f32, "compute capability " + sm + " has no tensor cores, for which NHWC is",

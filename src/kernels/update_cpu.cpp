@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/op.hpp"
+#include "kernels/reference.hpp"
 #include "kernels/update.hpp"
 
 namespace rt::cpu {
@@ -41,6 +42,16 @@ void grad_norm(const Args& a) {
   a.out[0].as<float>()[2] = unscale;
 }
 
+namespace {
+void round_to(const View& half, const float* from, int64_t begin, int64_t end) {
+  with_type(half, [&](auto zero) {
+    using T = decltype(zero);
+    T* to = half.as<T>();
+    for (int64_t i = begin; i < end; ++i) to[i] = static_cast<T>(from[i]);
+  });
+}
+}  // namespace
+
 void sgd_update(const Args& a) {
   const SgdAttrs& s = sgd_attrs(a.op);
   const float norm = a.in[4].as<float>()[0], unscale = a.in[4].as<float>()[2];
@@ -51,14 +62,20 @@ void sgd_update(const Args& a) {
   const float factor = clip * unscale;
   float *w = a.out[0].as<float>(), *v = a.out[1].as<float>();
   const int64_t n = a.in[4].as<float>()[1] == 0.0f ? 0 : a.out[0].numel();
+  const View* compute = a.out.size() > 2 ? &a.out[2] : nullptr;
+  const int64_t all = a.out[0].numel();
 #pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < n; ++i) {
-    const float decay = i < s.decayed ? static_cast<float>(s.weight_decay) : 0.0f;
-    const float grad = factor * g[i] + decay * w[i];
-    v[i] = mu * v[i] + grad;
-    w[i] -= lr * (s.nesterov ? grad + mu * v[i] : v[i]);
+  for (int64_t begin = 0; begin < all; begin += chunk) {
+    const int64_t end = std::min(n, begin + chunk);
+    for (int64_t i = begin; i < end; ++i) {
+      const float decay = i < s.decayed ? static_cast<float>(s.weight_decay) : 0.0f;
+      const float grad = factor * g[i] + decay * w[i];
+      v[i] = mu * v[i] + grad;
+      w[i] -= lr * (s.nesterov ? grad + mu * v[i] : v[i]);
+    }
+    if (compute)
+      round_to(*compute, w, begin, std::min(compute->numel(), begin + chunk));  // while the chunk is in cache
   }
-  if (a.out.size() > 2) copy_convert({{a.out[2].shape()}, w}, a.out[2]);
 }
 
 void commit(const Args& a) {

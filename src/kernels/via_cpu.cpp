@@ -1,28 +1,15 @@
 #include "kernels/via_cpu.hpp"
 
-#include <cstring>
-
 #include "core/op.hpp"
 
 namespace rt {
 
 void run_on_host(void (*reference)(const Args&), size_t (*workspace)(const Problem&), const Args& host) {
-  std::vector<Tensor> wide;  // of the values in half precision; must not move while views point into it
-  wide.reserve(host.in.size() + host.out.size());
-  auto widen = [&](const View& v) {
-    if (v.spec.dtype != DType::f16 && v.spec.dtype != DType::bf16) return v;
-    wide.emplace_back(Spec{v.spec.shape, DType::f32, v.spec.layout});
-    copy_convert(v, wide.back().view());
-    return wide.back().view();
-  };
-  std::vector<View> in, out;
-  std::vector<Spec> in_specs, out_specs;
-  for (const View& v : host.in) in.push_back(widen(v)), in_specs.push_back(in.back().spec);
-  for (const View& v : host.out) out.push_back(widen(v)), out_specs.push_back(out.back().spec);
-  const Storage scratch(workspace ? workspace({host.op, in_specs, out_specs}) : 0);
-  reference({host.op, in, out, scratch.data(), nullptr});
-  for (size_t i = 0; i < out.size(); ++i)
-    if (out[i].data != host.out[i].data) copy_convert(out[i], host.out[i]);
+  std::vector<Spec> in, out;
+  for (const View& v : host.in) in.push_back(v.spec);
+  for (const View& v : host.out) out.push_back(v.spec);
+  const Storage scratch(workspace ? workspace({host.op, in, out}) : 0);
+  reference({host.op, host.in, host.out, scratch.data(), nullptr});
 }
 
 void cuda::through_the_host(void (*reference)(const Args&), size_t (*workspace)(const Problem&), const Args& a) {

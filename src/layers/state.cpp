@@ -131,9 +131,12 @@ void ModelState::reorder(const Tensor& from, const Tensor& to, Layout from_layou
 
 void ModelState::push() {
   copy_convert(running_.host.view(), running_fresh_.host.view());
-  if (placement_.device == Device::cpu) return;
   if (has_compute_weights() && !compute_weights_.data())
-    compute_weights_ = Storage(compute_weights().spec.bytes(), Device::cuda);
+    compute_weights_ = Storage(compute_weights().spec.bytes(), placement_.device);
+  if (placement_.device == Device::cpu) {
+    if (has_compute_weights()) copy_convert({{{decayed_}, DType::f32}, weights_.host.view().data}, compute_weights());
+    return;
+  }
   for (Flat* f : flats()) {
     if (f->host.spec().bytes() == 0) continue;
     if (!f->device.data()) f->device = Storage(f->host.spec().bytes(), Device::cuda);

@@ -3,8 +3,8 @@
 // was bad. Parameters that decay stand first in the flat buffers, so that the optimizer needs one number to tell them
 // apart.
 // By name the numbers are found in the host's memory, K,C,R,S and f32, as files hold them. Steps compute where place()
-// says: on CUDA that is a second copy, with weights in the order that convolutions want, and in half precision a third one
-// of the weights in that type. push() and pull() carry numbers across.
+// says: on CUDA that is a second copy, with weights in the order that convolutions want; and in half precision, on either
+// device, one more of the weights in that type. push() and pull() carry numbers across.
 #pragma once
 #include <map>
 #include <string>
@@ -47,7 +47,7 @@ class ModelState {
   View running_fresh() const { return running_fresh_.view(); }
   View control() const { return control_.view(); }  // [4], see kernels/update.hpp
   View compute_weights() const;                     // the decaying part in half precision
-  bool has_compute_weights() const { return placement_.device == Device::cuda && placement_.compute != DType::f32; }
+  bool has_compute_weights() const { return placement_.compute == DType::f16 || placement_.compute == DType::bf16; }
   void restart_statistics();  // fresh = committed: after a bad batch
   float* control_values() const { return control_.host.as<float>(); }
   size_t step_bytes() const;  // of all that a training step finds here

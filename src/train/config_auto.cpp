@@ -61,18 +61,15 @@ class Resolver {
   void precision() {
     if (c_.precision == "f32") return;
     const bool chosen_elsewhere = where("precision").starts_with("auto: ");
+    const std::string problem = precision_problem(facts_.device.target, dtype_named(c_.precision));
+    if (problem.empty()) return;
     if (!on_cuda() && chosen_elsewhere)
       fail(ExitCode::usage,
            "this run computes in {}, which the CPU does not: continue it with device=cuda, or start a new run with "
            "model.weights=RUN/last.safetensors",
            c_.precision);
-    if (!on_cuda())
-      fail(ExitCode::usage, "{}: precision = \"{}\": the CPU computes in f32; leave it out, or use device=cuda",
-           where("precision"), c_.precision);
-    if (const std::string problem = precision_problem(facts_.device.target, dtype_named(c_.precision));
-        !problem.empty())
-      fail(ExitCode::usage, "{}: precision = \"{}\" {}", chosen_elsewhere ? "this run" : where("precision"),
-           c_.precision, problem);
+    fail(ExitCode::usage, "{}: precision = \"{}\" {}", chosen_elsewhere ? "this run" : where("precision"), c_.precision,
+         problem);
   }
 
   // What the CPU has no use for; true where it is given there.

@@ -20,7 +20,8 @@ constexpr auto longer = OnResume::longer;
 
 const std::vector<Key> table = {
     {KEY(device), .help = "what to compute on: cpu, cuda, cuda:N", .automatic = true, .on_resume = free_},
-    {KEY(precision), .help = "number format of the computation", .choices = {"f32", "bf16", "f16"}, .automatic = true},
+    {KEY(precision), .help = "number format of the computation; on the CPU f32, or bf16 for values in memory",
+     .choices = {"f32", "bf16", "f16"}, .automatic = true},
     {KEY(threads), .help = "CPU threads of the kernels", .low = 1, .high = 1024, .automatic = true, .on_resume = free_},
 
     {KEY(run.dir), .help = "folder of a new run; empty: runs/<recipe>-<time>", .on_resume = free_},

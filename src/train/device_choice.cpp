@@ -26,7 +26,8 @@ bool is_device_name(const std::string& text) {
 
 std::string precision_problem(const Target& target, DType precision) {
   if (precision == DType::f32) return "";
-  if (target.device == Device::cpu) return "needs device=cuda: the CPU computes in f32";
+  if (target.device == Device::cpu)
+    return precision == DType::bf16 ? "" : "needs device=cuda: the CPU stores f32 or bf16, and computes in f32";
   if (precision == DType::bf16 && target.capability < 80)
     return fmt::format("needs compute capability 8.0, this device has {}.{}; use f16 or f32", target.capability / 10,
                        target.capability % 10);
