@@ -88,6 +88,9 @@ int run_step_bench(const StepBenchOptions& o) {
       side);
   if (resident) executor.hold(data, true);
   const MemoryFigures memory = executor.memory(o.batch);
+  // Program, images and parameters are in memory by now; the arena comes with the first step.
+  const int64_t before = on_cuda ? memory.fixed_bytes : peak_resident_bytes();
+  const double planned_mib = static_cast<double>(memory.arena_bytes + before) / (1 << 20);
   LoaderOptions feed;
   feed.batch = o.batch, feed.shuffle = true, feed.drop_last = true, feed.gather = !resident;
   feed.workers = threads_in_use() > 1 ? 1 : 0;
@@ -136,7 +139,6 @@ int run_step_bench(const StepBenchOptions& o) {
   const double peak_mib =
       static_cast<double>(on_cuda ? static_cast<int64_t>(cuda::counters().peak_bytes) : peak_resident_bytes()) /
       (1 << 20);
-  const double planned_mib = static_cast<double>(memory.arena_bytes + memory.fixed_bytes) / (1 << 20);
   const std::string where =
       on_cuda ? device.reason
               : fmt::format("{} with {} threads on {}", name_of(machine().isa), threads_in_use(), machine().cpu_model);

@@ -69,7 +69,8 @@ struct Chain {
 
 }  // namespace
 
-TEST_CASE("recompute: a cheap step is repeated before its late reader, and only where that is the same and saves memory") {
+TEST_CASE(
+    "recompute: a cheap step is repeated before its late reader, and only where that is the same and saves memory") {
   using Between = Chain::Between;
   Chain stored(Recompute::none), again(Recompute::cheap);
   CHECK(stored.plan->repeated() == 0);
@@ -166,7 +167,8 @@ TEST_CASE("recompute: what a step of ResNet-18 and ResNet-50 saves, for tracing 
   auto arena_mib = [](const std::string& arch, Recompute what) {
     ExecutorOptions options;
     options.recompute = what;
-    return static_cast<double>(Training({arch, "cifar", 10}, options, 128).executor->memory(128).arena_bytes) / (1 << 20);
+    return static_cast<double>(Training({arch, "cifar", 10}, options, 128).executor->memory(128).arena_bytes) /
+           (1 << 20);
   };
   // A batch of 128 has 32 MiB per value in layer1 and 16 in layer2. Five of the former and five of the latter are outputs
   // of batch norm; but for one or two that are in use, none is there at the peak.
