@@ -30,7 +30,7 @@ class Resolver {
     choose("optimize.layout", c_.optimize.layout, true, defaults.layout_reason);
     precision();
     choose("optimize.recompute", c_.optimize.recompute, std::string(on_cuda() ? "none" : "cheap"),
-           on_cuda() ? "memory seldom runs short, time does" : "saves memory in less than 1 % of the time");
+           on_cuda() ? "for the CPU only, unless given" : "a third less memory for a few milliseconds");
     graph();
     const Count& threads = facts_.machine.threads;
     choose("threads", c_.threads, static_cast<int>(threads.value), threads.reason);

@@ -11,6 +11,8 @@
 namespace rt {
 namespace {
 
+double mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
 void describe(Session& s) {
   const Config& c = s.config();
   const DatasetInfo& d = s.data.train->info();
@@ -29,7 +31,10 @@ void describe(Session& s) {
   log_info("batch {}{}, learning rate {:.4g}, schedule {}", c.train.batch,
            c.train.accumulate > 1 ? fmt::format(" x {} accumulated", c.train.accumulate) : "", c.optimizer.lr,
            c.schedule.name);
-  log_info("{}", memory_line(s.executor->memory(c.train.batch)));
+  const MemoryFigures memory = s.executor->memory(c.train.batch);
+  log_info("{}", memory_line(memory));
+  if (c.device == "cpu")  // program, images and parameters are in memory by now; the arena comes with the first step
+    log_info("peak memory: {:.0f} MiB planned", mebibytes(peak_resident_bytes() + memory.arena_bytes));
 }
 
 // Whatever can be known to fail is refused before anything is written.
@@ -57,6 +62,7 @@ void remember_algorithms_in(const Session& s, const RunFolder& folder) {
 }
 
 void report(int code, const RunFolder& folder) {
+  log_info("peak memory of the process: {:.0f} MiB", mebibytes(peak_resident_bytes()));
   if (code == 0) log_info("finished; results are in {}, the best model is {}", folder.dir, folder.best);
 }
 
