@@ -54,18 +54,18 @@ TEST_CASE("max_pool: every vector row gives the reference's values and indices, 
     Shape x;
     MaxPoolAttrs attrs;
   };
-  const Case cases[] = {
-      {{2, 64, 16, 16}, {}},       {{2, 3, 9, 7}, {}},          {{3, 100, 8, 11}, {2, 2, 0}},
-      {{2, 300, 6, 5}, {3, 1, 1}}, {{1, 7, 13, 13}, {5, 3, 2}}, {{1, 16, 5, 5}, {1, 2, 0}},
-      {{9, 64, 112, 112}, {}},     {{17, 64, 112, 112}, {}}};  // the last two write dx past the caches
+  const Case cases[] = {{{2, 64, 16, 16}, {}},       {{2, 3, 9, 7}, {}},          {{3, 100, 8, 11}, {2, 2, 0}},
+                        {{2, 300, 6, 5}, {3, 1, 1}}, {{1, 7, 13, 13}, {5, 3, 2}}, {{1, 16, 5, 5}, {1, 2, 0}},
+                        {{9, 64, 112, 112}, {}}};  // the last writes dx past the caches
   for (const Case& test : cases) {
     CAPTURE(test.x.str());
     const OpPtr op = max_pool_op(test.attrs);
-    Tensor rounded = random(nhwc(test.x), 1, -3, 3);
-    for (int64_t i = 0; i < test.x.numel(); ++i) rounded.as<float>()[i] = std::round(rounded.as<float>()[i]);  // ties
     for (DType dtype : types) {
+      const int64_t images = test.x.n() * (dtype == DType::bf16 ? 2 : 1);  // of as many bytes
+      Tensor ties = random(nhwc({images, test.x.c(), test.x.h(), test.x.w()}), 1, -3, 3);
+      for (int64_t i = 0; i < ties.spec().shape.numel(); ++i) ties.as<float>()[i] = std::round(ties.as<float>()[i]);
       CAPTURE(std::string(name_of(dtype)));
-      const Tensor x = with_oddities(as_type(rounded, dtype));
+      const Tensor x = with_oddities(as_type(ties, dtype));
       const Spec in[] = {x.spec()};
       const std::vector<Spec> out = op->infer(in);
       const auto expected = outputs_of(reference_row("max_pool.forward"), op, {&x}, out);
