@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Interrupts a run again and again, resumes it, and compares its weights with those of an undisturbed run, bit for bit.
 
-  tests/check_resume.py RTRAIN [--kills 3]      RTRAIN: the program
+  tests/check_resume.py RTRAIN [--kills 3] [--precision bf16]      RTRAIN: the program
 
 Each interruption is a kill -9 at a chosen moment: while a checkpoint is being written (its temporary file is there), during
 the evaluation, or in the middle of an epoch; one is a polite SIGTERM. Every resume uses another number of threads and
@@ -81,10 +81,11 @@ def main():
     p.add_argument("--kills", type=int, default=3)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="cpu")
+    p.add_argument("--precision", default="auto")
     p.add_argument("--images", type=int, default=0, help="smaller sets than usual, for a slow device")
     a = p.parse_args()
     rng = random.Random(a.seed)
-    SETTINGS.append(f"device={a.device}")
+    SETTINGS.extend((f"device={a.device}", f"precision={a.precision}"))
     if a.images:
         global TRAIN_IMAGES, TEST_IMAGES
         TRAIN_IMAGES, TEST_IMAGES = a.images, 8
