@@ -127,8 +127,8 @@ int run_step_bench(const StepBenchOptions& o) {
              options.width, name_of(options.precision), w.where());
   fmt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n", median,
              o.repeat, times.front(), times.back(), 1e3 * batch / median, peak_mib);
-  fmt::print("planned {:.0f} MiB; arena {:.0f} MiB, {:.0f} MiB without sharing\n",
-             planned_mib, mib(memory.arena_bytes), mib(memory.unshared_bytes));
+  fmt::print("planned {:.0f} MiB; arena {:.0f} MiB, {:.0f} MiB without sharing\n", planned_mib, mib(memory.arena_bytes),
+             mib(memory.unshared_bytes));
   fmt::print(
       "first step after {:.0f} ms: start-up {:.0f}, network and images {:.0f} (its weights {:.0f}), plan {:.0f}, step {:.0f}\n",
       start.total, start.startup, start.setup, w.weights_ms(), start.plan, start.first_step);
