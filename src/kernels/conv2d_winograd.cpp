@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <vector>
 
 #include "kernels/conv2d_gemm.hpp"
@@ -45,23 +44,20 @@ struct Schedule {
   int64_t chunks;  // of images; one where all threads work together
   int64_t block;   // tiles; whole images where all threads work together
   int64_t threads;
-  Schedule(const Conv2dShape& s, const WinogradGrid& g, int64_t planes) {
-    static const char* const env = std::getenv("WB");
-    const int64_t all = s.n * g.tiles();
+  Schedule(const Conv2dShape& s, const WinogradGrid& g) {
     together = s.c * s.k > 128 * 128 || s.n < 8;
     if (together) {
       chunks = 1;
-      const int64_t wanted = env ? atoi(env) : 256 * 36 / planes;
-      block = std::min(s.n, std::max<int64_t>(1, wanted / g.tiles())) * g.tiles();
-      block = ceil_div(all, ceil_div(all, block));
-      block = round_up(block, g.tiles());
+      const int64_t images = std::clamp<int64_t>(tiles_together / g.tiles(), 1, s.n);
+      block = ceil_div(s.n, ceil_div(s.n, images)) * g.tiles();
       threads = threads_in_use();
     } else {
       chunks = std::min<int64_t>(s.n, 16);
-      block = env ? atoi(env) : s.c * s.k > 64 * 64 ? 64 : 32;
+      block = tiles_alone;
       threads = std::min<int64_t>(threads_in_use(), chunks);
     }
   }
+  static constexpr int64_t tiles_alone = 32, tiles_together = 128;
 };
 
 // The products of one block: plane `plane` of V and M with plane `filter` of U; `first`: it is the filter's first.
@@ -95,7 +91,7 @@ struct Problem {
         products(products_of(transform.values)),
         in{s.h, s.w, s.c, ceil_div(s.p, 4), ceil_div(s.q, 4)},
         out{s.p, s.q, s.k, in.rows, in.columns},
-        schedule(s, in, planes()),
+        schedule(s, in),
         panel(k.gemm.columns) {}
   static const std::vector<Product>& products_of(int64_t values) {
     static const std::vector<Product> six = winograd::products(6), nine = winograd::products(9);
@@ -132,7 +128,7 @@ struct Weights {
   int64_t column_stride, depth_stride, columns, depth;
   Groups groups;
   float* u;
-  Weights(const Problem& problem, const float* weights, bool transposed, Space& space)
+  Weights(const Problem& problem, const float* weights, bool transposed, bool needed, Space& space)
       : p(problem),
         w(weights),
         column_stride(transposed ? 9 : p.s.c * 9),
@@ -140,7 +136,9 @@ struct Weights {
         columns(transposed ? p.s.c : p.s.k),
         depth(transposed ? p.s.k : p.s.c),
         groups(p, columns),
-        u(space.take(panel_floats() * (p.one_block() ? p.schedule.threads * groups.size / p.panel : panels()))) {}
+        u(space.take(!needed         ? 0
+                     : p.one_block() ? panel_floats() * p.schedule.threads * groups.size / p.panel
+                                     : panel_floats() * panels())) {}
   int64_t plane() const { return depth * p.panel + line; }
   int64_t panel_floats() const { return filters * plane(); }
   int64_t panels() const { return ceil_div(columns, p.panel); }
@@ -160,18 +158,18 @@ struct Weights {
     for (int64_t j = 0; j < ceil_div(count, p.panel); ++j) make(first / p.panel + j, own + j * panel_floats());
     return own;
   }
-  // results[tiles, columns] = values[tiles, depth] * U, at every point
+  // results[tiles, columns] = values[tiles, depth] * U: one product, of columns [first, first + count)
+  void product(const Product& e, int64_t tiles, const float* panels_of, int64_t first, int64_t count,
+               WinogradPlanes values, WinogradPlanes results) const {
+    p.gemm.multiply({tiles, count, depth, values.data + e.plane * values.plane, values.row, 1,
+                     panels_of + e.filter * plane(), panel_floats(), p.panel,
+                     results.data + e.plane * results.plane + first, results.row, false});
+  }
   void multiply(const Team& team, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
-    auto product = [&](const float* panels_of, int64_t first, int64_t count) {
-      for (const Product& e : p.products)
-        p.gemm.multiply({tiles, count, depth, values.data + e.plane * values.plane, values.row, 1,
-                         panels_of + e.filter * plane(), panel_floats(), p.panel,
-                         results.data + e.plane * results.plane + first, results.row, false});
-    };
-    if (team.size == 1 && !p.one_block()) return product(u, 0, columns);
     for (int64_t g = team.rank; g < groups.count; g += team.size) {
       const int64_t first = g * groups.size, count = std::min(groups.size, columns - first);
-      product(group(first, count, team), first, count);
+      const float* panels_of = group(first, count, team);
+      for (const Product& e : p.products) product(e, tiles, panels_of, first, count, values, results);
     }
   }
 };
@@ -183,12 +181,12 @@ struct WeightGradients {
   Groups groups;
   int64_t row;
   float* du;
-  WeightGradients(const Problem& problem, float* gradients, Space& space)
+  WeightGradients(const Problem& problem, float* gradients, bool needed, Space& space)
       : p(problem),
         dw(gradients),
         groups(p, p.s.k),
         row(p.one_block() ? groups.size : p.s.k),
-        du(space.take(floats() * (p.one_block() ? p.schedule.threads : p.schedule.chunks))) {}
+        du(space.take(!needed ? 0 : floats() * (p.one_block() ? p.schedule.threads : p.schedule.chunks))) {}
   int64_t plane() const { return p.s.c * row + line; }
   int64_t floats() const { return filters * plane(); }
   void finish(int64_t first, int64_t count, const float* from) const {
@@ -200,19 +198,17 @@ struct WeightGradients {
 #pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
     for (int64_t k = 0; k < p.s.k; k += line) finish(k, line, du + k);
   }
-  // dU += V^T dM of these tiles
-  void accumulate(const Team& team, int64_t chunk, bool begins, int64_t tiles, WinogradPlanes v,
-                  WinogradPlanes m) const {
-    auto product = [&](int64_t first, int64_t count, float* to) {
-      for (const Product& e : p.products)
-        p.gemm.multiply({p.s.c, count, tiles, v.data + e.plane * v.plane, 1, v.row, m.data + e.plane * m.plane + first,
-                         p.panel, m.row, to + e.filter * plane(), row, !(begins && e.first)});
-    };
-    if (team.size == 1 && !p.one_block()) return product(0, p.s.k, du + chunk * floats());
+  // dU += V^T dM of these tiles: one product
+  void product(const Product& e, bool begins, int64_t tiles, int64_t first, int64_t count, float* to, WinogradPlanes v,
+               WinogradPlanes m) const {
+    p.gemm.multiply({p.s.c, count, tiles, v.data + e.plane * v.plane, 1, v.row, m.data + e.plane * m.plane + first,
+                     p.panel, m.row, to + e.filter * plane(), row, !(begins && e.first)});
+  }
+  void accumulate(const Team& team, bool begins, int64_t tiles, WinogradPlanes v, WinogradPlanes m) const {
     for (int64_t g = team.rank; g < groups.count; g += team.size) {
       const int64_t first = g * groups.size, count = std::min(groups.size, p.s.k - first);
       float* const to = p.one_block() ? du + team.rank * floats() : du + first;
-      product(first, count, to);
+      for (const Product& e : p.products) product(e, begins, tiles, first, count, to, v, m);
       if (p.one_block()) finish(first, count, to);
     }
   }
@@ -270,7 +266,7 @@ struct Forward {
   Forward(const Kernels& kernels, const Conv2dShape& s, const float* w, void* workspace)
       : p(kernels, s),
         space{static_cast<float*>(workspace)},
-        weights(p, w, false, space),
+        weights(p, w, false, true, space),
         v(space.take(p.sets() * p.floats(s.c))),
         m(space.take(p.sets() * p.floats(s.k))) {}
 };
@@ -280,16 +276,15 @@ struct Backward {
   Space space;
   Weights weights;
   WeightGradients gradients;
-  float *v, *m, *dv;
+  float *v, *m;  // V's place is dV's when dU has been summed
   Backward(const Kernels& kernels, const Conv2dShape& s, const float* w, float* dw, bool has_dx, bool has_dw,
            void* workspace)
       : p(kernels, s),
         space{static_cast<float*>(workspace)},
-        weights(p, w, true, space),
-        gradients(p, dw, space),
-        v(space.take(has_dw ? p.sets() * p.floats(s.c) : 0)),
-        m(space.take(p.sets() * p.floats(s.k))),
-        dv(space.take(has_dx ? p.sets() * p.floats(s.c) : 0)) {}
+        weights(p, w, true, has_dx, space),
+        gradients(p, dw, has_dw, space),
+        v(space.take(p.sets() * p.floats(s.c))),
+        m(space.take(p.sets() * p.floats(s.k))) {}
 };
 
 }  // namespace
@@ -303,7 +298,10 @@ void forward(const Kernels& kernels, const Conv2dShape& s, const float* x, const
     const Share from(team, first, tiles, s.c, false, 0), to(team, first, tiles, s.k, false, 0);
     p.transform.windows(p.in, from.part, x, from.of(v));
     team.wait();
-    f.weights.multiply(team, tiles, v, m);
+    if (p.schedule.together)
+      f.weights.multiply(team, tiles, v, m);
+    else
+      for (const Product& e : p.products) f.weights.product(e, tiles, f.weights.u, 0, s.k, v, m);
     team.wait();
     p.transform.outputs(p.out, to.part, to.of(m), y);
   });
@@ -315,25 +313,24 @@ void backward(const Kernels& kernels, const Conv2dShape& s, const float* dy, con
   const Problem& p = b.p;
   if (dx) b.weights.make_all();
   each_block(p, [&](const Team& team, int64_t set, int64_t chunk, int64_t first, int64_t tiles, bool begins) {
-    const WinogradPlanes m = p.planes(b.m + set * p.floats(s.k), s.k);
-    const Share from(team, first, tiles, s.k, false, 0), in(team, first, tiles, s.c, false, 0);
+    const WinogradPlanes v = p.planes(b.v + set * p.floats(s.c), s.c), m = p.planes(b.m + set * p.floats(s.k), s.k);
+    const Share from(team, first, tiles, s.k, false, 0), in(team, first, tiles, s.c, false, 0),
+        to(team, first, tiles, s.c, p.schedule.together, p.in.tiles());
     p.transform.gradients(p.out, from.part, dy, from.of(m));
-    WinogradPlanes v{}, dv{};
-    if (dw) {
-      v = p.planes(b.v + set * p.floats(s.c), s.c);
-      p.transform.windows(p.in, in.part, x, in.of(v));
-    }
+    if (dw) p.transform.windows(p.in, in.part, x, in.of(v));
     team.wait();
-    if (dx) {
-      dv = p.planes(b.dv + set * p.floats(s.c), s.c);
-      b.weights.multiply(team, tiles, m, dv);
+    if (p.schedule.together) {
+      if (dw) b.gradients.accumulate(team, begins, tiles, v, m);
+      if (dx && dw) team.wait();
+      if (dx) b.weights.multiply(team, tiles, m, v);
+      team.wait();
+    } else {
+      for (const Product& e : p.products) {
+        if (dw) b.gradients.product(e, begins, tiles, 0, s.k, b.gradients.du + chunk * b.gradients.floats(), v, m);
+        if (dx) b.weights.product(e, tiles, b.weights.u, 0, s.c, m, v);
+      }
     }
-    if (dw) b.gradients.accumulate(team, chunk, begins, tiles, v, m);
-    team.wait();
-    if (dx) {
-      const Share to(team, first, tiles, s.c, p.schedule.together, p.in.tiles());
-      p.transform.input_gradients(p.in, to.part, to.of(dv), dx);
-    }
+    if (dx) p.transform.input_gradients(p.in, to.part, to.of(v), dx);
   });
   if (dw) b.gradients.finish_all();
 }

@@ -20,7 +20,8 @@ Work work_of(std::string_view kind, std::string_view row, const Problem& problem
 // go on from one of these with the same leading values. None for all other kinds.
 std::optional<Conv2dShape> conv2d_of(std::string_view kind, const Problem& problem);
 
-// Multiply-adds of F(4x4,3x3) over those of the definition: 36/144, more where tiles hang over the edge of the output.
+// Multiply-adds of Winograd's algorithm over those of the definition: 36/144 with stride 1 and 81/144 with stride 2, more
+// where tiles hang over the edge of the output.
 double winograd_share(const Conv2dShape& shape);
 
 }  // namespace rt
