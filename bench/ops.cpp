@@ -44,7 +44,7 @@ std::vector<Group> groups_of(const Plan& plan, const OpBenchOptions& o) {
     std::vector<Spec> in, out;
     for (Var v : step.in) in.push_back(plan.spec(v));
     for (Var v : step.out) out.push_back(plan.spec(v));
-    const Problem problem{step.op.get(), in, out};
+    const Problem problem{step.op.get(), in, out, step.last_op.get()};
     std::string key = fmt::format("{} {} {}", step.kind, step.row->name, shape_text(step, problem));
     for (const std::vector<Spec>* specs : {&in, &out})
       for (const Spec& spec : *specs) key += spec.str();
@@ -103,7 +103,8 @@ void time_alone(const Step& step, const Plan& plan, const OpBenchOptions& o, Gro
   const StepViews views(step, [&](Var v) { return plan.view(v); });
   const bool on_cuda = step.row->device == Device::cuda;
   const Storage workspace(step.row->workspace ? step.row->workspace(views.problem()) : 0, step.row->device);
-  const Args args{views.op, views.in, views.out, workspace.data(), on_cuda ? cuda::compute_stream() : nullptr};
+  const Args args{views.op,     views.in, views.out, workspace.data(), on_cuda ? cuda::compute_stream() : nullptr,
+                  views.last_op};
   const int runs = on_cuda ? 20 : 1;  // one wait for as many launches
   auto ours = [&] {
     for (int i = 0; i < runs; ++i) step.row->run(args);

@@ -60,6 +60,16 @@ OpCase bn_add_relu_case(Shape x) {
   in.push_back({"skip", x, Role::activation, Fill::uniform, -0.1f, 0.1f});
   return {"bn_add_relu", x.str(), in, [](Tape& t, Vars v) { return relu(t, add(t, bn(t, v), v[5])); }};
 }
+OpCase conv_bn_case(Shape x, int64_t k, int stride) {
+  OpCase c = conv_case(x, k, 3, {stride, 1});
+  c.op = "conv2d_bn";
+  const std::vector<CaseInput> more = bn_inputs({1, k, 1, 1});
+  c.in.insert(c.in.end(), more.begin() + 1, more.end());
+  c.record = [stride](Tape& t, Vars v) {
+    return batch_norm(t, conv2d(t, v[0], v[1], {stride, 1}), v[2], v[3], {v[4], v[5]}, {});
+  };
+  return c;
+}
 OpCase relu_case(Shape x) {
   return {"relu", x.str(), {{"x", x, Role::activation, Fill::off_zero, 0.1f, 1}}, [](Tape& t, Vars v) {
             return relu(t, v[0]);
@@ -333,13 +343,25 @@ std::vector<OpCase> small_cases() {
 
 std::vector<OpCase> parity_cases() {
   std::vector<OpCase> cases = small_cases();
-  for (OpCase c : {bn_case({17, 3, 32, 31}), bn_far_mean_case({16, 24, 20, 20}), bn_relu_case({2, 264, 3, 3}),
-                   bn_case({16, 24, 20, 20}), bn_relu_case({16, 24, 20, 20}), bn_add_relu_case({16, 24, 20, 20}),
-                   relu_case({8, 64, 17, 16}), fan_out_case({8, 64, 17, 16}), conv_case({3, 64, 12, 12}, 64, 3, {1, 1}),
-                   conv_case({19, 32, 14, 10}, 16, 3, {1, 1}), conv_case({7, 16, 30, 30}, 16, 3, {1, 1}),
-                   conv_case({2, 80, 5, 6}, 144, 3, {1, 1}), conv_case({3, 64, 12, 12}, 128, 3, {2, 1}),
-                   conv_case({1, 3, 64, 60}, 64, 7, {2, 3}), max_pool_case({4, 64, 32, 30}, {}),
-                   linear_case(33, 512, 100), cross_entropy_case(37, 1000, 0.1),
+  for (OpCase c : {bn_case({17, 3, 32, 31}),
+                   bn_far_mean_case({16, 24, 20, 20}),
+                   bn_relu_case({2, 264, 3, 3}),
+                   bn_case({16, 24, 20, 20}),
+                   bn_relu_case({16, 24, 20, 20}),
+                   bn_add_relu_case({16, 24, 20, 20}),
+                   relu_case({8, 64, 17, 16}),
+                   fan_out_case({8, 64, 17, 16}),
+                   conv_case({3, 64, 12, 12}, 64, 3, {1, 1}),
+                   conv_case({19, 32, 14, 10}, 16, 3, {1, 1}),
+                   conv_case({7, 16, 30, 30}, 16, 3, {1, 1}),
+                   conv_case({2, 80, 5, 6}, 144, 3, {1, 1}),
+                   conv_case({3, 64, 12, 12}, 128, 3, {2, 1}),
+                   conv_case({1, 3, 64, 60}, 64, 7, {2, 3}),
+                   max_pool_case({4, 64, 32, 30}, {}),
+                   conv_bn_case({19, 32, 14, 10}, 16, 1),
+                   conv_bn_case({5, 16, 9, 13}, 48, 2),
+                   linear_case(33, 512, 100),
+                   cross_entropy_case(37, 1000, 0.1),
                    augment_case({3, 3, 64, 56}, 3, {8, true, true, 1, DType::bf16, Layout::nhwc}),
                    sgd_case(40001, {.nesterov = true, .clip_norm = 0.1, .decayed = 30001})})
     cases.push_back(std::move(c));
@@ -413,7 +435,8 @@ std::vector<Var> CaseRun::outputs(const Tape& tape) const {
   return list;
 }
 
-StepViews::StepViews(const Step& step, const std::function<View(Var)>& view_of) : op(step.op.get()) {
+StepViews::StepViews(const Step& step, const std::function<View(Var)>& view_of)
+    : op(step.op.get()), last_op(step.last_op.get()) {
   for (Var v : step.in) in.push_back(view_of(v)), in_specs.push_back(in.back().spec);
   for (Var v : step.out) out.push_back(view_of(v)), out_specs.push_back(out.back().spec);
 }

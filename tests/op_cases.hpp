@@ -77,8 +77,8 @@ class CaseRun {
 // A recorded step with the memory that a row needs to run it again: what a Plan binds, spelled out.
 struct StepViews {
   StepViews(const Step& step, const std::function<View(Var)>& view_of);
-  Problem problem() const { return {op, in_specs, out_specs}; }
-  const Op* op;
+  Problem problem() const { return {op, in_specs, out_specs, last_op}; }
+  const Op *op, *last_op;
   std::vector<Spec> in_specs, out_specs;
   std::vector<View> in, out;
 };

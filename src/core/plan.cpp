@@ -12,7 +12,7 @@ struct Specs {  // of what a step reads and writes
     for (Var v : step.in) in.push_back(values[static_cast<size_t>(v.id)].spec);
     for (Var v : step.out) out.push_back(values[static_cast<size_t>(v.id)].spec);
   }
-  Problem problem(const Step& step) const { return {step.op.get(), in, out}; }
+  Problem problem(const Step& step) const { return {step.op.get(), in, out, step.last_op.get()}; }
 };
 
 }  // namespace
@@ -102,7 +102,7 @@ void Plan::run_steps(const Observer& after_step) {
   void* stream = stream_of(target_);
   for (size_t s = 0; s < bound_.size(); ++s) {
     const Step& step = steps()[s];
-    step.row->run({step.op.get(), bound_[s].in, bound_[s].out, bound_[s].workspace, stream});
+    step.row->run({step.op.get(), bound_[s].in, bound_[s].out, bound_[s].workspace, stream, step.last_op.get()});
     if (after_step) after_step(step);
   }
 }

@@ -125,7 +125,7 @@ std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& val
       }
       std::vector<Step> fused;
       for (const Pattern& p : to) {
-        Step s{p.kind, steps[i].op, {}, {}, steps[i].label, nullptr};
+        Step s{p.kind, steps[i].op, {}, {}, steps[i].label, nullptr, steps[m->at.back()].op};
         for (const std::string& name : p.in) s.in.push_back(m->binding.at(name));
         for (const std::string& name : p.out) s.out.push_back(m->binding.at(name));
         fused.push_back(std::move(s));

@@ -22,8 +22,8 @@ struct Rewrite {
   std::vector<std::string_view> from, to;
 };
 
-// Applies each rule wherever it matches, in order, and returns how often each one did. The new steps carry the op and
-// label of the first replaced step and stand in its place, or in the last one's where what lies between forbids the
+// Applies each rule wherever it matches, in order, and returns how often each one did. The new steps carry the label and
+// op of the first replaced step, and the op of the last, and stand in its place, or in the last one's where what lies between forbids the
 // first. `keep`: values that somebody outside the list reads. `fits`: whether a new step can be run; null: all can.
 std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& values, std::span<const Rewrite> rules,
                          std::span<const Var> keep, const std::function<bool(const Step&)>& fits = {});

@@ -40,13 +40,15 @@ void* stream_of(const Target& target);  // null on the CPU
 struct Problem {  // what a row may look at to decide whether it fits
   const Op* op;
   std::span<const Spec> in, out;
+  const Op* last_op = nullptr;  // as Step's
 };
 
 struct Args {  // what a running row gets
   const Op* op;
   std::span<const View> in, out;
-  void* workspace;  // 64-byte aligned, of the size the row asked for
-  void* stream;     // CUDA stream; null on the CPU
+  void* workspace;              // 64-byte aligned, of the size the row asked for
+  void* stream;                 // CUDA stream; null on the CPU
+  const Op* last_op = nullptr;  // as Step's
 };
 
 struct Row {
@@ -67,6 +69,7 @@ struct Step {
   std::vector<Var> in, out;  // state that a step updates stands in both
   std::string label;         // the layer that recorded it: "layer1.0.bn1"
   const Row* row = nullptr;
+  std::shared_ptr<const Op> last_op = nullptr;  // of a fused step: what recorded the last of the steps it replaces
 };
 
 // The first row of `kind` that fits; else the device's last resort, with a warning; else an error that lists every refusal.

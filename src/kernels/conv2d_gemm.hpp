@@ -4,6 +4,7 @@
 #pragma once
 #include "kernels/conv2d.hpp"
 #include "kernels/gemm_simd.hpp"
+#include "kernels/nhwc_rows.hpp"
 
 namespace rt::cpu {
 
@@ -45,16 +46,10 @@ using Conv2dGemm = GemmRows<kernels, conv2d_shape>;
 template <const GemmKernels& kernels>
 using LinearGemm = GemmRows<kernels, linear_shape>;
 
-inline std::string refuse_linear_gemm(const Problem& p) {
-  for (const auto& specs : {p.in, p.out})
-    for (const Spec& s : specs)
-      if (s.dtype != DType::f32) return "needs f32";
-  return "";
-}
 inline std::string refuse_conv2d_gemm(const Problem& p) {
   if (p.in[0].layout != Layout::nhwc) return "needs nhwc";
   if (p.in[1].layout == p.out[0].layout) return "needs weights in K,C,R,S order";  // one of these two is the weight
-  return refuse_linear_gemm(p);
+  return refuse_all_but_f32_bf16(p);
 }
 
 }  // namespace rt::cpu

@@ -1,301 +1,106 @@
-// Two schedules, chosen by shape. Large maps with few channels: the batch is cut into chunks of images, a thread takes
-// one chunk at a time and takes its tiles through transform, products and inverse block by block, so that a block stays
-// in its cache; dU has a copy per chunk. Small maps with many channels, where U is far larger than a block: all threads
-// work on one block of tiles together, split by tiles in the transforms and by panels of U in the products.
+// Forward and backward as blocks of tiles pass by: transform, 36 or 81 matrix products, inverse transform.
 #include "kernels/conv2d_winograd.hpp"
 
-#include <omp.h>
+#include <cmath>
 
-#include <algorithm>
-#include <atomic>
-#include <vector>
-
-#include "kernels/conv2d_gemm.hpp"
-#include "kernels/conv2d_windows.hpp"
+#include "kernels/batch_norm.hpp"
+#include "kernels/conv2d_winograd_parts.hpp"
+#include "kernels/flops.hpp"
+#include "kernels/nhwc_rows.hpp"
 
 namespace rt::cpu {
 namespace winograd {
 namespace {
 
-constexpr int64_t filters = 36;  // planes of U
-constexpr int64_t line = 16;     // floats: planes a power of two apart would share few sets of the L1 cache
-
-struct Space {  // hands out parts of a workspace, or only counts them
-  float* base;
-  int64_t used = 0;
-  float* take(int64_t floats) {
-    float* at = base ? base + used : nullptr;
-    used += round_up(floats, line);
-    return at;
-  }
-};
-
-struct Team {  // the threads that work on one block
-  int64_t rank, size;
-  void wait() const {
-    if (size > 1) {
-#pragma omp barrier
-    }
-  }
-};
-
-struct Schedule {
-  bool together;
-  int64_t chunks;  // of images; one where all threads work together
-  int64_t block;   // tiles; whole images where all threads work together
-  int64_t threads;
-  Schedule(const Conv2dShape& s, const WinogradGrid& g) {
-    together = s.c * s.k > 128 * 128 || s.n < 8;
-    if (together) {
-      chunks = 1;
-      const int64_t images = std::clamp<int64_t>(tiles_together / g.tiles(), 1, s.n);
-      block = ceil_div(s.n, ceil_div(s.n, images)) * g.tiles();
-      threads = threads_in_use();
-    } else {
-      chunks = std::min<int64_t>(s.n, 16);
-      block = tiles_alone;
-      threads = std::min<int64_t>(threads_in_use(), chunks);
-    }
-  }
-  static constexpr int64_t tiles_alone = 32, tiles_together = 128;
-};
-
-// The products of one block: plane `plane` of V and M with plane `filter` of U; `first`: it is the filter's first.
-struct Product {
-  int64_t plane, filter;
-  bool first;
-};
-std::vector<Product> products(int64_t values) {
-  // Of the 9 values of a line of stride 2, the last four share a filter.
-  std::vector<Product> list;
-  for (int64_t filter = 0; filter < filters; ++filter)
-    for (int64_t r = 0; r < values; ++r)
-      for (int64_t q = 0; q < values; ++q)
-        if (std::min<int64_t>(r, 5) * 6 + std::min<int64_t>(q, 5) == filter)
-          list.push_back({r * values + q, filter, list.empty() || list.back().filter != filter});
-  return list;
-}
-
-struct Problem {
-  Conv2dShape s;
-  const WinogradKernels& transform;
-  const GemmKernels& gemm;
-  const std::vector<Product>& products;
-  WinogradGrid in, out;
-  Schedule schedule;
-  int64_t panel;  // columns of one
-  Problem(const Kernels& k, const Conv2dShape& shape)
-      : s(shape),
-        transform(s.stride == 1 ? k.stride1 : k.stride2),
-        gemm(k.gemm),
-        products(products_of(transform.values)),
-        in{s.h, s.w, s.c, ceil_div(s.p, 4), ceil_div(s.q, 4)},
-        out{s.p, s.q, s.k, in.rows, in.columns},
-        schedule(s, in),
-        panel(k.gemm.columns) {}
-  static const std::vector<Product>& products_of(int64_t values) {
-    static const std::vector<Product> six = winograd::products(6), nine = winograd::products(9);
-    return values == 6 ? six : nine;
-  }
-  int64_t planes() const { return transform.values * transform.values; }
-
-  // Rows a large power of two apart would share few sets of the L1 cache as well.
-  static int64_t row(int64_t channels) { return channels % 128 == 0 ? channels + line : channels; }
-  int64_t plane(int64_t channels) const { return schedule.block * row(channels) + line; }
-  int64_t floats(int64_t channels) const { return planes() * plane(channels); }  // of a set of planes
-  WinogradPlanes planes(float* data, int64_t channels) const { return {data, plane(channels), row(channels)}; }
-  int64_t tiles() const { return s.n * in.tiles(); }
-  bool one_block() const { return schedule.together && schedule.block >= tiles(); }
-  // Sets of planes: one per thread, or one that all share.
-  int64_t sets() const { return schedule.together ? 1 : schedule.threads; }
-};
-
-// What one thread of a team computes of a product: columns [begin, end) of all of them, in turn.
-struct Groups {
-  int64_t size, count;  // columns of one group, whole panels; groups
-  Groups(const Problem& p, int64_t columns) {
-    const int64_t panels = ceil_div(columns, p.panel);
-    size = std::clamp<int64_t>(panels / p.schedule.threads, 1, most) * p.panel;
-    count = ceil_div(columns, size);
-  }
-  static constexpr int64_t most = 4;  // panels; more would leave no L2 cache for the values
-};
-
-// U, the weights in the transformed domain, in panels: all of them, or where each is needed once, a group per thread.
-struct Weights {
-  const Problem& p;
-  const float* w;
-  int64_t column_stride, depth_stride, columns, depth;
-  Groups groups;
-  float* u;
-  Weights(const Problem& problem, const float* weights, bool transposed, bool needed, Space& space)
-      : p(problem),
-        w(weights),
-        column_stride(transposed ? 9 : p.s.c * 9),
-        depth_stride(transposed ? p.s.c * 9 : 9),
-        columns(transposed ? p.s.c : p.s.k),
-        depth(transposed ? p.s.k : p.s.c),
-        groups(p, columns),
-        u(space.take(!needed         ? 0
-                     : p.one_block() ? panel_floats() * p.schedule.threads * groups.size / p.panel
-                                     : panel_floats() * panels())) {}
-  int64_t plane() const { return depth * p.panel + line; }
-  int64_t panel_floats() const { return filters * plane(); }
-  int64_t panels() const { return ceil_div(columns, p.panel); }
-  void make(int64_t panel, float* to) const {
-    const int64_t first = panel * p.panel;
-    p.transform.weights(w + first * column_stride, column_stride, depth_stride, std::min(p.panel, columns - first),
-                        depth, to, plane());
-  }
-  void make_all() const {
-    if (p.one_block()) return;
-#pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
-    for (int64_t j = 0; j < panels(); ++j) make(j, u + j * panel_floats());
-  }
-  const float* group(int64_t first, int64_t count, const Team& team) const {
-    if (!p.one_block()) return u + first / p.panel * panel_floats();
-    float* own = u + team.rank * groups.size / p.panel * panel_floats();
-    for (int64_t j = 0; j < ceil_div(count, p.panel); ++j) make(first / p.panel + j, own + j * panel_floats());
-    return own;
-  }
-  // results[tiles, columns] = values[tiles, depth] * U: one product, of columns [first, first + count)
-  void product(const Product& e, int64_t tiles, const float* panels_of, int64_t first, int64_t count,
-               WinogradPlanes values, WinogradPlanes results) const {
-    p.gemm.multiply({tiles, count, depth, values.data + e.plane * values.plane, values.row, 1,
-                     panels_of + e.filter * plane(), panel_floats(), p.panel,
-                     results.data + e.plane * results.plane + first, results.row, false});
-  }
-  void multiply(const Team& team, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
-    for (int64_t g = team.rank; g < groups.count; g += team.size) {
-      const int64_t first = g * groups.size, count = std::min(groups.size, columns - first);
-      const float* panels_of = group(first, count, team);
-      for (const Product& e : p.products) product(e, tiles, panels_of, first, count, values, results);
-    }
-  }
-};
-
-// dU, [36][C][K]: one per chunk, or where all tiles are one block, the columns of a group per thread.
-struct WeightGradients {
-  const Problem& p;
-  float* dw;
-  Groups groups;
-  int64_t row;
-  float* du;
-  WeightGradients(const Problem& problem, float* gradients, bool needed, Space& space)
-      : p(problem),
-        dw(gradients),
-        groups(p, p.s.k),
-        row(p.one_block() ? groups.size : p.s.k),
-        du(space.take(!needed ? 0 : floats() * (p.one_block() ? p.schedule.threads : p.schedule.chunks))) {}
-  int64_t plane() const { return p.s.c * row + line; }
-  int64_t floats() const { return filters * plane(); }
-  void finish(int64_t first, int64_t count, const float* from) const {
-    p.transform.weight_gradients(from, plane(), row, p.schedule.chunks, floats(), p.s.c * 9, 9, count, p.s.c,
-                                 dw + first * p.s.c * 9);
-  }
-  void finish_all() const {
-    if (p.one_block()) return;
-#pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
-    for (int64_t k = 0; k < p.s.k; k += line) finish(k, line, du + k);
-  }
-  // dU += V^T dM of these tiles: one product
-  void product(const Product& e, bool begins, int64_t tiles, int64_t first, int64_t count, float* to, WinogradPlanes v,
-               WinogradPlanes m) const {
-    p.gemm.multiply({p.s.c, count, tiles, v.data + e.plane * v.plane, 1, v.row, m.data + e.plane * m.plane + first,
-                     p.panel, m.row, to + e.filter * plane(), row, !(begins && e.first)});
-  }
-  void accumulate(const Team& team, bool begins, int64_t tiles, WinogradPlanes v, WinogradPlanes m) const {
-    for (int64_t g = team.rank; g < groups.count; g += team.size) {
-      const int64_t first = g * groups.size, count = std::min(groups.size, p.s.k - first);
-      float* const to = p.one_block() ? du + team.rank * floats() : du + first;
-      for (const Product& e : p.products) product(e, begins, tiles, first, count, to, v, m);
-      if (p.one_block()) finish(first, count, to);
-    }
-  }
-};
-
-// f(team, set of planes, chunk, part of the tiles, whether it is the chunk's first) for every block of every chunk.
-template <class F>
-void each_block(const Problem& p, F&& f) {
-  const Schedule& schedule = p.schedule;
-  const int64_t per_image = p.in.tiles();
-  std::atomic<int64_t> next = 0;
-  auto chunk = [&](const Team& team, int64_t set, int64_t c) {
-    const int64_t begin = p.s.n * c / schedule.chunks * per_image, end = p.s.n * (c + 1) / schedule.chunks * per_image;
-    for (int64_t t = begin; t < end; t += schedule.block)
-      f(team, set, c, t, std::min(schedule.block, end - t), t == begin);
-  };
-#pragma omp parallel num_threads(schedule.threads)
-  {
-    const int64_t rank = omp_get_thread_num();
-    if (schedule.together)
-      chunk({rank, omp_get_num_threads()}, 0, 0);
-    else
-      for (int64_t c; (c = next.fetch_add(1)) < schedule.chunks;) chunk({0, 1}, rank, c);
-  }
-}
-
-// A thread's part of a transform; rows are those of the block.
-struct Share {
-  WinogradPart part;
-  int64_t row;
-  Share(const Team& team, int64_t first, int64_t tiles, int64_t channels, bool whole_images, int64_t per_image) {
-    const int64_t unit = whole_images ? per_image : 1, units = tiles / unit;
-    if (units >= 2 * team.size || team.size == 1) {
-      const int64_t begin = units * team.rank / team.size * unit, end = units * (team.rank + 1) / team.size * unit;
-      part = {first + begin, team.size == 1 ? tiles : end - begin, 0, channels};
-      row = begin;
-    } else {
-      const int64_t groups = channels / 16;
-      const int64_t begin = groups * team.rank / team.size * 16, end = groups * (team.rank + 1) / team.size * 16;
-      part = {first, tiles, begin, end - begin};
-      row = 0;
-    }
-  }
-  WinogradPlanes of(WinogradPlanes planes) const {
-    planes.data += row * planes.row + part.channel;
-    return planes;
-  }
-};
-
+template <class T>
 struct Forward {
-  Problem p;
+  Problem<T> p;
   Space space;
-  Weights weights;
-  float *v, *m;
-  Forward(const Kernels& kernels, const Conv2dShape& s, const float* w, void* workspace)
+  Weights<T> weights;
+  float *v, *m, *sums;
+  Forward(const Kernels& kernels, const Conv2dShape& s, const T* w, bool stats, void* workspace)
       : p(kernels, s),
         space{static_cast<float*>(workspace)},
         weights(p, w, false, true, space),
         v(space.take(p.sets() * p.floats(s.c))),
-        m(space.take(p.sets() * p.floats(s.k))) {}
+        m(space.take(p.sets() * p.floats(s.k))),
+        sums(stats ? space.take(s.n * 3 * s.k) : nullptr) {}
 };
 
+template <class T>
 struct Backward {
-  Problem p;
+  Problem<T> p;
   Space space;
-  Weights weights;
-  WeightGradients gradients;
-  float *v, *m;  // V's place is dV's when dU has been summed
-  Backward(const Kernels& kernels, const Conv2dShape& s, const float* w, float* dw, bool has_dx, bool has_dw,
-           void* workspace)
+  Weights<T> weights;
+  WeightGradients<T> gradients;
+  float *v, *m;     // V's place is dV's when dU has been summed
+  float* dx_image;  // where dx is not f32: one image per thread, in which tiles are added up
+  Backward(const Kernels& kernels, const Conv2dShape& s, const T* w, T* dw, bool has_dx, bool has_dw, void* workspace)
       : p(kernels, s),
         space{static_cast<float*>(workspace)},
         weights(p, w, true, has_dx, space),
         gradients(p, dw, has_dw, space),
         v(space.take(p.sets() * p.floats(s.c))),
-        m(space.take(p.sets() * p.floats(s.k))) {}
+        m(space.take(p.sets() * p.floats(s.k))),
+        dx_image(has_dx && !std::is_same_v<T, float> ? space.take(p.schedule.threads * image()) : nullptr) {}
+  int64_t image() const { return p.s.h * p.s.w * p.s.c; }
 };
+
+// dX of the share's tiles. A bf16 image is rounded once, when its last tile has been added.
+template <class T>
+void input_gradients(const Backward<T>& b, const Share& share, WinogradPlanes dv, T* dx) {
+  const Problem<T>& p = b.p;
+  if constexpr (std::is_same_v<T, float>) {
+    p.transform.input_gradients(p.in, share.part, share.of(dv), dx);
+  } else {
+    float* const image = b.dx_image + omp_get_thread_num() * b.image();
+    const int64_t per_image = p.in.tiles(), end = share.part.first + share.part.tiles;
+    WinogradPlanes from = share.of(dv);
+    for (int64_t t = share.part.first; t < end;) {
+      const int64_t n = t / per_image, next = std::min(end, (n + 1) * per_image);
+      p.transform.input_gradients(p.in, {t, next - t, share.part.channel, share.part.channels}, from,
+                                  image - n * b.image());
+      from.data += (next - t) * from.row;
+      if (next == (n + 1) * per_image)
+        p.transform.convert(image + share.part.channel, dx + n * b.image() + share.part.channel, p.s.h * p.s.w, p.s.c,
+                            share.part.channels);
+      t = next;
+    }
+  }
+}
+
+// Chan, Golub & LeVeque, 1979, over the images in order: sums as WinogradKernels::outputs leaves them, of `count` values each.
+void finish_stats(const float* sums, int64_t images, int64_t channels, int64_t count, double eps, float* mean,
+                  float* rstd, float* var) {
+#pragma omp parallel for schedule(static)
+  for (int64_t c = 0; c < channels; ++c) {
+    double total = 0, m2 = 0;
+    for (int64_t n = 0; n < images; ++n) {
+      const float* image = sums + n * 3 * channels + c;
+      const double off = static_cast<double>(image[channels]) / static_cast<double>(count);
+      const double image_mean = static_cast<double>(image[0]) + off, delta = image_mean - total;
+      m2 += static_cast<double>(image[2 * channels]) - static_cast<double>(image[channels]) * off +
+            delta * delta * static_cast<double>(count) * static_cast<double>(n) / static_cast<double>(n + 1);
+      total += delta / static_cast<double>(n + 1);
+    }
+    const double all = static_cast<double>(images * count);
+    mean[c] = static_cast<float>(total);
+    rstd[c] = static_cast<float>(1 / std::sqrt(m2 / all + eps));
+    var[c] = static_cast<float>(m2 / (all - 1));
+  }
+}
 
 }  // namespace
 
-void forward(const Kernels& kernels, const Conv2dShape& s, const float* x, const float* w, float* y, void* workspace) {
-  const Forward f(kernels, s, w, workspace);
-  const Problem& p = f.p;
+template <class T>
+void forward(const Kernels& kernels, const Conv2dShape& s, const T* x, const T* w, T* y, const Stats* stats,
+             void* workspace) {
+  const Forward<T> f(kernels, s, w, stats, workspace);
+  const Problem<T>& p = f.p;
   f.weights.make_all();
   each_block(p, [&](const Team& team, int64_t set, int64_t, int64_t first, int64_t tiles, bool) {
     const WinogradPlanes v = p.planes(f.v + set * p.floats(s.c), s.c), m = p.planes(f.m + set * p.floats(s.k), s.k);
-    const Share from(team, first, tiles, s.c, false, 0), to(team, first, tiles, s.k, false, 0);
+    const Share from(team, first, tiles, s.c, false, 0), to(team, first, tiles, s.k, p.schedule.together, p.in.tiles());
     p.transform.windows(p.in, from.part, x, from.of(v));
     team.wait();
     if (p.schedule.together)
@@ -303,14 +108,16 @@ void forward(const Kernels& kernels, const Conv2dShape& s, const float* x, const
     else
       for (const Product& e : p.products) f.weights.product(e, tiles, f.weights.u, 0, s.k, v, m);
     team.wait();
-    p.transform.outputs(p.out, to.part, to.of(m), y);
+    p.transform.outputs(p.out, to.part, to.of(m), y, f.sums);
   });
+  if (stats) finish_stats(f.sums, s.n, s.k, s.p * s.q, stats->eps, stats->mean, stats->rstd, stats->var);
 }
 
-void backward(const Kernels& kernels, const Conv2dShape& s, const float* dy, const float* x, const float* w, float* dx,
-              float* dw, void* workspace) {
-  const Backward b(kernels, s, w, dw, dx, dw, workspace);
-  const Problem& p = b.p;
+template <class T>
+void backward(const Kernels& kernels, const Conv2dShape& s, const T* dy, const T* x, const T* w, T* dx, T* dw,
+              void* workspace) {
+  const Backward<T> b(kernels, s, w, dw, dx, dw, workspace);
+  const Problem<T>& p = b.p;
   if (dx) b.weights.make_all();
   each_block(p, [&](const Team& team, int64_t set, int64_t chunk, int64_t first, int64_t tiles, bool begins) {
     const WinogradPlanes v = p.planes(b.v + set * p.floats(s.c), s.c), m = p.planes(b.m + set * p.floats(s.k), s.k);
@@ -330,17 +137,31 @@ void backward(const Kernels& kernels, const Conv2dShape& s, const float* dy, con
         if (dx) b.weights.product(e, tiles, b.weights.u, 0, s.c, m, v);
       }
     }
-    if (dx) p.transform.input_gradients(p.in, to.part, to.of(v), dx);
+    if (dx) {
+      input_gradients(b, to, v, dx);
+      team.wait();  // the next block's V goes where others may still read dV
+    }
   });
   if (dw) b.gradients.finish_all();
 }
 
-size_t forward_bytes(const Kernels& kernels, const Conv2dShape& s) {
-  return static_cast<size_t>(Forward(kernels, s, nullptr, nullptr).space.used) * sizeof(float);
+template <class T>
+size_t forward_bytes(const Kernels& kernels, const Conv2dShape& s, bool stats) {
+  Forward<T> f(kernels, s, nullptr, false, nullptr);
+  return static_cast<size_t>(f.space.used + (stats ? round_up(s.n * 3 * s.k, line) : 0)) * sizeof(float);
 }
+template <class T>
 size_t backward_bytes(const Kernels& kernels, const Conv2dShape& s, bool dx, bool dw) {
-  return static_cast<size_t>(Backward(kernels, s, nullptr, nullptr, dx, dw, nullptr).space.used) * sizeof(float);
+  return static_cast<size_t>(Backward<T>(kernels, s, nullptr, nullptr, dx, dw, nullptr).space.used) * sizeof(float);
 }
+
+#define INSTANTIATE(T)                                                                                     \
+  template void forward(const Kernels&, const Conv2dShape&, const T*, const T*, T*, const Stats*, void*);  \
+  template void backward(const Kernels&, const Conv2dShape&, const T*, const T*, const T*, T*, T*, void*); \
+  template size_t forward_bytes<T>(const Kernels&, const Conv2dShape&, bool);                              \
+  template size_t backward_bytes<T>(const Kernels&, const Conv2dShape&, bool, bool);
+INSTANTIATE(float)
+INSTANTIATE(bf16)
 
 }  // namespace winograd
 
@@ -348,14 +169,16 @@ namespace {
 std::string refuse(const rt::Problem& p, const Spec& x, const Spec& w) {
   if (x.layout != Layout::nhwc) return "needs nhwc";
   if (w.layout == Layout::nhwc) return "needs weights in K,C,R,S order";
-  if (std::string why = refuse_linear_gemm(p); !why.empty()) return why;
+  if (std::string why = refuse_all_but_f32_bf16(p); !why.empty()) return why;
   const Conv2dShape s = conv2d_shape(p.op, x, w);
   if (s.r != 3 || s.s != 3 || s.stride > 2 || s.pad != 1) return "needs 3x3 of stride 1 or 2 and padding 1";
   if (s.c % 16 != 0 || s.k % 16 != 0) return "needs channels in multiples of 16";
+  if (winograd_share(s) > 0.9) return "tiles of 4x4 hang over the edges of so small a map";
   return "";
 }
 }  // namespace
 std::string refuse_winograd_forward(const Problem& p) { return refuse(p, p.in[0], p.in[1]); }
+std::string refuse_winograd_forward_stats(const Problem& p) { return refuse(p, p.in[0], p.in[1]); }
 std::string refuse_winograd_dx(const Problem& p) { return refuse(p, p.out[0], p.in[1]); }
 std::string refuse_winograd_dw(const Problem& p) { return refuse(p, p.in[1], p.out[0]); }
 std::string refuse_winograd_backward(const Problem& p) { return refuse(p, p.in[1], p.in[2]); }

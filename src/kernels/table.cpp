@@ -31,11 +31,6 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
 // tile.
 #define VECTOR_ROW(isa, capability, kind, refuse, Rows, kernels, step, ...) \
   { kind, "cpu." #isa, Device::cpu, capability, refuse, Rows<isa::kernels>::step __VA_OPT__(, ) __VA_ARGS__ }
-#define GEMM_ROW(isa, capability, kind, refuse, Rows, pass)                            \
-  {                                                                                    \
-    kind, "cpu." #isa, Device::cpu, capability, refuse, Rows<isa::gemm_kernels>::pass, \
-        Rows<isa::gemm_kernels>::pass##_bytes                                          \
-  }
 #define WIDENED_ROW(isa, capability, kind, refuse, Rows, pass)                                    \
   {                                                                                               \
     kind, "cpu." #isa, Device::cpu, capability, refuse,                                           \
@@ -48,12 +43,12 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
 #else
 #define PER_ISA(ROW, ...) ROW(baseline, isa_scalar, __VA_ARGS__)
 #endif
-#define CONV2D(pass) PER_ISA(GEMM_ROW, "conv2d." #pass, cpu::refuse_conv2d_gemm, cpu::Conv2dGemm, pass)
-#define WINOGRAD_ROW(isa, capability, pass)                                                                \
-  {                                                                                                        \
-    "conv2d." #pass, "cpu." #isa ".winograd", Device::cpu, capability, cpu::refuse_winograd_##pass,        \
-        cpu::Conv2dWinograd<isa::winograd_stride1, isa::winograd_stride2, isa::gemm_kernels>::pass,        \
-        cpu::Conv2dWinograd<isa::winograd_stride1, isa::winograd_stride2, isa::gemm_kernels>::pass##_bytes \
+#define CONV2D(pass) PER_ISA(WIDENED_ROW, "conv2d." #pass, cpu::refuse_conv2d_gemm, cpu::Conv2dGemm, pass)
+#define WINOGRAD_ROW(isa, capability, pass)                                                         \
+  {                                                                                                 \
+    "conv2d." #pass, "cpu." #isa ".winograd", Device::cpu, capability, cpu::refuse_winograd_##pass, \
+        cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass,                        \
+        cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass##_bytes                 \
   }
 #define WINOGRAD(pass) PER_ISA(WINOGRAD_ROW, pass)
 #define LINEAR(pass) PER_ISA(WIDENED_ROW, "linear." #pass, cpu::refuse_all_but_f32_bf16, cpu::LinearGemm, pass)
@@ -99,6 +94,7 @@ std::span<const Row> kernel_table() {
       reference("augment", ref::augment),
       CUDA("augment", augment, nullptr, -1, ref::augment),
 
+      WINOGRAD(forward_stats),
       WINOGRAD(forward),
       CONV2D(forward),
       reference("conv2d.forward", ref::conv2d_forward),
@@ -241,6 +237,9 @@ std::span<const Rewrite> fusion_rules() {
         "bn_add_relu.dx: dy y x mean rstd gamma dgamma dbeta -> dx d"}},
       // Where an implementation profits from doing both: Winograd's transforms dy once.
       {"conv2d.backward", {"conv2d.dw: dy x -> dw", "conv2d.dx: dy w -> dx"}, {"conv2d.backward: dy x w -> dx dw"}},
+      {"conv2d.forward_stats",
+       {"conv2d.forward: x w -> y", "batch_norm.stats: y -> mean rstd var"},
+       {"conv2d.forward_stats: x w -> y mean rstd var"}},
   };
   return rules;
 }

@@ -40,7 +40,7 @@ void run_widened(void (*run)(const Args&), const Args& a) {
       if (i < a.in.size()) convert(a.in[i], views[i]);
     }
   const std::span all(views);
-  run({a.op, all.first(a.in.size()), all.subspan(a.in.size()), free, a.stream});
+  run({a.op, all.first(a.in.size()), all.subspan(a.in.size()), free, a.stream, a.last_op});
   for (size_t i = 0; i < a.out.size(); ++i)
     if (wide.bytes[a.in.size() + i] > 0) convert(views[a.in.size() + i], a.out[i]);
 }

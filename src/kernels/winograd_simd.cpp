@@ -169,8 +169,8 @@ struct Patch {
   bool whole(int64_t size) const { return top == 0 && left == 0 && bottom == size && right == size; }
   int64_t at(int64_t r, int64_t q) const { return r * pitch + q * pixel; }
   // A vector of each pixel in `size` x `size` from (r0, q0) on: for the tile below, which no hardware prefetcher expects.
-  template <int write, int size>
-  RT_INLINE void prefetch(const float* p, int64_t r0, int64_t q0) const {
+  template <int write, int size, class T>
+  RT_INLINE void prefetch(const T* p, int64_t r0, int64_t q0) const {
 #pragma GCC unroll 8
     for (int r = 0; r < size; ++r)
 #pragma GCC unroll 8
@@ -192,8 +192,8 @@ RT_INLINE void each_tile(const WinogradGrid& g, const WinogradPart& part, F f) {
   }
 }
 
-template <class S, bool edge>
-void window(const float* at, const Patch& patch, float* v, int64_t plane, int64_t channels) {
+template <class S, bool edge, class T>
+void window(const T* at, const Patch& patch, float* v, int64_t plane, int64_t channels) {
   for (int64_t k = 0; k < channels; k += lanes) {
     if (k % 16 == 0) patch.prefetch<0, S::step>(at + k, S::window_size, S::window_size - S::step);
     both_sides<S::window_size, S::values, S::window>(
@@ -202,34 +202,58 @@ void window(const float* at, const Patch& patch, float* v, int64_t plane, int64_
   }
 }
 
-template <class S>
-void windows(const WinogradGrid& g, const WinogradPart& part, const float* x, WinogradPlanes v) {
+template <class S, class T>
+void windows(const WinogradGrid& g, const WinogradPart& part, const T* x, WinogradPlanes v) {
   each_tile<S::window_size, S::step, -1>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
-    (patch.whole(S::window_size) ? window<S, false> : window<S, true>)(x + at, patch, v.data + t * v.row, v.plane,
-                                                                       part.channels);
+    (patch.whole(S::window_size) ? window<S, false, T> : window<S, true, T>)(x + at, patch, v.data + t * v.row, v.plane,
+                                                                             part.channels);
   });
 }
 
-template <class S, bool edge>
-void output(const float* m, int64_t plane, float* at, const Patch& patch, int64_t channels) {
+// sums: null, or of the tile's image and first channel, to begin with where this is its first tile.
+template <class S, bool edge, class T>
+void output(const float* m, int64_t plane, T* at, const Patch& patch, int64_t channels, float* sums, bool begins) {
   for (int64_t k = 0; k < channels; k += lanes) {
     if (k % 16 == 0) patch.prefetch<1, 4>(at + k, 4, 0);
+    Vec tile[4][4];
     both_sides<S::values, 4, S::output>([&](int r, int q) { return load(m + (r * S::values + q) * plane + k); },
                                         [&](int r, int q, Vec y) {
                                           if (!edge || patch.has(r, q)) store(at + patch.at(r, q) + k, y);
+                                          tile[r][q] = y;
                                         });
+    if (!sums) continue;
+    float* const to = sums + k;
+    const Vec near = begins ? stored<T>(tile[0][0]) : load(to);
+    Vec sum = begins ? Vec{} : load(to + patch.pixel), squares = begins ? Vec{} : load(to + 2 * patch.pixel);
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) {
+      Vec row = Vec{};
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q) {
+        if (edge && !patch.has(r, q)) continue;
+        const Vec d = stored<T>(tile[r][q]) - near;
+        row += d;
+        squares = d * d + squares;
+      }
+      sum += row;
+    }
+    store(to, near), store(to + patch.pixel, sum), store(to + 2 * patch.pixel, squares);
   }
 }
 
-template <class S>
-void outputs(const WinogradGrid& g, const WinogradPart& part, WinogradPlanes m, float* y) {
+template <class S, class T>
+void outputs(const WinogradGrid& g, const WinogradPart& part, WinogradPlanes m, T* y, float* sums) {
   each_tile<4, 4, 0>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
-    (patch.whole(4) ? output<S, false> : output<S, true>)(m.data + t * m.row, m.plane, y + at, patch, part.channels);
+    const int64_t tile = part.first + t, image = tile / g.tiles();
+    (patch.whole(4) ? output<S, false, T>
+                    : output<S, true, T>)(m.data + t * m.row, m.plane, y + at, patch, part.channels,
+                                          sums ? sums + image * 3 * g.channels + part.channel : nullptr,
+                                          tile % g.tiles() == 0);
   });
 }
 
-template <class S, bool edge>
-void gradient(const float* at, const Patch& patch, float* m, int64_t plane, int64_t channels) {
+template <class S, bool edge, class T>
+void gradient(const T* at, const Patch& patch, float* m, int64_t plane, int64_t channels) {
   for (int64_t k = 0; k < channels; k += lanes) {
     if (k % 16 == 0) patch.prefetch<0, 4>(at + k, 4, 0);
     both_sides<4, S::values, S::output_adjoint>(
@@ -238,11 +262,11 @@ void gradient(const float* at, const Patch& patch, float* m, int64_t plane, int6
   }
 }
 
-template <class S>
-void gradients(const WinogradGrid& g, const WinogradPart& part, const float* dy, WinogradPlanes m) {
+template <class S, class T>
+void gradients(const WinogradGrid& g, const WinogradPart& part, const T* dy, WinogradPlanes m) {
   each_tile<4, 4, 0>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
-    (patch.whole(4) ? gradient<S, false> : gradient<S, true>)(dy + at, patch, m.data + t * m.row, m.plane,
-                                                              part.channels);
+    (patch.whole(4) ? gradient<S, false, T> : gradient<S, true, T>)(dy + at, patch, m.data + t * m.row, m.plane,
+                                                                    part.channels);
   });
 }
 
@@ -274,16 +298,23 @@ void input_gradients(const WinogradGrid& g, const WinogradPart& part, WinogradPl
 // Filters by blocks of 16 along the depth, so that the weights are read in runs whichever way they lie.
 constexpr int64_t filters = 16;
 
-template <class S>
-void weights(const float* w, int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* u,
+template <class T>
+void convert(const float* from, T* to, int64_t pixels, int64_t channels_apart, int64_t channels) {
+  for (int64_t i = 0; i < pixels; ++i)
+    for (int64_t c = 0; c < channels; c += lanes)
+      store(to + i * channels_apart + c, load(from + i * channels_apart + c));
+}
+
+template <class S, class T>
+void weights(const T* w, int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* u,
              int64_t plane) {
   alignas(64) float filter[filters][9][lanes] = {};
   for (int64_t i0 = 0; i0 < depth; i0 += filters)
     for (int64_t j0 = 0; j0 < columns; j0 += lanes) {
       for (int64_t j = 0; j < lanes; ++j)
         for (int64_t i = 0; i < filters; ++i) {
-          const float* from = w + (j0 + j) * column_stride + (i0 + i) * depth_stride;
-          for (int tap = 0; tap < 9; ++tap) filter[i][tap][j] = j0 + j < count ? from[tap] : 0.0f;
+          const T* from = w + (j0 + j) * column_stride + (i0 + i) * depth_stride;
+          for (int tap = 0; tap < 9; ++tap) filter[i][tap][j] = j0 + j < count ? static_cast<float>(from[tap]) : 0.0f;
         }
       for (int64_t i = 0; i < filters; ++i)
         both_sides<3, 6, S::weight>(
@@ -292,9 +323,9 @@ void weights(const float* w, int64_t column_stride, int64_t depth_stride, int64_
     }
 }
 
-template <class S>
+template <class S, class T>
 void weight_gradients(const float* du, int64_t plane, int64_t row, int64_t chunks, int64_t chunk_stride,
-                      int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* dw) {
+                      int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, T* dw) {
   alignas(64) float filter[filters][9][lanes];
   for (int64_t i0 = 0; i0 < depth; i0 += filters)
     for (int64_t j0 = 0; j0 < count; j0 += lanes) {
@@ -309,18 +340,19 @@ void weight_gradients(const float* du, int64_t plane, int64_t row, int64_t chunk
             [&](int r, int q, Vec x) { store(filter[i][r * 3 + q], x); });
       for (int64_t j = 0; j < lanes; ++j)
         for (int64_t i = 0; i < filters; ++i) {
-          float* to = dw + (j0 + j) * column_stride + (i0 + i) * depth_stride;
-          for (int tap = 0; tap < 9; ++tap) to[tap] = filter[i][tap][j];
+          T* to = dw + (j0 + j) * column_stride + (i0 + i) * depth_stride;
+          for (int tap = 0; tap < 9; ++tap) to[tap] = T(filter[i][tap][j]);
         }
     }
 }
 
-template <class S>
-constexpr WinogradKernels all = {S::values,          S::step,    windows<S>,         outputs<S>, gradients<S>,
-                                 input_gradients<S>, weights<S>, weight_gradients<S>};
+template <class S, class T>
+constexpr WinogradKernels<T> all = {S::values,          S::step,    windows<S, T>, gradients<S, T>,       outputs<S, T>,
+                                    input_gradients<S>, convert<T>, weights<S, T>, weight_gradients<S, T>};
 
 }  // namespace
 
-extern const WinogradKernels winograd_stride1 = all<Stride1>, winograd_stride2 = all<Stride2>;
+extern const WinogradSet winograd_kernels = {all<Stride1, float>, all<Stride2, float>, all<Stride1, bf16>,
+                                             all<Stride2, bf16>};
 
 }  // namespace rt::RT_ISA

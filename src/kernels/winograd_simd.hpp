@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/half.hpp"
+
 namespace rt {
 
 struct WinogradGrid {  // of images [h, w, channels] in NHWC, which tiles cover
@@ -31,37 +33,55 @@ struct WinogradPlanes {
   int64_t plane, row;
 };
 
+// Images and weights lie in memory as T, f32 or bf16; all else is f32.
+template <class T>
 struct WinogradKernels {
   int values, step;  // of a line: 6 or 9; pixels of the source from one tile to the next: 4 or 8
-  void (*windows)(const WinogradGrid&, const WinogradPart&, const float* x, WinogradPlanes v);     // V = B^T d B
-  void (*outputs)(const WinogradGrid&, const WinogradPart&, WinogradPlanes m, float* y);           // Y = A^T M A
-  void (*gradients)(const WinogradGrid&, const WinogradPart&, const float* dy, WinogradPlanes m);  // dM = A dY A^T
+  void (*windows)(const WinogradGrid&, const WinogradPart&, const T* x, WinogradPlanes v);     // V = B^T d B
+  void (*gradients)(const WinogradGrid&, const WinogradPart&, const T* dy, WinogradPlanes m);  // dM = A dY A^T
+  // Y = A^T M A. Where `sums` is not null: sums[(n * 3 + i) * channels + c] of image n become a value near its mean, the sum
+  // and the sum of squares of its outputs' distances from that. Tiles of an image must come in order then.
+  void (*outputs)(const WinogradGrid&, const WinogradPart&, WinogradPlanes m, T* y, float* sums);
   // dX = B dV B^T. Windows overlap: tiles of an image must come in order. What the first tile that reaches a pixel gives
   // is stored, the rest is added.
   void (*input_gradients)(const WinogradGrid&, const WinogradPart&, WinogradPlanes v, float* dx);
+  // The part's channels of `pixels` pixels as T.
+  void (*convert)(const float* from, T* to, int64_t pixels, int64_t channels_apart, int64_t channels);
 
   // A panel of U = G w G^T: 36 planes of [depth][columns] floats, `plane` apart. The 3x3 filter of (column j, depth i)
   // lies at w[j * column_stride + i * depth_stride]; columns from `count` on become zero.
-  void (*weights)(const float* w, int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* u,
+  void (*weights)(const T* w, int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* u,
                   int64_t plane);
   // The way back, dW = G^T dU G. dU(e, i, j) lies at du[e * plane + i * row + j], for j < count, a multiple of 16, and is
   // the sum of `chunks` such arrays chunk_stride apart, added in order.
   void (*weight_gradients)(const float* du, int64_t plane, int64_t row, int64_t chunks, int64_t chunk_stride,
-                           int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* dw);
+                           int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, T* dw);
+};
+
+struct WinogradSet {  // of an instruction set
+  WinogradKernels<float> f32_stride1, f32_stride2;
+  WinogradKernels<bf16> bf16_stride1, bf16_stride2;
+  template <class T>
+  const WinogradKernels<T>& of(int stride) const {
+    if constexpr (sizeof(T) == sizeof(float))
+      return stride == 1 ? f32_stride1 : f32_stride2;
+    else
+      return stride == 1 ? bf16_stride1 : bf16_stride2;
+  }
 };
 
 #ifdef RT_HAVE_AVX512
 namespace avx512 {
-extern const WinogradKernels winograd_stride1, winograd_stride2;
+extern const WinogradSet winograd_kernels;
 }
 #endif
 #ifdef RT_HAVE_AVX2
 namespace avx2 {
-extern const WinogradKernels winograd_stride1, winograd_stride2;
+extern const WinogradSet winograd_kernels;
 }
 #endif
 namespace baseline {
-extern const WinogradKernels winograd_stride1, winograd_stride2;
+extern const WinogradSet winograd_kernels;
 }
 
 }  // namespace rt

@@ -1,0 +1,263 @@
+// What the two passes of conv2d_winograd.cpp are made of: how a convolution is cut into blocks of tiles and spread over
+// threads, and its matrix products. Two schedules, chosen by shape. Large maps with few channels: the batch is cut into
+// chunks of images, a thread takes one chunk at a time and takes its tiles through transform, products and inverse block by
+// block, so that a block stays in its cache; dU has a copy per chunk. Small maps with many channels, where U is far larger
+// than a block: all threads work on one block of tiles together, split by tiles in the transforms and by panels of U in the
+// products.
+#pragma once
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "kernels/conv2d_windows.hpp"
+#include "kernels/conv2d_winograd.hpp"
+
+namespace rt::cpu::winograd {
+
+constexpr int64_t filters = 36;  // planes of U
+constexpr int64_t line = 16;     // floats: planes a power of two apart would share few sets of the L1 cache
+
+struct Space {  // hands out parts of a workspace, or only counts them
+  float* base;
+  int64_t used = 0;
+  float* take(int64_t floats) {
+    float* at = base ? base + used : nullptr;
+    used += round_up(floats, line);
+    return at;
+  }
+};
+
+struct Team {  // the threads that work on one block
+  int64_t rank, size;
+  void wait() const {
+    if (size > 1) {
+#pragma omp barrier
+    }
+  }
+};
+
+struct Schedule {
+  bool together;
+  int64_t chunks;  // of images; one where all threads work together
+  int64_t block;   // tiles; whole images where all threads work together
+  int64_t threads;
+  Schedule(const Conv2dShape& s, const WinogradGrid& g) {
+    together = s.c * s.k > 128 * 128 || s.n < 8;
+    if (together) {
+      chunks = 1;
+      const int64_t images = std::clamp<int64_t>(tiles_together / g.tiles(), 1, s.n);
+      block = ceil_div(s.n, ceil_div(s.n, images)) * g.tiles();
+      threads = threads_in_use();
+    } else {
+      chunks = std::min<int64_t>(s.n, 16);
+      block = tiles_alone;
+      threads = std::min<int64_t>(threads_in_use(), chunks);
+    }
+  }
+  static constexpr int64_t tiles_alone = 32, tiles_together = 128;
+};
+
+// The products of one block: plane `plane` of V and M with plane `filter` of U; `first`: it is the filter's first.
+struct Product {
+  int64_t plane, filter;
+  bool first;
+};
+inline std::vector<Product> products(int64_t values) {
+  // Of the 9 values of a line of stride 2, the last four share a filter.
+  std::vector<Product> list;
+  for (int64_t filter = 0; filter < filters; ++filter)
+    for (int64_t r = 0; r < values; ++r)
+      for (int64_t q = 0; q < values; ++q)
+        if (std::min<int64_t>(r, 5) * 6 + std::min<int64_t>(q, 5) == filter)
+          list.push_back({r * values + q, filter, list.empty() || list.back().filter != filter});
+  return list;
+}
+
+template <class T>
+struct Problem {
+  Conv2dShape s;
+  const WinogradKernels<T>& transform;
+  const GemmKernels& gemm;
+  const std::vector<Product>& products;
+  WinogradGrid in, out;
+  Schedule schedule;
+  int64_t panel;  // columns of one
+  Problem(const Kernels& k, const Conv2dShape& shape)
+      : s(shape),
+        transform(k.transforms.of<T>(s.stride)),
+        gemm(k.gemm),
+        products(products_of(transform.values)),
+        in{s.h, s.w, s.c, ceil_div(s.p, 4), ceil_div(s.q, 4)},
+        out{s.p, s.q, s.k, in.rows, in.columns},
+        schedule(s, in),
+        panel(k.gemm.columns) {}
+  static const std::vector<Product>& products_of(int64_t values) {
+    static const std::vector<Product> six = winograd::products(6), nine = winograd::products(9);
+    return values == 6 ? six : nine;
+  }
+  int64_t planes() const { return transform.values * transform.values; }
+
+  // Rows a large power of two apart would share few sets of the L1 cache as well.
+  static int64_t row(int64_t channels) { return channels % 128 == 0 ? channels + line : channels; }
+  int64_t plane(int64_t channels) const { return schedule.block * row(channels) + line; }
+  int64_t floats(int64_t channels) const { return planes() * plane(channels); }  // of a set of planes
+  WinogradPlanes planes(float* data, int64_t channels) const { return {data, plane(channels), row(channels)}; }
+  int64_t tiles() const { return s.n * in.tiles(); }
+  bool one_block() const { return schedule.together && schedule.block >= tiles(); }
+  // Sets of planes: one per thread, or one that all share.
+  int64_t sets() const { return schedule.together ? 1 : schedule.threads; }
+};
+
+// What one thread of a team computes of a product: columns [begin, end) of all of them, in turn.
+struct Groups {
+  int64_t size, count;  // columns of one group, whole panels; groups
+  Groups(int64_t panel, int64_t threads, int64_t columns) {
+    const int64_t panels = ceil_div(columns, panel);
+    size = std::clamp<int64_t>(panels / threads, 1, most) * panel;
+    count = ceil_div(columns, size);
+  }
+  static constexpr int64_t most = 4;  // panels; more would leave no L2 cache for the values
+};
+
+// U, the weights in the transformed domain, in panels: all of them, or where each is needed once, a group per thread.
+template <class T>
+struct Weights {
+  const Problem<T>& p;
+  const T* w;
+  int64_t column_stride, depth_stride, columns, depth;
+  Groups groups;
+  float* u;
+  Weights(const Problem<T>& problem, const T* weights, bool transposed, bool needed, Space& space)
+      : p(problem),
+        w(weights),
+        column_stride(transposed ? 9 : p.s.c * 9),
+        depth_stride(transposed ? p.s.c * 9 : 9),
+        columns(transposed ? p.s.c : p.s.k),
+        depth(transposed ? p.s.k : p.s.c),
+        groups(p.panel, p.schedule.threads, columns),
+        u(space.take(!needed         ? 0
+                     : p.one_block() ? panel_floats() * p.schedule.threads * groups.size / p.panel
+                                     : panel_floats() * panels())) {}
+  int64_t plane() const { return depth * p.panel + line; }
+  int64_t panel_floats() const { return filters * plane(); }
+  int64_t panels() const { return ceil_div(columns, p.panel); }
+  void make(int64_t panel, float* to) const {
+    const int64_t first = panel * p.panel;
+    p.transform.weights(w + first * column_stride, column_stride, depth_stride, std::min(p.panel, columns - first),
+                        depth, to, plane());
+  }
+  void make_all() const {
+    if (p.one_block()) return;
+#pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
+    for (int64_t j = 0; j < panels(); ++j) make(j, u + j * panel_floats());
+  }
+  const float* group(int64_t first, int64_t count, const Team& team) const {
+    if (!p.one_block()) return u + first / p.panel * panel_floats();
+    float* own = u + team.rank * groups.size / p.panel * panel_floats();
+    for (int64_t j = 0; j < ceil_div(count, p.panel); ++j) make(first / p.panel + j, own + j * panel_floats());
+    return own;
+  }
+  // results[tiles, columns] = values[tiles, depth] * U: one product, of columns [first, first + count)
+  void product(const Product& e, int64_t tiles, const float* panels_of, int64_t first, int64_t count,
+               WinogradPlanes values, WinogradPlanes results) const {
+    p.gemm.multiply({tiles, count, depth, values.data + e.plane * values.plane, values.row, 1,
+                     panels_of + e.filter * plane(), panel_floats(), p.panel,
+                     results.data + e.plane * results.plane + first, results.row, false});
+  }
+  void multiply(const Team& team, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
+    for (int64_t g = team.rank; g < groups.count; g += team.size) {
+      const int64_t first = g * groups.size, count = std::min(groups.size, columns - first);
+      const float* panels_of = group(first, count, team);
+      for (const Product& e : p.products) product(e, tiles, panels_of, first, count, values, results);
+    }
+  }
+};
+
+// dU, [36][C][K]: one per chunk, or where all tiles are one block, the columns of a group per thread.
+template <class T>
+struct WeightGradients {
+  const Problem<T>& p;
+  T* dw;
+  Groups groups;
+  int64_t row;
+  float* du;
+  WeightGradients(const Problem<T>& problem, T* gradients, bool needed, Space& space)
+      : p(problem),
+        dw(gradients),
+        groups(p.panel, p.schedule.threads, p.s.k),
+        row(p.one_block() ? groups.size : p.s.k),
+        du(space.take(!needed ? 0 : floats() * (p.one_block() ? p.schedule.threads : p.schedule.chunks))) {}
+  int64_t plane() const { return p.s.c * row + line; }
+  int64_t floats() const { return filters * plane(); }
+  void finish(int64_t first, int64_t count, const float* from) const {
+    p.transform.weight_gradients(from, plane(), row, p.schedule.chunks, floats(), p.s.c * 9, 9, count, p.s.c,
+                                 dw + first * p.s.c * 9);
+  }
+  void finish_all() const {
+    if (p.one_block()) return;
+#pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
+    for (int64_t k = 0; k < p.s.k; k += line) finish(k, line, du + k);
+  }
+  // dU += V^T dM of these tiles: one product
+  void product(const Product& e, bool begins, int64_t tiles, int64_t first, int64_t count, float* to, WinogradPlanes v,
+               WinogradPlanes m) const {
+    p.gemm.multiply({p.s.c, count, tiles, v.data + e.plane * v.plane, 1, v.row, m.data + e.plane * m.plane + first,
+                     p.panel, m.row, to + e.filter * plane(), row, !(begins && e.first)});
+  }
+  void accumulate(const Team& team, bool begins, int64_t tiles, WinogradPlanes v, WinogradPlanes m) const {
+    for (int64_t g = team.rank; g < groups.count; g += team.size) {
+      const int64_t first = g * groups.size, count = std::min(groups.size, p.s.k - first);
+      float* const to = p.one_block() ? du + team.rank * floats() : du + first;
+      for (const Product& e : p.products) product(e, begins, tiles, first, count, to, v, m);
+      if (p.one_block()) finish(first, count, to);
+    }
+  }
+};
+
+// f(team, set of planes, chunk, part of the tiles, whether it is the chunk's first) for every block of every chunk.
+template <class T, class F>
+void each_block(const Problem<T>& p, F&& f) {
+  const Schedule& schedule = p.schedule;
+  const int64_t per_image = p.in.tiles();
+  std::atomic<int64_t> next = 0;
+  auto chunk = [&](const Team& team, int64_t set, int64_t c) {
+    const int64_t begin = p.s.n * c / schedule.chunks * per_image, end = p.s.n * (c + 1) / schedule.chunks * per_image;
+    for (int64_t t = begin; t < end; t += schedule.block)
+      f(team, set, c, t, std::min(schedule.block, end - t), t == begin);
+  };
+#pragma omp parallel num_threads(schedule.threads)
+  {
+    const int64_t rank = omp_get_thread_num();
+    if (schedule.together)
+      chunk({rank, omp_get_num_threads()}, 0, 0);
+    else
+      for (int64_t c; (c = next.fetch_add(1)) < schedule.chunks;) chunk({0, 1}, rank, c);
+  }
+}
+
+// A thread's part of a transform; rows are those of the block.
+struct Share {
+  WinogradPart part;
+  int64_t row;
+  Share(const Team& team, int64_t first, int64_t tiles, int64_t channels, bool whole_images, int64_t per_image) {
+    const int64_t unit = whole_images ? per_image : 1, units = tiles / unit;
+    if (units >= 2 * team.size || team.size == 1) {
+      const int64_t begin = units * team.rank / team.size * unit, end = units * (team.rank + 1) / team.size * unit;
+      part = {first + begin, team.size == 1 ? tiles : end - begin, 0, channels};
+      row = begin;
+    } else {
+      const int64_t groups = channels / 16;
+      const int64_t begin = groups * team.rank / team.size * 16, end = groups * (team.rank + 1) / team.size * 16;
+      part = {first, tiles, begin, end - begin};
+      row = 0;
+    }
+  }
+  WinogradPlanes of(WinogradPlanes planes) const {
+    planes.data += row * planes.row + part.channel;
+    return planes;
+  }
+};
+
+}  // namespace rt::cpu::winograd
