@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "core/check.hpp"
 #include "core/device.hpp"
@@ -40,6 +41,22 @@ TEST_CASE("rng: uniform, below and normal have the moments they should") {
   CHECK(std::abs(mean) < 0.02);
   CHECK(std::abs(square - 1) < 0.03);
   for (int c : counts) CHECK(std::abs(c - 10000) < 500);
+}
+
+TEST_CASE("rng: a normal is Box-Muller's of the C library, and a batch is the stream's") {
+  Rng one(5, RngPurpose::test), raw = one, many = one;
+  double batch[1500];
+  many.normals(batch, 1500);
+  for (const double in_batch : batch) {
+    const double u = (raw.next() + 0.5) * 0x1p-32, v = (raw.next() + 0.5) * 0x1p-32;
+    const double expected = std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * std::numbers::pi * v);
+    CHECK(std::abs(in_batch - expected) <= 1e-15 * std::abs(expected));
+    CHECK(one.normal() == in_batch);
+  }
+  CHECK(many.next() == raw.next());  // number 3000
+  Rng later = raw.from(3000);        // counted from the stream's beginning, however far `raw` is
+  CHECK(later.next() == one.next());
+  CHECK(later.next() == raw.next());  // number 3001
 }
 
 TEST_CASE("rng: shuffled is a permutation that changes with the epoch") {

@@ -1,9 +1,11 @@
 // ResNets: names, shapes, parameter counts and initialisation as in torchvision.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
+#include "core/rng.hpp"
 #include "kernels/table.hpp"
 #include "layers/resnet.hpp"
 #include "layers/state.hpp"
@@ -58,6 +60,23 @@ TEST_CASE("state: decaying parameters stand first and initialisation follows tor
   again.initialise(1), other.initialise(2);
   CHECK(again.parameters()[5].view.as<float>()[7] == state.parameters()[5].view.as<float>()[7]);
   CHECK(other.parameters()[3].view.as<float>()[7] != state.parameters()[3].view.as<float>()[7]);
+}
+
+TEST_CASE("state: a parameter drawn in parts, by any number of threads, holds one stream") {
+  auto net = make_resnet({"resnet18", "cifar", 10});
+  ModelState state(*net, DType::f64, false);
+  state.initialise(3);
+  const std::vector<NamedView> parameters = state.parameters();
+  for (size_t index = 0; index < parameters.size(); ++index) {
+    const View& w = parameters[index].view;
+    if (w.shape().rank() != 4) continue;
+    const double deviation = std::sqrt(2.0 / static_cast<double>(w.shape()[0] * w.shape()[2] * w.shape()[3]));
+    Rng rng(3, RngPurpose::init, static_cast<uint32_t>(index));
+    int64_t different = 0;
+    for (int64_t i = 0; i < std::min<int64_t>(w.numel(), 100'000); ++i)  // several parts
+      different += w.as<double>()[i] != deviation * rng.normal();
+    CHECK_MESSAGE(different == 0, parameters[index].name);
+  }
 }
 
 TEST_CASE("resnet: shapes through every architecture and stem") {

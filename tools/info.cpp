@@ -47,7 +47,7 @@ int run_info(bool json) {
   const Machine& m = machine();
   const cuda::Support& gpu = cuda::support();
   const ComputeDefaults defaults = compute_defaults(automatic_target(gpu));
-  std::string compiled = "scalar";
+  std::string compiled = name_of(isa_scalar);
 #if defined(RT_HAVE_AVX2)
   compiled += " avx2 avx512";
 #endif

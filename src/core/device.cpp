@@ -17,7 +17,14 @@
 namespace rt {
 
 const char* name_of(Device device) { return device == Device::cpu ? "cpu" : "cuda"; }
-const char* name_of(Isa isa) { return isa == isa_avx512 ? "avx512" : isa == isa_avx2 ? "avx2" : "scalar"; }
+const char* name_of(Isa isa) {
+#if defined(__aarch64__)
+  constexpr const char* baseline = "neon";
+#else
+  constexpr const char* baseline = "scalar";
+#endif
+  return isa == isa_avx512 ? "avx512" : isa == isa_avx2 ? "avx2" : baseline;
+}
 
 namespace {
 
@@ -52,8 +59,8 @@ void choose_isa(Machine& m) {
     isa = isa_avx512;
   else if (want == "avx2")
     isa = isa_avx2;
-  else if (want != "scalar")
-    fail(ExitCode::usage, "RT_FORCE_ISA={}: known instruction sets are scalar, avx2 and avx512", want);
+  else if (want != name_of(isa_scalar))
+    fail(ExitCode::usage, "RT_FORCE_ISA={}: known instruction sets are {}, avx2 and avx512", want, name_of(isa_scalar));
   if (isa > m.isa) fail(ExitCode::usage, "RT_FORCE_ISA={}: this CPU has only {}", want, name_of(m.isa));
   m.isa = isa;
   m.isa_reason = "RT_FORCE_ISA=" + want;
@@ -126,15 +133,23 @@ int64_t meminfo_bytes(const char* key) {
   return 0;
 }
 
+std::string cpu_model() {
+  std::ifstream info("/proc/cpuinfo");
+  std::string implementer, part;  // all that Arm's kernels say, in hexadecimal
+  for (std::string line; std::getline(info, line);) {
+    const size_t colon = line.find(": ");
+    if (colon == std::string::npos) continue;
+    const std::string value = line.substr(colon + 2);
+    if (line.starts_with("model name")) return value;
+    if (line.starts_with("CPU implementer")) implementer = value;
+    if (line.starts_with("CPU part")) part = value;
+  }
+  return part.empty() ? "unknown CPU" : fmt::format("Arm CPU, implementer {}, part {}", implementer, part);
+}
+
 Machine probe() {
   Machine m;
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.rfind("model name", 0) == 0 && line.find(": ") != std::string::npos) {
-      m.cpu_model = line.substr(line.find(": ") + 2);
-      break;
-    }
-  if (m.cpu_model.empty()) m.cpu_model = "unknown CPU";
+  m.cpu_model = cpu_model();
   choose_isa(m);
 
   m.logical_cpus = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));

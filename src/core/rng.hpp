@@ -40,8 +40,15 @@ class Rng {
   // Uniform in [0, 1): 24 bits, exact in f32.
   RT_HOST_DEVICE float uniform() { return static_cast<float>(next() >> 8) * 0x1p-24f; }
   RT_HOST_DEVICE float uniform(float low, float high) { return low + (high - low) * uniform(); }
-  // Standard normal by Box-Muller. Host only in spirit: uses the C library's log and cos.
+  // Standard normal by Box-Muller, of two numbers; on the host only. normals() is n of them at once.
   double normal();
+  void normals(double* out, int64_t n);
+  // The same stream from its number `first` on, counted from its beginning; a multiple of 4.
+  Rng from(int64_t first) const {
+    Rng r = *this;
+    r.counter_[0] = static_cast<uint32_t>(first / 4), r.used_ = 4;
+    return r;
+  }
 
  private:
   RT_HOST_DEVICE static void mul_hi_lo(uint32_t a, uint32_t b, uint32_t& hi, uint32_t& lo) {

@@ -1,6 +1,7 @@
 // The register tile of the matrix product, compiled once per instruction set. The tile is two vectors wide, so that
 // two multiply-adds share each broadcast of A, and has enough accumulators to hide their latency. AVX-512 has registers
-// for 14 rows; 8 measured the same (88 % of the FMA peak in cache) and divides every channel count of a ResNet.
+// for 14 rows; 8 measured the same (88 % of the FMA peak in cache) and divides every channel count of a ResNet. NEON has as
+// many, of four numbers, and the same tile.
 #include "kernels/gemm_simd.hpp"
 
 #include "kernels/simd.hpp"
@@ -9,7 +10,11 @@ namespace rt::RT_ISA {
 namespace {
 
 constexpr int vectors = 2;
-constexpr int rows = lanes == 16 ? 8 : lanes == 8 ? 6 : 4;
+#if defined(RT_ISA_avx512) || defined(__aarch64__)  // 32 registers
+constexpr int rows = 8;
+#else
+constexpr int rows = lanes == 8 ? 6 : 4;
+#endif
 constexpr int columns = vectors * lanes;
 
 // Transposed: the rows of A lie side by side in memory (a_row is 1); otherwise its depth does (a_step is 1).

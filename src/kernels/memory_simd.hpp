@@ -34,6 +34,13 @@ static inline float stored(float x) {
   return static_cast<T>(x);
 }
 
+// Arm's cores see by themselves that whole lines are being written in a run, and let those pass the caches.
+#if defined(__aarch64__)
+inline constexpr bool can_stream = false;
+#else
+inline constexpr bool can_stream = true;
+#endif
+
 static inline void stream_vector(void* to, const void* from) {
   Vec v;
   __builtin_memcpy(&v, from, sizeof v);
@@ -74,7 +81,7 @@ static inline void write_cached(T* out, int64_t from, int64_t n, F f) {
 template <bool stream, class T, class F>
 static inline void write(T* out, int64_t n, F f) {
   keep_row_order();
-  if constexpr (!stream) {
+  if constexpr (!stream || !can_stream) {
     write_cached(out, 0, n, f);
   } else {
     constexpr int64_t size = 512, vector = sizeof(Vec) / sizeof(T);

@@ -33,12 +33,12 @@ inline Vec broadcast(float x) { return x - Vec{}; }  // x - 0 is x for every x, 
 using VecBits = uint32_t __attribute__((vector_size(lanes * sizeof(uint32_t))));
 inline Vec load(const bf16* p) {
   VecBits bits;
-  if constexpr (lanes > 4) {  // GCC makes this one instruction, of the conversion of a vector five
-    for (int i = 0; i < lanes; ++i) bits[i] = static_cast<uint32_t>(p[i].bits) << 16;
-  } else {
-    using Halves = uint16_t __attribute__((vector_size(lanes * sizeof(uint16_t)), aligned(2), may_alias));
-    bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(p), VecBits) << 16;
-  }
+#if defined(__SSE2__) && !defined(__AVX2__)
+  using Halves = uint16_t __attribute__((vector_size(lanes * sizeof(uint16_t)), aligned(2), may_alias));
+  bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(p), VecBits) << 16;
+#else  // GCC makes this one widening instruction, of the conversion of a vector five to nine
+  for (int i = 0; i < lanes; ++i) bits[i] = static_cast<uint32_t>(p[i].bits) << 16;
+#endif
   return reinterpret_cast<Vec>(bits);
 }
 inline void store(bf16* p, Vec v) {
