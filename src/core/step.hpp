@@ -45,8 +45,9 @@ struct Problem {  // what a row may look at to decide whether it fits
 struct Args {  // what a running row gets
   const Op* op;
   std::span<const View> in, out;
-  void* workspace;  // 64-byte aligned, of the size the row asked for
-  void* stream;     // CUDA stream; null on the CPU
+  void* workspace;      // 64-byte aligned, of the size the row asked for
+  void* stream;         // CUDA stream; null on the CPU
+  int64_t variant = 0;  // one of the row's; 0: its usual one
 };
 
 struct Row {
@@ -59,6 +60,9 @@ struct Row {
   size_t (*workspace)(const Problem&) = nullptr;    // bytes; null: none
   int overwrites = -1;       // out[0] may take the memory of in[overwrites] when nobody else needs it
   bool last_resort = false;  // only where the self-test refused another row of the kind, or no other fits
+  // What Args::variant may be, the usual one first: all give the same bits and fit into the workspace, so that time alone
+  // decides (kernels/tuning.hpp). null: nothing to choose.
+  std::vector<int64_t> (*variants)(const Problem&) = nullptr;
 };
 
 struct Step {
@@ -67,6 +71,8 @@ struct Step {
   std::vector<Var> in, out;  // state that a step updates stands in both
   std::string label;         // the layer that recorded it: "layer1.0.bn1"
   const Row* row = nullptr;
+  int64_t variant = 0;  // of the row; 0: its usual one
+  std::string timings;  // why this one, for --explain
 };
 
 // The first row of `kind` that fits; else the device's last resort, with a warning; else an error that lists every refusal.

@@ -49,11 +49,12 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
 #define PER_ISA(ROW, ...) ROW(baseline, isa_scalar, __VA_ARGS__)
 #endif
 #define CONV2D(pass) PER_ISA(GEMM_ROW, "conv2d." #pass, cpu::refuse_conv2d_gemm, cpu::Conv2dGemm, pass)
-#define WINOGRAD_ROW(isa, capability, pass)                                                                \
-  {                                                                                                        \
-    "conv2d." #pass, "cpu." #isa ".winograd", Device::cpu, capability, cpu::refuse_winograd_##pass,        \
-        cpu::Conv2dWinograd<isa::winograd_stride1, isa::winograd_stride2, isa::gemm_kernels>::pass,        \
-        cpu::Conv2dWinograd<isa::winograd_stride1, isa::winograd_stride2, isa::gemm_kernels>::pass##_bytes \
+#define WINOGRAD_ROW(isa, capability, pass)                                                                            \
+  {                                                                                                                    \
+    "conv2d." #pass, "cpu." #isa ".winograd", Device::cpu, capability, cpu::refuse_winograd_##pass,                    \
+        cpu::Conv2dWinograd<isa::winograd_stride1, isa::winograd_stride2, isa::gemm_kernels>::pass,                    \
+        cpu::Conv2dWinograd<isa::winograd_stride1, isa::winograd_stride2, isa::gemm_kernels>::pass##_bytes, -1, false, \
+        cpu::Conv2dWinograd<isa::winograd_stride1, isa::winograd_stride2, isa::gemm_kernels>::pass##_variants          \
   }
 #define WINOGRAD(pass) PER_ISA(WINOGRAD_ROW, pass)
 #define LINEAR(pass) PER_ISA(WIDENED_ROW, "linear." #pass, cpu::refuse_all_but_f32_bf16, cpu::LinearGemm, pass)
