@@ -103,8 +103,8 @@ void time_alone(const Step& step, const Plan& plan, const OpBenchOptions& o, Gro
   const StepViews views(step, [&](Var v) { return plan.view(v); });
   const bool on_cuda = step.row->device == Device::cuda;
   const Storage workspace(step.row->workspace ? step.row->workspace(views.problem()) : 0, step.row->device);
-  const Args args{views.op,     views.in, views.out, workspace.data(), on_cuda ? cuda::compute_stream() : nullptr,
-                  views.last_op};
+  const Args args{views.op,      views.in,    views.out, workspace.data(), on_cuda ? cuda::compute_stream() : nullptr,
+                  views.last_op, step.variant};
   const int runs = on_cuda ? 20 : 1;  // one wait for as many launches
   auto ours = [&] {
     for (int i = 0; i < runs; ++i) step.row->run(args);

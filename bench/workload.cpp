@@ -65,6 +65,8 @@ Workload::Workload(const WorkloadOptions& o) {
   options_.normalise = std::make_shared<Tensor>(normalise_table(mean, deviation));
   if (on_cuda) cudnn::configure({c.optimize.deterministic, cudnn::default_cache_file(), ""});
 
+  if (c.optimize.autotune && !on_cuda) options_.tuner = std::make_shared<Tuner>();
+
   net_ = make_resnet({o.arch, o.stem, classes});
   state_ = std::make_unique<ModelState>(*net_);
   const auto began = std::chrono::steady_clock::now();

@@ -54,6 +54,11 @@ void Plan::choose_rows() {
   }
 }
 
+void Plan::choose_variant(size_t step, int64_t variant, std::string timings) {
+  list_.steps[step].variant = variant;
+  list_.steps[step].timings = std::move(timings);
+}
+
 View Plan::view(Var v) const {
   const Value& of = value(v);
   const size_t block = lifetimes_.block_of[static_cast<size_t>(v.id)];
@@ -102,7 +107,8 @@ void Plan::run_steps(const Observer& after_step) {
   void* stream = stream_of(target_);
   for (size_t s = 0; s < bound_.size(); ++s) {
     const Step& step = steps()[s];
-    step.row->run({step.op.get(), bound_[s].in, bound_[s].out, bound_[s].workspace, stream, step.last_op.get()});
+    step.row->run(
+        {step.op.get(), bound_[s].in, bound_[s].out, bound_[s].workspace, stream, step.last_op.get(), step.variant});
     if (after_step) after_step(step);
   }
 }
@@ -119,8 +125,9 @@ std::string Plan::explain() const {
   for (const Step& step : steps()) {
     const Specs specs(list_.values, step);
     const std::string shape = specs.out.empty() ? "" : specs.out[0].str();
-    const std::string line =
-        fmt::format("{:<26} {:<28} {}", step.kind, shape, explain_row(table_, target_, step.kind, specs.problem(step)));
+    const std::string line = fmt::format("{:<26} {:<28} {}{}{}", step.kind, shape,
+                                         explain_row(table_, target_, step.kind, specs.problem(step)),
+                                         step.timings.empty() ? "" : ", ", step.timings);
     if (count[line]++ == 0) lines.push_back(line);
   }
   std::string text;

@@ -49,6 +49,7 @@ struct Args {  // what a running row gets
   void* workspace;              // 64-byte aligned, of the size the row asked for
   void* stream;                 // CUDA stream; null on the CPU
   const Op* last_op = nullptr;  // as Step's
+  int64_t variant = 0;          // one of the row's; 0: its usual one
 };
 
 struct Row {
@@ -61,6 +62,9 @@ struct Row {
   size_t (*workspace)(const Problem&) = nullptr;    // bytes; null: none
   int overwrites = -1;       // out[0] may take the memory of in[overwrites] when nobody else needs it
   bool last_resort = false;  // only where the self-test refused another row of the kind, or no other fits
+  // What Args::variant may be, the usual one first: all give the same bits and fit into the workspace, so that time alone
+  // decides (kernels/tuning.hpp). null: nothing to choose.
+  std::vector<int64_t> (*variants)(const Problem&) = nullptr;
 };
 
 struct Step {
@@ -70,6 +74,8 @@ struct Step {
   std::string label;         // the layer that recorded it: "layer1.0.bn1"
   const Row* row = nullptr;
   std::shared_ptr<const Op> last_op = nullptr;  // of a fused step: what recorded the last of the steps it replaces
+  int64_t variant = 0;                          // of the row; 0: its usual one
+  std::string timings;                          // why this one, for --explain
 };
 
 // The first row of `kind` that fits; else the device's last resort, with a warning; else an error that lists every refusal.

@@ -87,12 +87,12 @@ const Algorithm& choose(const Convolution& c, const Args& a) {
   const std::string key = key_of(c, known.deterministic, device().name, version());
   const Algorithm* chosen = nullptr;
   for (const ChoiceFile* file : {&known.run, &known.cache})
-    if (const std::optional<int> id = file->find(key); id && !chosen)
+    if (const std::optional<std::string> id = file->find(key); id && !chosen)
       for (const Algorithm& algorithm : list)
-        if (algorithm.id == *id) chosen = &algorithm;
+        if (std::to_string(algorithm.id) == *id) chosen = &algorithm;
   const Algorithm settled = chosen ? *chosen : fastest(c, list, a);
-  known.run.remember(key, settled.id);
-  if (!chosen) known.cache.remember(key, settled.id);
+  known.run.remember(key, std::to_string(settled.id));
+  if (!chosen) known.cache.remember(key, std::to_string(settled.id));
   return known.settled.emplace(c, settled).first->second;
 }
 

@@ -145,6 +145,23 @@ void backward(const Kernels& kernels, const Conv2dShape& s, const T* dy, const T
   if (dw) b.gradients.finish_all();
 }
 
+Blocks blocks(const Conv2dShape& s, const std::function<size_t(int64_t)>& bytes) {
+  constexpr size_t more = size_t{16} << 20;  // what a larger block may take beyond the usual one
+  const WinogradGrid grid{s.p, s.q, s.k, ceil_div(s.p, 4), ceil_div(s.q, 4)};
+  const Schedule usual(s, grid, 0);
+  const size_t least = bytes(0);
+  Blocks found{{usual.block}, least};
+  for (const int64_t factor : {1, 4}) {  // halves
+    const int64_t size =
+        Schedule(s, grid, (usual.together ? Schedule::tiles_together : Schedule::tiles_alone) * factor / 2).block;
+    const size_t needed = bytes(size);
+    if (size == usual.block || needed > least + more) continue;
+    found.sizes.push_back(size);
+    found.bytes = std::max(found.bytes, needed);
+  }
+  return found;
+}
+
 template <class T>
 size_t forward_bytes(const Kernels& kernels, const Conv2dShape& s, bool stats) {
   Forward<T> f(kernels, s, nullptr, false, nullptr);

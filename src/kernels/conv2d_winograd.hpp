@@ -5,6 +5,8 @@
 //   conv2d.backward: dy x w -> dx dw                     transforms dy only once
 //   conv2d.forward_stats: x w -> y mean rstd var         batch_norm.stats of y, from the tiles in registers
 #pragma once
+#include <functional>
+
 #include "kernels/batch_norm.hpp"
 #include "kernels/conv2d.hpp"
 #include "kernels/gemm_simd.hpp"
@@ -16,6 +18,7 @@ namespace winograd {
 struct Kernels {
   const WinogradSet& transforms;
   const GemmKernels& gemm;
+  int64_t block = 0;  // tiles, of blocks(); 0: the first of them
 };
 struct Stats {  // of y, as batch_norm.stats defines them: [K] each
   double eps;
@@ -34,6 +37,13 @@ size_t forward_bytes(const Kernels& kernels, const Conv2dShape& s, bool stats);
 template <class T>
 size_t backward_bytes(const Kernels& kernels, const Conv2dShape& s, bool dx, bool dw);
 
+// How many tiles may pass through a cache at a time: a choice that changes no bit, since each sum runs over the tiles in order.
+struct Blocks {
+  std::vector<int64_t> sizes;  // the usual one first; others where they take little more workspace
+  size_t bytes;                // of workspace, enough for every one of them
+};
+Blocks blocks(const Conv2dShape& s, const std::function<size_t(int64_t block)>& bytes);
+
 // f(T()) with the type that x is stored as.
 template <class F>
 auto with_stored(const Spec& x, F&& f) {
@@ -43,7 +53,7 @@ auto with_stored(const Spec& x, F&& f) {
 
 template <const WinogradSet& transforms, const GemmKernels& gemm>
 struct Conv2dWinograd {
-  static constexpr winograd::Kernels kernels{transforms, gemm};
+  static constexpr winograd::Kernels kernels(int64_t block) { return {transforms, gemm, block}; }
 
   static void forward(const Args& a) { run_forward(a, nullptr); }
   static void forward_stats(const Args& a) {
@@ -57,17 +67,24 @@ struct Conv2dWinograd {
     run_backward(a, a.in[1].spec, a.in[2].spec, a.in[1], a.in[2], a.out[0], a.out[1]);
   }
 
-  static size_t forward_bytes(const Problem& p) { return forward_bytes(p, false); }
-  static size_t forward_stats_bytes(const Problem& p) { return forward_bytes(p, true); }
-  static size_t dx_bytes(const Problem& p) { return backward_bytes(p, p.out[0], p.in[1], true, false); }
-  static size_t dw_bytes(const Problem& p) { return backward_bytes(p, p.in[1], p.out[0], false, true); }
-  static size_t backward_bytes(const Problem& p) { return backward_bytes(p, p.in[1], p.in[2], true, true); }
+  static size_t forward_bytes(const Problem& p) { return forward_blocks(p, false).bytes; }
+  static size_t forward_stats_bytes(const Problem& p) { return forward_blocks(p, true).bytes; }
+  static size_t dx_bytes(const Problem& p) { return backward_blocks(p, p.out[0], p.in[1], true, false).bytes; }
+  static size_t dw_bytes(const Problem& p) { return backward_blocks(p, p.in[1], p.out[0], false, true).bytes; }
+  static size_t backward_bytes(const Problem& p) { return backward_blocks(p, p.in[1], p.in[2], true, true).bytes; }
+
+  using Variants = std::vector<int64_t>;
+  static Variants forward_variants(const Problem& p) { return forward_blocks(p, false).sizes; }
+  static Variants forward_stats_variants(const Problem& p) { return forward_blocks(p, true).sizes; }
+  static Variants dx_variants(const Problem& p) { return backward_blocks(p, p.out[0], p.in[1], true, false).sizes; }
+  static Variants dw_variants(const Problem& p) { return backward_blocks(p, p.in[1], p.out[0], false, true).sizes; }
+  static Variants backward_variants(const Problem& p) { return backward_blocks(p, p.in[1], p.in[2], true, true).sizes; }
 
  private:
   static void run_forward(const Args& a, const winograd::Stats* stats) {
     winograd::with_stored(a.in[0].spec, [&](auto type) {
       using T = decltype(type);
-      winograd::forward(kernels, conv2d_shape(a.op, a.in[0].spec, a.in[1].spec), a.in[0].template as<T>(),
+      winograd::forward(kernels(a.variant), conv2d_shape(a.op, a.in[0].spec, a.in[1].spec), a.in[0].template as<T>(),
                         a.in[1].template as<T>(), a.out[0].template as<T>(), stats, a.workspace);
     });
   }
@@ -76,18 +93,22 @@ struct Conv2dWinograd {
     winograd::with_stored(a.in[0].spec, [&](auto type) {
       using T = decltype(type);
       auto at = [](const View& v) { return static_cast<T*>(v.data); };
-      winograd::backward<T>(kernels, conv2d_shape(a.op, x_spec, w_spec), at(a.in[0]), at(x), at(w), at(dx), at(dw),
-                            a.workspace);
+      winograd::backward<T>(kernels(a.variant), conv2d_shape(a.op, x_spec, w_spec), at(a.in[0]), at(x), at(w), at(dx),
+                            at(dw), a.workspace);
     });
   }
-  static size_t forward_bytes(const Problem& p, bool stats) {
-    return winograd::with_stored(p.in[0], [&](auto type) {
-      return winograd::forward_bytes<decltype(type)>(kernels, conv2d_shape(p.op, p.in[0], p.in[1]), stats);
+  static winograd::Blocks forward_blocks(const Problem& p, bool stats) {
+    const Conv2dShape s = conv2d_shape(p.op, p.in[0], p.in[1]);
+    return winograd::blocks(s, [&](int64_t block) {
+      return winograd::with_stored(
+          p.in[0], [&](auto type) { return winograd::forward_bytes<decltype(type)>(kernels(block), s, stats); });
     });
   }
-  static size_t backward_bytes(const Problem& p, const Spec& x, const Spec& w, bool dx, bool dw) {
-    return winograd::with_stored(p.in[0], [&](auto type) {
-      return winograd::backward_bytes<decltype(type)>(kernels, conv2d_shape(p.op, x, w), dx, dw);
+  static winograd::Blocks backward_blocks(const Problem& p, const Spec& x, const Spec& w, bool dx, bool dw) {
+    const Conv2dShape s = conv2d_shape(p.op, x, w);
+    return winograd::blocks(s, [&](int64_t block) {
+      return winograd::with_stored(
+          p.in[0], [&](auto type) { return winograd::backward_bytes<decltype(type)>(kernels(block), s, dx, dw); });
     });
   }
 };

@@ -43,16 +43,16 @@ struct Schedule {
   int64_t chunks;  // of images; one where all threads work together
   int64_t block;   // tiles; whole images where all threads work together
   int64_t threads;
-  Schedule(const Conv2dShape& s, const WinogradGrid& g) {
+  Schedule(const Conv2dShape& s, const WinogradGrid& g, int64_t wanted) {  // wanted: tiles of a block; 0: as usual
     together = s.c * s.k > 128 * 128 || s.n < 8;
     if (together) {
       chunks = 1;
-      const int64_t images = std::clamp<int64_t>(tiles_together / g.tiles(), 1, s.n);
+      const int64_t images = std::clamp<int64_t>((wanted ? wanted : tiles_together) / g.tiles(), 1, s.n);
       block = ceil_div(s.n, ceil_div(s.n, images)) * g.tiles();
       threads = threads_in_use();
     } else {
       chunks = std::min<int64_t>(s.n, 16);
-      block = tiles_alone;
+      block = wanted ? wanted : tiles_alone;
       threads = std::min<int64_t>(threads_in_use(), chunks);
     }
   }
@@ -91,7 +91,7 @@ struct Problem {
         products(products_of(transform.values)),
         in{s.h, s.w, s.c, ceil_div(s.p, 4), ceil_div(s.q, 4)},
         out{s.p, s.q, s.k, in.rows, in.columns},
-        schedule(s, in),
+        schedule(s, in, k.block),
         panel(k.gemm.columns) {}
   static const std::vector<Product>& products_of(int64_t values) {
     static const std::vector<Product> six = winograd::products(6), nine = winograd::products(9);

@@ -3,9 +3,9 @@
 // itself, so every program has it; conv2d_cudnn.cpp chooses.
 #pragma once
 #include <map>
-#include <optional>
 #include <string>
 
+#include "kernels/choice_file.hpp"
 #include "kernels/cudnn.hpp"
 
 namespace rt::cudnn {
@@ -19,22 +19,8 @@ struct Options {
 void configure(const Options& options);
 std::string default_cache_file();  // below $XDG_CACHE_HOME or ~/.cache; "" where neither is set
 
-// A file of choices: per line device, cuDNN version, pass, shape, type, layout, what is admitted, algorithm; tab-separated. The
-// later of two lines wins. Lines that are not such are skipped with a warning; a file that cannot be written is warned of
-// once. Choices of other devices and versions are kept and left alone.
-class ChoiceFile {
- public:
-  ChoiceFile() = default;
-  explicit ChoiceFile(std::string path);  // reads it; no file is an empty one
-  std::optional<int> find(const std::string& key) const;
-  void remember(const std::string& key, int algorithm);  // appended and flushed, unless it says so already
-
- private:
-  void append(const std::string& line);
-  std::string path_;
-  std::map<std::string, int> lines_;
-  bool torn_ = false;  // the last line has no end
-};
+// A file of choices: per line device, cuDNN version, pass, shape, type, layout, what is admitted, algorithm; tab-separated.
+extern const ChoiceFile::Format choice_format;
 
 struct ConvChoices {
   bool deterministic = true;

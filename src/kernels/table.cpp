@@ -48,7 +48,8 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
   {                                                                                                 \
     "conv2d." #pass, "cpu." #isa ".winograd", Device::cpu, capability, cpu::refuse_winograd_##pass, \
         cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass,                        \
-        cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass##_bytes                 \
+        cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass##_bytes, -1, false,     \
+        cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass##_variants              \
   }
 #define WINOGRAD(pass) PER_ISA(WINOGRAD_ROW, pass)
 #define LINEAR(pass) PER_ISA(WIDENED_ROW, "linear." #pass, cpu::refuse_all_but_f32_bf16, cpu::LinearGemm, pass)

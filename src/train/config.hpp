@@ -85,6 +85,7 @@ struct Config {
     bool layout = true;  // auto
     bool select = true;
     bool winograd = true;
+    bool autotune = true;
     bool memory = true;
     std::string recompute = "auto";
     bool graph = false;     // auto

@@ -82,6 +82,7 @@ const std::vector<Key> table = {
     {KEY(optimize.layout), .help = "compute in the layout that the device prefers", .automatic = true},
     {KEY(optimize.select), .help = "choose the fastest kernel of several"},
     {KEY(optimize.winograd), .help = "compute 3x3 convolutions by Winograd's algorithm where that is faster"},
+    {KEY(optimize.autotune), .help = "time block sizes on this CPU once; changes no result", .on_resume = free_},
     {KEY(optimize.memory), .help = "share memory by lifetime, work in place"},
     {KEY(optimize.recompute), .help = "make values again instead of storing them: the cheap ones, or whole blocks too",
      .choices = {"none", "cheap", "blocks"}, .automatic = true, .on_resume = free_},

@@ -144,8 +144,15 @@ Executor::Compiled Executor::compile(const Key& key) {
 
 Executor::Compiled& Executor::plan_of(const Key& key) {
   auto it = plans_.find(key);
-  if (it == plans_.end()) it = plans_.emplace(key, compile(key)).first;
+  if (it == plans_.end()) {
+    it = plans_.emplace(key, compile(key)).first;
+    tune(key, *it->second.plan);
+  }
   return it->second;
+}
+
+void Executor::tune(const Key& key, Plan& plan) {
+  if (options_.tuner && key.kind == Kind::train) options_.tuner->tune(plan, *arena_);
 }
 
 void Executor::run(const Key& key) {
@@ -241,8 +248,15 @@ MemoryFigures Executor::memory(int64_t batch, bool training) {
           static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed)};
 }
 
-std::string Executor::explain(int64_t batch) {
+std::string Executor::rows(int64_t batch) {
   return compile({Kind::train, usual_source(), batch, true, true}).plan->explain();
+}
+
+std::string Executor::explain(int64_t batch) {
+  const Key key{Kind::train, usual_source(), batch, true, true};
+  const Compiled compiled = compile(key);
+  tune(key, *compiled.plan);
+  return compiled.plan->explain();
 }
 
 }  // namespace rt

@@ -10,6 +10,7 @@
 #include "core/plan.hpp"
 #include "kernels/augment.hpp"
 #include "kernels/table.hpp"
+#include "kernels/tuning.hpp"
 #include "kernels/update.hpp"
 #include "layers/resnet.hpp"
 #include "layers/state.hpp"
@@ -31,6 +32,7 @@ struct ExecutorOptions {
   std::shared_ptr<const Tensor> normalise = {};  // [3,256], for the same
   std::span<const Row> table = kernel_table();
   std::shared_ptr<const std::vector<RefusedRow>> refused = {};  // by the self-test
+  std::shared_ptr<Tuner> tuner = {};  // optimize.autotune, of training steps; null: every row's usual variant
 };
 
 struct EvalResult {
@@ -65,7 +67,9 @@ class Executor {
   std::string first_bad_layer(const Batch& batch);
 
   MemoryFigures memory(int64_t batch, bool training = true);  // of a step; allocates nothing
-  std::string explain(int64_t batch);                         // the chosen implementations of a training step
+  // The chosen implementations of a training step: alone, and with the variants and their timings.
+  std::string rows(int64_t batch);
+  std::string explain(int64_t batch);
   // Called after each step of a plan that is replayed; benchmarks time steps with it.
   void set_observer(Plan::Observer observer) { observer_ = std::move(observer); }
   const Target& target() const { return target_; }
@@ -95,6 +99,7 @@ class Executor {
   };
   Recorded record(Tape& tape, const Key& key);
   Compiled compile(const Key& key);
+  void tune(const Key& key, Plan& plan);
   Compiled& plan_of(const Key& key);
   void send(const Batch& batch, double weight, double lr);
   void run(const Key& key);

@@ -123,6 +123,8 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
   ExecutorOptions options = executor_options(c, data);
   options.normalise = std::make_shared<Tensor>(normalise_table(s->info.normalisation.mean, s->info.normalisation.std));
   if (options.device == Device::cuda && c.optimize.self_test) options.refused = self_test(options, s->net->config());
+  if (purpose == Purpose::train && c.optimize.autotune && options.device == Device::cpu)
+    options.tuner = std::make_shared<Tuner>();
   s->executor = std::make_unique<Executor>(*s->net, *s->state, options);
   if (c.optimize.resident) {
     if (purpose == Purpose::train) s->executor->hold(*s->data.train, true);

@@ -19,9 +19,9 @@ std::string fingerprint(Session& s) {
   if (s.config().device != "cpu")
     return fmt::format("rtrain {}, {}, {}, cuDNN {}, compiler {}, rows {:016x}", RT_VERSION, s.device_reason,
                        s.config().precision, cuda::support().cudnn, __VERSION__,
-                       std::hash<std::string>{}(s.executor->explain(s.config().train.batch)));
+                       std::hash<std::string>{}(s.executor->rows(s.config().train.batch)));
   return fmt::format("rtrain {}, {}, compiler {}, rows {:016x}", RT_VERSION, name_of(machine().isa), __VERSION__,
-                     std::hash<std::string>{}(s.executor->explain(s.config().train.batch)));
+                     std::hash<std::string>{}(s.executor->rows(s.config().train.batch)));
 }
 
 RunLength run_length(const Session& s) {

@@ -1,0 +1,175 @@
+#include "kernels/tuning.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+
+#include "core/log.hpp"
+#include "core/rng.hpp"
+#include "kernels/flops.hpp"
+
+namespace rt {
+namespace {
+
+constexpr double worthwhile = 0.97;  // of the usual variant's time: less of a gain may be noise
+constexpr double hopeless = 1.15;    // of the best one's
+constexpr double too_short_ms = 1;   // a step that nobody would notice
+constexpr int least_rounds = 2, most_rounds = 8;
+constexpr size_t line = 64;
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+struct Specs {
+  std::vector<Spec> in, out;
+  Specs(const Plan& plan, const Step& step) {
+    for (Var v : step.in) in.push_back(plan.spec(v));
+    for (Var v : step.out) out.push_back(plan.spec(v));
+  }
+  Problem problem(const Step& step) const { return {step.op.get(), in, out}; }
+};
+
+std::string text_of(std::span<const Spec> specs) {
+  std::string text;
+  for (const Spec& s : specs) text += (text.empty() ? "" : " ") + s.str();
+  return text;
+}
+
+struct Candidate {
+  int64_t variant;
+  double ms;  // the best of its runs
+};
+
+// "64 (32: 3.141 ms, 64: 2.718 ms)": the variant, and what people may want to know.
+std::string value_of(int64_t variant, const std::vector<Candidate>& timed) {
+  std::string text;
+  for (const Candidate& c : timed) text += fmt::format("{}{}: {:.3f} ms", text.empty() ? "" : ", ", c.variant, c.ms);
+  return fmt::format("{} ({})", variant, text);
+}
+int64_t variant_of(std::string_view value) {  // 0: none
+  int64_t variant = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), variant);
+  const std::string_view rest = value.substr(static_cast<size_t>(end - value.data()));
+  return error == std::errc() && rest.starts_with(" (") && rest.ends_with(")") ? variant : 0;
+}
+bool is_choice(const std::vector<std::string>& fields) { return fields.size() == 7 && variant_of(fields[6]) > 0; }
+constexpr ChoiceFile::Format format{"a choice of a kernel's variant", is_choice};
+
+// Random numbers, repeated after every 64 Ki of them: caches and multipliers cannot tell.
+void fill(const View& view) {
+  const int64_t count = std::min<int64_t>(view.numel(), 1 << 16);
+  Tensor numbers({{count}}), stored({{count}, view.spec.dtype});
+  Rng rng(0, RngPurpose::sample);
+  for (int64_t i = 0; i < count; ++i) numbers.as<float>()[i] = rng.uniform(-1, 1);
+  copy_convert(numbers.view(), stored.view());
+  auto* to = static_cast<std::byte*>(view.data);
+  for (size_t done = 0, all = view.spec.bytes(); done < all; done += stored.spec().bytes())
+    std::memcpy(to + done, stored.view().data, std::min(stored.spec().bytes(), all - done));
+}
+
+// A step with operands of its own in scratch memory.
+class OnScratch {
+ public:
+  OnScratch(const Step& step, const Problem& problem, Arena& scratch) : step_(step) {
+    std::vector<std::pair<View*, size_t>> places;
+    for (const Spec& s : problem.in) in_.push_back({s});
+    for (const Spec& s : problem.out) out_.push_back({s});
+    size_t bytes = 0;
+    auto take = [&](size_t wanted) { return std::exchange(bytes, bytes + (wanted + line - 1) / line * line); };
+    for (auto* views : {&in_, &out_})
+      for (View& v : *views) places.emplace_back(&v, take(v.spec.bytes()));
+    const size_t workspace = take(step.row->workspace ? step.row->workspace(problem) : 0);
+    scratch.reserve(bytes);
+    for (const auto& [view, offset] : places) view->data = scratch.data() + offset;
+    workspace_ = scratch.data() + workspace;
+    for (const View& v : in_) fill(v);
+  }
+  double run_ms(int64_t variant) const {
+    const double began = now_ms();
+    step_.row->run({step_.op.get(), in_, out_, workspace_, nullptr, step_.last_op.get(), variant});
+    return now_ms() - began;
+  }
+
+ private:
+  const Step& step_;
+  std::vector<View> in_, out_;
+  void* workspace_;
+};
+
+// In turns, so that a machine that slows down meanwhile slows all of them; for about box_ms.
+std::string timed(const OnScratch& step, const std::vector<int64_t>& variants, double box_ms) {
+  const double began = now_ms();
+  std::vector<Candidate> all;
+  for (const int64_t v : variants) {
+    step.run_ms(v);  // warms up
+    all.push_back({v, step.run_ms(v)});
+    if (all[0].ms < too_short_ms) return value_of(v, all);
+  }
+  auto best = [&] { return *std::min_element(all.begin(), all.end(), [](auto& a, auto& b) { return a.ms < b.ms; }); };
+  for (int round = 1; round < most_rounds && (round < least_rounds || now_ms() - began < box_ms); ++round)
+    for (Candidate& c : all)
+      if (&c == &all[0] || c.ms < hopeless * best().ms) c.ms = std::min(c.ms, step.run_ms(c.variant));
+  return value_of(best().ms < worthwhile * all[0].ms ? best().variant : all[0].variant, all);
+}
+
+}  // namespace
+
+Tuner::Tuner(const std::string& cache_file) : file_(cache_file, format) {}
+
+std::string Tuner::default_cache_file() { return user_cache_file("cpu-tuning.txt"); }
+
+std::string Tuner::key_of(const Step& step, const Problem& problem) {
+  return fmt::format("{}\t{} threads\trtrain {}, {}\t{}\t{}\t{} -> {}", machine().cpu_model, threads_in_use(),
+                     RT_VERSION, __VERSION__, step.row->name, step.kind, text_of(problem.in), text_of(problem.out));
+}
+
+void Tuner::tune(Plan& plan, Arena& scratch, double seconds) {
+  struct Open {
+    std::vector<size_t> steps;
+    double work = 0;
+  };
+  std::map<std::string, Open> open;
+  auto known = [&](size_t s, const std::string& key, const std::vector<int64_t>& variants) {
+    const auto value = file_.find(key);
+    const int64_t variant = value ? variant_of(*value) : 0;
+    if (std::find(variants.begin(), variants.end(), variant) == variants.end()) return false;
+    plan.choose_variant(s, variant, "tuned to " + *value);
+    return true;
+  };
+  for (size_t s = 0; s < plan.steps().size(); ++s) {
+    const Step& step = plan.steps()[s];
+    if (!step.row->variants) continue;
+    const Specs specs(plan, step);
+    const Problem problem = specs.problem(step);
+    const std::vector<int64_t> variants = step.row->variants(problem);
+    const std::string key = key_of(step, problem);
+    if (variants.size() < 2 || known(s, key, variants)) continue;
+    open[key].steps.push_back(s);
+    open[key].work += work_of(step.kind, step.row->name, problem).flops_done;
+  }
+  if (open.empty()) return;
+
+  std::vector<std::pair<std::string, Open>> order(open.begin(), open.end());
+  std::stable_sort(order.begin(), order.end(), [](auto& a, auto& b) { return a.second.work > b.second.work; });
+  const double began = now_ms(), end = began + 1e3 * seconds;
+  size_t done = 0;
+  for (; done < order.size() && now_ms() < end; ++done) {
+    const auto& [key, group] = order[done];
+    const Step& step = plan.steps()[group.steps[0]];
+    log_status(fmt::format("timing variants of {} steps, once: {}", order.size(), done + 1));
+    const Specs specs(plan, step);
+    const std::vector<int64_t> variants = step.row->variants(specs.problem(step));
+    const double box_ms = (end - now_ms()) / static_cast<double>(order.size() - done);
+    file_.remember(key, timed(OnScratch(step, specs.problem(step), scratch), variants, box_ms));
+    for (const size_t s : group.steps) known(s, key, variants);
+  }
+  log_status("");
+  timing_ms_ += now_ms() - began;
+  log_info("tuned {} of {} steps in {:.1f} s{}{}", done, order.size(), 1e-3 * (now_ms() - began),
+           file_.path().empty() ? "" : ", remembered in " + file_.path(),
+           done < order.size() ? "; the rest follows when they are met again" : "");
+}
+
+}  // namespace rt
