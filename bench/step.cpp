@@ -53,14 +53,14 @@ int run_step_bench(const StepBenchOptions& o) {
   Workload w(o.workload);
   start.setup = ms_since(began);
   const ExecutorOptions& options = w.options();
-  began = Clock::now();
-  if (options.plan) w.plan();
-  if (options.tuner) start.autotune = options.tuner->timing_ms();
-  start.plan = ms_since(began) - start.autotune;
   const int batch = o.workload.batch;
   const MemoryFigures memory = w.executor().memory(batch);
   // Program, images and parameters are in memory by now; the arena comes with the first step.
   const double planned_mib = mib(memory.arena_bytes + (w.on_cuda() ? memory.fixed_bytes : peak_resident_bytes()));
+  began = Clock::now();
+  if (options.plan) w.plan();
+  if (options.tuner) start.autotune = options.tuner->timing_ms();
+  start.plan = ms_since(began) - start.autotune;
   began = Clock::now();
   w.step(), w.finish();
   start.first_step = ms_since(began);
