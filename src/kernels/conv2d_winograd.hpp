@@ -27,8 +27,9 @@ size_t backward_bytes(const Kernels& kernels, const Conv2dShape& s, bool dx, boo
 
 // How many tiles may pass through a cache at a time: a choice that changes no bit, since each sum runs over the tiles in order.
 struct Blocks {
-  std::vector<int64_t> sizes;  // the usual one first; others where they take little more workspace
-  size_t bytes;                // of workspace, enough for every one of them
+  std::vector<int64_t>
+      sizes;     // the usual one first, others where they take little more workspace; or nothing to choose
+  size_t bytes;  // of workspace, enough for every one of them
 };
 Blocks blocks(const Conv2dShape& s, const std::function<size_t(int64_t block)>& bytes);
 }  // namespace winograd
@@ -72,6 +73,8 @@ struct Conv2dWinograd {
   static winograd::Blocks both_blocks(const Problem& p) { return backward_blocks(p, p.in[1], p.in[2], true, true); }
   static winograd::Blocks backward_blocks(const Problem& p, const Spec& x, const Spec& w, bool dx, bool dw) {
     const Conv2dShape s = conv2d_shape(p.op, x, w);
+    // With stride 2 planes share a filter: dU sums them block by block, so its bits depend on the block.
+    if (dw && s.stride == 2) return {{}, winograd::backward_bytes(kernels(0), s, dx, dw)};
     return winograd::blocks(s, [&](int64_t block) { return winograd::backward_bytes(kernels(block), s, dx, dw); });
   }
 };
