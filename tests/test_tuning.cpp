@@ -111,7 +111,7 @@ TEST_CASE("tuning: every variant of every row gives the same bits, in the worksp
       if (!row->variants) continue;
       for (const Conv& s : shapes) {
         const Case step(kind, s);
-        INFO(kind << " " << row->name << " " << step.in[0].str());
+        INFO(std::string(kind) << " " << row->name << " " << step.in[0].str());
         set_threads(2);
         const std::vector<Tensor> expected = step.run(*row, 0);
         for (const int threads : {1, 2, 3}) {
@@ -121,6 +121,7 @@ TEST_CASE("tuning: every variant of every row gives the same bits, in the worksp
           REQUIRE((variants.size() > 1) != fixed);
           for (const int64_t variant : variants) {
             CAPTURE(variant);
+            CAPTURE(threads);
             const std::vector<Tensor> found = step.run(*row, variant);
             for (size_t i = 0; i < found.size(); ++i) CHECK(same_bits(found[i], expected[i]));
             ++tried;

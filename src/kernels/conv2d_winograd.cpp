@@ -331,6 +331,7 @@ void backward(const Kernels& kernels, const Conv2dShape& s, const float* dy, con
       }
     }
     if (dx) p.transform.input_gradients(p.in, to.part, to.of(v), dx);
+    if (dx && dw) team.wait();  // the next block's windows take the place of dV, shared out otherwise
   });
   if (dw) b.gradients.finish_all();
 }
