@@ -111,15 +111,17 @@ TEST_CASE("tuning: every variant of every row gives the same bits, in the worksp
       if (!row->variants) continue;
       for (const Conv& s : shapes) {
         const Case step(kind, s);
-        INFO(kind << " " << row->name << " " << step.in[0].str());
+        INFO(std::string(kind) << " " << row->name << " " << step.in[0].str());
         set_threads(2);
         const std::vector<Tensor> expected = step.run(*row, 0);
         for (const int threads : {1, 2, 3}) {
           set_threads(threads);
           const std::vector<int64_t> variants = row->variants(step.problem());
-          REQUIRE(variants.size() > 1);
+          const bool fixed = s.stride == 2 && (row->kind == "conv2d.dw" || row->kind == "conv2d.backward");
+          REQUIRE((variants.size() > 1) != fixed);
           for (const int64_t variant : variants) {
             CAPTURE(variant);
+            CAPTURE(threads);
             const std::vector<Tensor> found = step.run(*row, variant);
             for (size_t i = 0; i < found.size(); ++i) CHECK(same_bits(found[i], expected[i]));
             ++tried;
@@ -127,33 +129,32 @@ TEST_CASE("tuning: every variant of every row gives the same bits, in the worksp
         }
       }
     }
-  CHECK(tried >= 4 * 5 * 3 * 2);
+  CHECK(tried >= (5 + 5 + 3 + 3) * 3 * 2);
 }
 
 TEST_CASE("tuning: the fastest variant is taken, shown and replayed, and no state is written on the way") {
-  Sleep s(6, 2, 4);
+  Sleep s(60, 5, 30);
   Tuner tuner("");
   s.y.as<float>()[0] = 42;
   CHECK(s.tuned(tuner) == 2);
   CHECK(s.y.as<float>()[0] == 42);
-  CHECK(tuner.timing_ms() > 6 + 2 + 4);
+  CHECK(tuner.timing_ms() > 60 + 5 + 30);
   CHECK(s.plan.explain().find("cpu.sleeper, tuned to 2 (1: ") != std::string::npos);
   s.plan.replay();
   CHECK(latest == 2);
   CHECK(same_bits(s.x, s.y));
 
-  Sleep again(6, 2, 4);  // the same step in another plan
+  Sleep again(60, 5, 30);  // the same step in another plan
   CHECK(again.tuned(tuner) == 2);
   CHECK(runs == 0);
 }
 
-TEST_CASE(
-    "tuning: the usual variant stays where another gains nothing, where the step is short, and where time is up") {
-  Sleep equal(20, 20, 21), brief(0.3, 0, 0), late(6, 2, 4);
+TEST_CASE("tuning: the usual variant stays where others are slower, where the step is short, and where time is up") {
+  Sleep slower(5, 30, 60), brief(0, 0, 0), late(60, 5, 30);
   Tuner tuner("");
-  needed_ms[1] = needed_ms[2] = 20, needed_ms[3] = 21;
-  CHECK(equal.tuned(tuner) == 1);
-  needed_ms[1] = 0.3, needed_ms[2] = needed_ms[3] = 0, runs = 0;
+  needed_ms[1] = 5, needed_ms[2] = 30, needed_ms[3] = 60;
+  CHECK(slower.tuned(tuner) == 1);
+  needed_ms[1] = needed_ms[2] = needed_ms[3] = 0, runs = 0;
   Tuner other("");
   CHECK(brief.tuned(other) == 1);
   CHECK(runs == 2);  // of the usual one alone
@@ -169,26 +170,26 @@ TEST_CASE("tuning: choices are remembered in a file, by number of threads, and d
   const std::string file = folder / "deep/tuning.txt";
   set_threads(2);
   auto tuned = [&](double first, double second) {
-    Sleep s(first, second, 8);
+    Sleep s(first, second, 60);
     Tuner tuner(file);
     return s.tuned(tuner);
   };
-  CHECK(tuned(6, 2) == 2);
+  CHECK(tuned(40, 5) == 2);
   const std::string before = folder.read("deep/tuning.txt");
   CHECK(lines_of(before) == 1);
   for (const std::string& part :
        {machine().cpu_model, std::string("2 threads"), std::string("cpu.sleeper"), std::string("[64] f32")})
     CHECK(before.find(part) != std::string::npos);
 
-  CHECK(tuned(2, 6) == 2);  // read, not timed again
+  CHECK(tuned(5, 40) == 2);  // read, not timed again
   CHECK(runs == 0);
   CHECK(folder.read("deep/tuning.txt") == before);
 
   set_threads(1);
-  CHECK(tuned(2, 6) == 1);
+  CHECK(tuned(5, 40) == 1);
   CHECK(lines_of(folder.read("deep/tuning.txt")) == 2);
   set_threads(2);
-  CHECK(tuned(2, 6) == 2);
+  CHECK(tuned(5, 40) == 2);
 
   // A variant that there is not, one that is no number, nonsense, and a line that was cut off.
   const std::string key = before.substr(0, before.rfind('\t') + 1);
@@ -197,16 +198,16 @@ TEST_CASE("tuning: choices are remembered in a file, by number of threads, and d
         before.substr(0, before.size() - 1), before.substr(0, before.size() / 2)}) {
     CAPTURE(damage);
     folder.write("deep/tuning.txt", damage);
-    CHECK(tuned(2, 6) == 1);
+    CHECK(tuned(5, 40) == 1);
     const std::string repaired = folder.read("deep/tuning.txt");
     CHECK(repaired.starts_with(damage));
-    CHECK(tuned(6, 2) == 1);
+    CHECK(tuned(40, 5) == 1);
     CHECK(runs == 0);
     CHECK(folder.read("deep/tuning.txt") == repaired);
   }
 
   const std::string in_the_way = folder.write("file.txt", "");
-  Sleep s(6, 2, 8);
+  Sleep s(40, 5, 60);
   Tuner tuner(in_the_way + "/tuning.txt");  // cannot be written
   CHECK(s.tuned(tuner) == 2);
 }

@@ -63,7 +63,7 @@ struct Row {
   int overwrites = -1;       // out[0] may take the memory of in[overwrites] when nobody else needs it
   bool last_resort = false;  // only where the self-test refused another row of the kind, or no other fits
   // What Args::variant may be, the usual one first: all give the same bits and fit into the workspace, so that time alone
-  // decides (kernels/tuning.hpp). null: nothing to choose.
+  // decides (kernels/tuning.hpp). Fewer than two, or null: nothing to choose.
   std::vector<int64_t> (*variants)(const Problem&) = nullptr;
 };
 

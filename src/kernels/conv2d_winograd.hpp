@@ -39,7 +39,7 @@ size_t backward_bytes(const Kernels& kernels, const Conv2dShape& s, bool dx, boo
 
 // How many tiles may pass through a cache at a time: a choice that changes no bit, since each sum runs over the tiles in order.
 struct Blocks {
-  std::vector<int64_t> sizes;  // the usual one first; others where they take little more workspace
+  std::vector<int64_t> sizes;  // the usual one first, others where they take little more workspace; none: no choice
   size_t bytes;                // of workspace, enough for every one of them
 };
 Blocks blocks(const Conv2dShape& s, const std::function<size_t(int64_t block)>& bytes);
@@ -106,10 +106,13 @@ struct Conv2dWinograd {
   }
   static winograd::Blocks backward_blocks(const Problem& p, const Spec& x, const Spec& w, bool dx, bool dw) {
     const Conv2dShape s = conv2d_shape(p.op, x, w);
-    return winograd::blocks(s, [&](int64_t block) {
+    auto bytes = [&](int64_t block) {
       return winograd::with_stored(
           p.in[0], [&](auto type) { return winograd::backward_bytes<decltype(type)>(kernels(block), s, dx, dw); });
-    });
+    };
+    // With stride 2 planes share a filter: dU sums them block by block, so its bits depend on the block.
+    if (dw && s.stride == 2) return {{}, bytes(0)};
+    return winograd::blocks(s, bytes);
   }
 };
 
