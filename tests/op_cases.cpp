@@ -193,6 +193,7 @@ class Net {
   Var relu(Var x) { return tape_ ? rt::relu(*tape_, x) : x; }
   Var max_pool(Var x) { return tape_ ? rt::max_pool(*tape_, x, {}) : x; }
   Var join(Var a, Var b) { return tape_ ? rt::relu(*tape_, add(*tape_, a, b)) : a; }
+  Var sum(Var a, Var b) { return tape_ ? add(*tape_, a, b) : a; }
   Var basic_block(Var x, int64_t c, int64_t k, int stride) {
     const Var main = conv_bn(relu(conv_bn(x, c, k, 3, stride)), k, k, 3, 1);
     return join(main, c == k ? x : conv_bn(x, c, k, 1, stride));
@@ -228,6 +229,17 @@ Var bottleneck_net(Net& net) {
   x = net.bottleneck(x, 8, 4, 2);
   x = net.bottleneck(x, 16, 4, 1);
   return net.classify(x, 3, 16, 5);
+}
+// Convolutions beside all that one of them may do the work of: what it reads comes from a batch norm or does not, has other
+// readers or none, and what it writes is normalised with or without a ReLU.
+template <int images>
+Var neighbours_net(Net& net) {
+  Var x = net.take({"images", {images, 16, 9, 13}});
+  const Var others = net.take({"other images", {images, 16, 9, 13}});
+  x = net.basic_block(x, 16, 16, 1);
+  x = net.sum(net.conv_bn(x, 16, 16, 3, 1), x);
+  x = net.sum(net.conv_bn(x, 16, 16, 3, 1), x);
+  return net.sum(net.conv_bn(net.relu(net.conv_bn(others, 16, 16, 3, 1)), 16, 16, 3, 1), x);
 }
 OpCase net_case(std::string label, Var (*net)(Net&)) {
   OpCase c{"net", std::move(label), {}, [net](Tape& t, Vars v) {
@@ -338,6 +350,7 @@ std::vector<OpCase> small_cases() {
       report_case(false),
       net_case("basic blocks, downsample and identity", basic_net),
       net_case("bottlenecks, imagenet stem", bottleneck_net),
+      net_case("neighbours of convolutions", neighbours_net<3>),
   };
 }
 
@@ -358,6 +371,7 @@ std::vector<OpCase> parity_cases() {
                    conv_case({3, 64, 12, 12}, 128, 3, {2, 1}),
                    conv_case({1, 3, 64, 60}, 64, 7, {2, 3}),
                    max_pool_case({4, 64, 32, 30}, {}),
+                   net_case("neighbours of convolutions, more images", neighbours_net<19>),
                    conv_bn_case({19, 32, 14, 10}, 16, 1),
                    conv_bn_case({5, 16, 9, 13}, 48, 2),
                    linear_case(33, 512, 100),

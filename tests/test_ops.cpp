@@ -26,6 +26,12 @@ double tolerance_of(std::string_view kind) {
   return kind.starts_with("conv2d.") ? 1e-5 : 2e-6;
 }
 
+// The same of whole cases, fused against not. In bf16 a last bit that falls elsewhere is 4e-3 of its value, and goes on through
+// the layers of a net.
+double fused_tolerance(const OpCase& c, DType dtype) {
+  return dtype == DType::f32 ? 1e-5 : c.op == "net" ? 2e-2 : 4e-3;
+}
+
 std::vector<double> widened(const View& v) {
   const Tensor wide({v.shape(), DType::f64, v.spec.layout});
   copy_convert(v, wide.view());
@@ -159,7 +165,7 @@ class Parity {
       set_threads(threads);
       for (size_t i = 0; i < want.size(); ++i) {
         const double error = relative_l2(got[i].view(), want[i].view());
-        if (!(error <= (dtype == DType::f32 ? 1e-5 : 4e-3)))
+        if (!(error <= fused_tolerance(c, dtype)))
           failures.push_back(fmt::format("value {} is off by {:.1e}, in {}", i, error, where_));
         if (!same_bits(got[i].view(), again[i].view()))
           failures.push_back(fmt::format("value {} has other bits at {} threads, in {}", i, other, where_));
@@ -414,7 +420,7 @@ TEST_CASE("ops: the plan, shared memory and, on reference rows, fusion leave eve
           check_close(c, "eager", results(c, dtype, layout, {false, false, false, select}), plain, 0);
           check_close(c, "memory", results(c, dtype, layout, {true, false, true, select}), plain, 0);
           check_close(c, "memory and fuse", results(c, dtype, layout, {true, true, true, select}), fused, 0);
-          check_close(c, "fuse", fused, plain, select ? dtype == DType::f32 ? 1e-5 : 4e-3 : 0);
+          check_close(c, "fuse", fused, plain, select ? fused_tolerance(c, dtype) : 0);
         }
 }
 
@@ -425,8 +431,8 @@ TEST_CASE("ops: selecting rows, and the layout, change results by rounding only"
       const std::vector<Tensor> reference = results(c, dtype, Layout::nchw, {true, false, true, false});
       for (Layout layout : layouts_of(c))
         for (bool select : {false, true})
-          check_close(
-              c, fmt::format("{} {} {}", name_of(dtype), name_of(layout), select ? "selected rows" : "reference"),
-              results(c, dtype, layout, {true, true, true, select}), reference, dtype == DType::f32 ? 1e-5 : 4e-3);
+          check_close(c,
+                      fmt::format("{} {} {}", name_of(dtype), name_of(layout), select ? "selected rows" : "reference"),
+                      results(c, dtype, layout, {true, true, true, select}), reference, fused_tolerance(c, dtype));
     }
 }

@@ -40,6 +40,14 @@ bool unify(const std::vector<std::string>& names, const std::vector<Var>& vars, 
   return true;
 }
 
+bool unify_step(const Pattern& p, const Step& s, Binding& binding) {
+  const Binding before = binding;
+  if (unify(p.in, s.in, binding) && unify(p.out, s.out, binding)) return true;
+  if (s.kind != "accumulate") return false;
+  binding = before;  // a + b is b + a
+  return unify(p.in, {s.in.rbegin(), s.in.rend()}, binding) && unify(p.out, s.out, binding);
+}
+
 bool contains(std::span<const Var> list, Var v) { return std::find(list.begin(), list.end(), v) != list.end(); }
 
 struct Match {
@@ -56,7 +64,7 @@ std::optional<Match> match(const std::vector<Step>& steps, const std::vector<Pat
     for (; position < steps.size(); ++position) {
       const Step& s = steps[position];
       Binding attempt = m.binding;
-      if (s.kind == p.kind && unify(p.in, s.in, attempt) && unify(p.out, s.out, attempt)) {
+      if (s.kind == p.kind && unify_step(p, s, attempt)) {
         m.at.push_back(position++);
         m.binding = std::move(attempt);
         found = true;
@@ -96,12 +104,40 @@ bool vanishing_is_private(const std::vector<Step>& steps, const std::vector<Valu
   return true;
 }
 
-// Whether every matched step may move to `position`, which is the first or the last of them, across what stands
-// between.
-bool can_gather(const std::vector<Step>& steps, const Match& m, size_t position) {
-  for (size_t k : m.at)
-    for (size_t i = std::min(k, position); i <= std::max(k, position); ++i)
-      if (!in_match(m, i) && conflict(steps[i], steps[k])) return false;
+// Brings the matched steps together: what lies between them goes before where it can, and after where it depends on them.
+// Positions of those after; nothing where a later matched step depends on one of those.
+std::optional<std::vector<size_t>> gather(const std::vector<Step>& steps, const Match& m) {
+  std::vector<size_t> after;
+  for (size_t i = m.at.front(); i <= m.at.back(); ++i) {
+    auto depends = [&](size_t k) { return k < i && conflict(steps[k], steps[i]); };
+    const bool on_after = std::any_of(after.begin(), after.end(), depends);
+    if (in_match(m, i)) {
+      if (on_after) return std::nullopt;
+    } else if (on_after || std::any_of(m.at.begin(), m.at.end(), depends)) {
+      after.push_back(i);
+    }
+  }
+  return after;
+}
+
+// Whether `fused[k]` may stand at places[k]: what it reads is there and what it writes is wanted there as where the matched
+// steps read and wrote it.
+bool can_stand(const std::vector<Step>& steps, const Match& m, const std::vector<Step>& fused,
+               const std::vector<size_t>& places) {
+  auto undisturbed = [&](Var v, size_t place, bool written) {
+    for (size_t k : m.at) {
+      if (!contains(steps[k].in, v) && !contains(steps[k].out, v)) continue;
+      for (size_t i = std::min(k, place); i <= std::max(k, place); ++i)
+        if (!in_match(m, i) && (contains(steps[i].out, v) || (written && contains(steps[i].in, v)))) return false;
+    }
+    return true;
+  };
+  for (size_t k = 0; k < fused.size(); ++k) {
+    for (Var v : fused[k].in)
+      if (!undisturbed(v, places[k], false)) return false;
+    for (Var v : fused[k].out)
+      if (!undisturbed(v, places[k], true)) return false;
+  }
   return true;
 }
 
@@ -113,31 +149,40 @@ std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& val
   for (const Rewrite& rule : rules) {
     int count = 0;
     std::vector<Pattern> from, to;
+    std::vector<size_t> place_of;  // of a new step: the one it stands for, where they stand place by place
     for (std::string_view text : rule.from) from.push_back(parse(text));
-    for (std::string_view text : rule.to) to.push_back(parse(text));
-    for (size_t i = 0; i < steps.size();) {
+    for (size_t k = 0; k < rule.to.size(); ++k)
+      if (!rule.to[k].empty()) to.push_back(parse(rule.to[k])), place_of.push_back(k);
+    const bool gathers = rule.from.size() != rule.to.size();
+    for (size_t i = 0; i < steps.size(); ++i) {
       const std::optional<Match> m = match(steps, from, i);
-      size_t position = i;
-      if (m && !can_gather(steps, *m, position)) position = m->at.back();
-      if (!m || !vanishing_is_private(steps, values, *m, to, keep) || !can_gather(steps, *m, position)) {
-        ++i;
-        continue;
-      }
+      if (!m || !vanishing_is_private(steps, values, *m, to, keep)) continue;
+      std::optional<std::vector<size_t>> after;
+      if (gathers && !(after = gather(steps, *m))) continue;
       std::vector<Step> fused;
-      for (const Pattern& p : to) {
-        Step s{p.kind, steps[i].op, {}, {}, steps[i].label, nullptr, steps[m->at.back()].op};
-        for (const std::string& name : p.in) s.in.push_back(m->binding.at(name));
-        for (const std::string& name : p.out) s.out.push_back(m->binding.at(name));
+      std::vector<size_t> places;
+      for (size_t k = 0; k < to.size(); ++k) {
+        const Step &first = steps[gathers ? i : m->at[place_of[k]]], &last = steps[m->at.back()];
+        Step s{to[k].kind, first.op, {}, {}, first.label, nullptr, gathers ? last.op : first.last_op};
+        for (const std::string& name : to[k].in) s.in.push_back(m->binding.at(name));
+        for (const std::string& name : to[k].out) s.out.push_back(m->binding.at(name));
         fused.push_back(std::move(s));
+        places.push_back(gathers ? m->at.back() : m->at[place_of[k]]);
       }
-      if (fits && !std::all_of(fused.begin(), fused.end(), fits)) {
-        ++i;
-        continue;
+      if (!gathers && !can_stand(steps, *m, fused, places)) continue;
+      if (fits && !std::all_of(fused.begin(), fused.end(), fits)) continue;
+      std::vector<Step> rewritten;
+      for (size_t s = 0; s < steps.size(); ++s) {
+        for (size_t k = 0; k < fused.size(); ++k)
+          if (places[k] == s) rewritten.push_back(fused[k]);
+        if (gathers && s == m->at.back())
+          for (size_t k : *after) rewritten.push_back(steps[k]);
+        if (!in_match(*m, s) && !(after && std::find(after->begin(), after->end(), s) != after->end()))
+          rewritten.push_back(steps[s]);
       }
-      steps.insert(steps.begin() + static_cast<int64_t>(position), fused.begin(), fused.end());
-      for (auto at = m->at.rbegin(); at != m->at.rend(); ++at)
-        steps.erase(steps.begin() + static_cast<int64_t>(*at >= position ? *at + fused.size() : *at));
+      steps = std::move(rewritten);
       ++count;
+      --i;  // what stands here now may match as well
     }
     counts.push_back(count);
   }

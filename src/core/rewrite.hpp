@@ -6,6 +6,9 @@
 //
 // Names stand for values. A name that the right side does not mention vanishes, so nobody else may use that value.
 //
+// Where both sides are equally long, each new step stands in the place of the one it is written beside, as steps of the forward
+// and of the backward pass must; "" where nothing does.
+//
 // A new step may have implementations for some problems only, and no reference but the sequence: where none fits, the
 // sequence stays.
 #pragma once
@@ -23,8 +26,8 @@ struct Rewrite {
 };
 
 // Applies each rule wherever it matches, in order, and returns how often each one did. The new steps carry the label and
-// op of the first replaced step, and the op of the last, and stand in its place, or in the last one's where what lies between forbids the
-// first. `keep`: values that somebody outside the list reads. `fits`: whether a new step can be run; null: all can.
+// op of the first replaced step (or of the one in whose place they stand), and the op of the last; what lies between the replaced
+// ones goes before the new ones where it can, else after. `keep`: values that somebody outside the list reads. `fits`: whether a new step can be run; null: all can.
 std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& values, std::span<const Rewrite> rules,
                          std::span<const Var> keep, const std::function<bool(const Step&)>& fits = {});
 

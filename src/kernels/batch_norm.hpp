@@ -13,6 +13,7 @@
 //        bn_relu.apply: x mean rstd gamma beta -> y          bn_add_relu.apply: x mean rstd gamma beta skip -> y
 //        bn_relu.sums: dy y x mean rstd -> dgamma dbeta      bn_relu.dx: dy y x mean rstd gamma dgamma dbeta -> dx
 //        bn_add_relu.dx: dy y x mean rstd gamma dgamma dbeta -> dx dskip        (relu's mask is y > 0)
+//        bn_relu.dx_by_x: dy x mean rstd gamma beta dgamma dbeta -> dx          (where nobody keeps y)
 #pragma once
 #include "core/tape.hpp"
 

@@ -30,14 +30,10 @@ template <class T>
 void apply(const BatchNormKernelsOf<T>& kernels, const Args& a, bool relu) {
   const Matrix m(a.in[0].spec);
   const T *x = a.in[0].as<T>(), *skip = a.in.size() > 5 ? a.in[5].as<T>() : nullptr;
-  const float *mean = a.in[1].as<float>(), *rstd = a.in[2].as<float>(), *gamma = a.in[3].as<float>(),
-              *beta = a.in[4].as<float>();
   T* y = a.out[0].as<T>();
   float *scale = static_cast<float*>(a.workspace), *shift = scale + m.channels;
-  for (int64_t c = 0; c < m.channels; ++c) {
-    scale[c] = rstd[c] * gamma[c];
-    shift[c] = beta[c] - mean[c] * scale[c];
-  }
+  BatchNormOf{a.in[1].as<float>(), a.in[2].as<float>(), a.in[3].as<float>(), a.in[4].as<float>()}.affine(m.channels,
+                                                                                                         scale, shift);
   const bool stream = streams(a, 0);
   each_part(m, m.pieces(), [&](int64_t, int64_t begin, int64_t rows) {
     const int64_t at = begin * m.channels;
@@ -58,7 +54,7 @@ void sums(const BatchNormKernelsOf<T>& kernels, const Args& a) {
   each_part(m, groups, [&](int64_t g, int64_t begin, int64_t rows) {
     const int64_t at = begin * channels;
     double* sum = partial + g * 2 * channels;
-    kernels.sums(dy + at, y ? y + at : nullptr, x + at, mean, rows, channels, sum, sum + channels);
+    kernels.sums(dy + at, {y ? y + at : nullptr}, x + at, mean, rows, channels, channels, sum, sum + channels);
   });
   for (int64_t g = 1; g < groups; ++g)
     for (int64_t i = 0; i < 2 * channels; ++i) partial[i] += partial[g * 2 * channels + i];
@@ -68,28 +64,28 @@ void sums(const BatchNormKernelsOf<T>& kernels, const Args& a) {
   }
 }
 
-// in: dy [y] x mean rstd gamma dgamma dbeta; y, the mask, where there are eight.
+// in: dy [y] x mean rstd gamma [beta] dgamma dbeta; y, the mask, or beta, by which it follows from x.
 template <class T>
-void dx(const BatchNormKernelsOf<T>& kernels, const Args& a) {
-  const bool masked = a.in.size() == 8, skip = a.out.size() == 2;
+void dx(const BatchNormKernelsOf<T>& kernels, const Args& a, bool by_y, bool by_x) {
+  const bool skip = a.out.size() == 2;
   const Matrix m(a.in[0].spec);
-  const auto in = a.in.subspan(masked ? 2 : 1);
-  const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = in[0].as<T>();
-  const float *mean = in[1].as<float>(), *rstd = in[2].as<float>(), *gamma = in[3].as<float>(),
-              *dgamma = in[4].as<float>(), *dbeta = in[5].as<float>();
+  const auto in = a.in.subspan(by_y ? 2 : 1);
+  const T *dy = a.in[0].as<T>(), *y = by_y ? a.in[1].as<T>() : nullptr, *x = in[0].as<T>();
+  auto vector = [&](size_t i) { return in[i].template as<float>(); };
+  float *scale = static_cast<float*>(a.workspace), *shift = scale + m.channels, *mean_dy = shift + m.channels,
+        *slope = mean_dy + m.channels;
+  const float* mean = vector(1);
+  const BatchNormOf norm{
+      mean, vector(2), vector(3), by_x ? vector(4) : nullptr, vector(by_x ? 5 : 4), vector(by_x ? 6 : 5)};
+  norm.affine(m.channels, scale, shift);
+  norm.slopes(m.channels, static_cast<float>(m.rows), mean_dy, slope);
   T *dx = a.out[0].as<T>(), *dskip = skip ? a.out[1].as<T>() : nullptr;
-  float *scale = static_cast<float*>(a.workspace), *mean_dy = scale + m.channels, *slope = mean_dy + m.channels;
-  const float count = static_cast<float>(m.rows);
-  for (int64_t c = 0; c < m.channels; ++c) {
-    scale[c] = gamma[c] * rstd[c];
-    mean_dy[c] = dbeta[c] / count;
-    slope[c] = rstd[c] * dgamma[c] / count;
-  }
   const bool stream = streams(a, 0), stream_skip = skip && streams(a, 1);
   each_part(m, m.pieces(), [&](int64_t, int64_t begin, int64_t rows) {
     const int64_t at = begin * m.channels;
-    kernels.dx(dy + at, y ? y + at : nullptr, x + at, mean, scale, mean_dy, slope, dx + at, skip ? dskip + at : nullptr,
-               rows, m.channels, stream, stream_skip);
+    const ReluMask<T> mask{y ? y + at : nullptr, by_x ? scale : nullptr, by_x ? shift : nullptr};
+    kernels.dx(dy + at, mask, x + at, mean, scale, mean_dy, slope, dx + at, skip ? dskip + at : nullptr, rows,
+               m.channels, stream, stream_skip);
   });
 }
 
@@ -120,7 +116,7 @@ void stats(const BatchNormKernels& kernels, const Args& a) {
 }  // namespace
 
 size_t batch_norm_workspace(const Problem& problem) {
-  // Two f64 vectors per group and one pair for the result; the steps without a reduction keep up to three f32 vectors.
+  // Two f64 vectors per group and one pair for the result; the steps without a reduction keep up to four f32 vectors.
   const Matrix m(problem.in[0]);
   return static_cast<size_t>((m.groups() + 1) * 2 * m.channels) * sizeof(double);
 }
@@ -143,7 +139,11 @@ void BatchNormRows<kernels>::sums(const Args& a) {
 }
 template <const BatchNormKernels& kernels>
 void BatchNormRows<kernels>::dx(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::dx(kernels_of<decltype(zero)>(kernels), a); });
+  with_storage(a.in[0], [&](auto zero) { cpu::dx(kernels_of<decltype(zero)>(kernels), a, a.in.size() == 8, false); });
+}
+template <const BatchNormKernels& kernels>
+void BatchNormRows<kernels>::dx_by_x(const Args& a) {
+  with_storage(a.in[0], [&](auto zero) { cpu::dx(kernels_of<decltype(zero)>(kernels), a, false, true); });
 }
 
 RT_FOR_EACH_ISA(BatchNormRows, batch_norm_kernels)

@@ -96,27 +96,34 @@ void stats(const T* x, int64_t rows, int64_t channels, double* mean, double* m2)
   });
 }
 
-template <bool masked, class V>
-V gradient(V dy, V y) {
-  return masked ? where_positive(y, dy) : dy;
+enum class Masked { no, by_y, by_x };
+
+template <Masked masked, class T, class V>
+V gradient(V dy, V y, V x, V scale, V shift) {
+  if constexpr (masked == Masked::by_y) return where_positive(y, dy);
+  if constexpr (masked == Masked::by_x) return where_positive(stored<T>(x * scale + shift), dy);
+  return dy;
 }
 
-template <bool masked, class T>
-void sums(const T* dy, const T* y, const T* x, const float* mean, int64_t rows, int64_t channels, double* sum_d,
-          double* sum_dx) {
+template <Masked masked, class T>
+void sums(const T* dy, const ReluMask<T>& mask, const T* x, const float* mean, int64_t rows, int64_t row,
+          int64_t channels, double* sum_d, double* sum_dx) {
   for (int64_t c = 0; c < channels; ++c) sum_d[c] = sum_dx[c] = 0;
-  if (!masked) y = dy;  // loaded, never looked at
+  // What the mask does not need is loaded and never looked at.
+  const T* y = masked == Masked::by_y ? mask.y : dy;
+  const float *scale = masked == Masked::by_x ? mask.scale : mean, *shift = masked == Masked::by_x ? mask.shift : mean;
   each_chunk(rows, channels, [&](int64_t c0, int64_t width, int64_t r0, int64_t height) {
     float s[room], sx[room];
     for (int64_t c = 0; c < width; ++c) s[c] = sx[c] = 0;
     const float* about = mean + c0;
     for (int64_t r = r0; r < r0 + height; ++r) {
-      const int64_t at = r * channels + c0;
+      const int64_t at = r * row + c0;
       const T *dy_row = dy + at, *y_row = y + at, *x_row = x + at;
+      const float *scale_of = scale + c0, *shift_of = shift + c0;
       keep_row_order();
 #pragma omp simd
       for (int64_t c = 0; c < width; ++c) {
-        const float d = gradient<masked, float>(dy_row[c], y_row[c]);
+        const float d = gradient<masked, T, float>(dy_row[c], y_row[c], x_row[c], scale_of[c], shift_of[c]);
         s[c] += d;
         sx[c] += d * (x_row[c] - about[c]);
       }
@@ -140,13 +147,14 @@ void apply(const T* x, const float* scale, const float* shift, const T* skip, T*
   finish_writes<stream>();
 }
 
-template <bool masked, bool stream, class T>
-void dx(const T* dy, const T* y, const T* x, const float* mean, const float* scale, const float* mean_dy,
-        const float* slope, T* out, int64_t rows, int64_t channels) {
-  if (!masked) y = dy;
+template <Masked masked, bool stream, class T>
+void dx(const T* dy, const T* y, const T* x, const float* shift, const float* mean, const float* scale,
+        const float* mean_dy, const float* slope, T* out, int64_t rows, int64_t channels) {
+  if (masked != Masked::by_y) y = dy;
+  if (masked != Masked::by_x) shift = mean;
   for (int64_t r = 0; r < rows; ++r, dy += channels, y += channels, x += channels, out += channels)
     write<stream>(out, channels, [=](auto at) {
-      const auto d = gradient<masked>(at(dy), at(y));
+      const auto d = gradient<masked, T>(at(dy), at(y), at(x), at(scale), at(shift));
       return at(scale) * ((d - at(mean_dy)) - (at(x) - at(mean)) * at(slope));
     });
   finish_writes<stream>();
@@ -154,14 +162,16 @@ void dx(const T* dy, const T* y, const T* x, const float* mean, const float* sca
 
 template <bool stream, class T>
 void mask(const T* dy, const T* y, T* d, int64_t n) {
-  write<stream>(d, n, [=](auto at) { return gradient<true>(at(dy), at(y)); });
+  write<stream>(d, n, [=](auto at) { return where_positive(at(y), at(dy)); });
   finish_writes<stream>();
 }
 
 template <class T>
-void any_sums(const T* dy, const T* y, const T* x, const float* mean, int64_t rows, int64_t channels, double* sum_d,
-              double* sum_dx) {
-  (y ? sums<true, T> : sums<false, T>)(dy, y, x, mean, rows, channels, sum_d, sum_dx);
+void any_sums(const T* dy, const ReluMask<T>& mask, const T* x, const float* mean, int64_t rows, int64_t row,
+              int64_t channels, double* sum_d, double* sum_dx) {
+  (mask.y       ? sums<Masked::by_y, T>
+   : mask.scale ? sums<Masked::by_x, T>
+                : sums<Masked::no, T>)(dy, mask, x, mean, rows, row, channels, sum_d, sum_dx);
 }
 
 template <class T>
@@ -176,19 +186,23 @@ void any_apply(const T* x, const float* scale, const float* shift, const T* skip
 }
 
 template <class T>
-void any_dx(const T* dy, const T* y, const T* x, const float* mean, const float* scale, const float* mean_dy,
+void any_dx(const T* dy, const ReluMask<T>& by, const T* x, const float* mean, const float* scale, const float* mean_dy,
             const float* slope, T* out, T* dskip, int64_t rows, int64_t channels, bool stream, bool stream_skip) {
+  const T* y = by.y;
   // A few rows at a time, so that dx finds in the cache what the mask has read. dskip first: dx may be written over dy.
   const int64_t step = dskip ? (4096 + channels - 1) / channels : rows;
   for (int64_t r = 0; r < rows; r += step) {
     const int64_t at = r * channels, n = min(step, rows - r);
     if (dskip) (stream_skip ? mask<true, T> : mask<false, T>)(dy + at, y + at, dskip + at, n * channels);
+    auto run = [&](auto* f) {
+      f(dy + at, y ? y + at : nullptr, x + at, by.shift, mean, scale, mean_dy, slope, out + at, n, channels);
+    };
     if (y)
-      (stream ? dx<true, true, T> : dx<true, false, T>)(dy + at, y + at, x + at, mean, scale, mean_dy, slope, out + at,
-                                                        n, channels);
+      run(stream ? dx<Masked::by_y, true, T> : dx<Masked::by_y, false, T>);
+    else if (by.shift)
+      run(stream ? dx<Masked::by_x, true, T> : dx<Masked::by_x, false, T>);
     else
-      (stream ? dx<false, true, T> : dx<false, false, T>)(dy + at, y, x + at, mean, scale, mean_dy, slope, out + at, n,
-                                                          channels);
+      run(stream ? dx<Masked::no, true, T> : dx<Masked::no, false, T>);
   }
 }
 

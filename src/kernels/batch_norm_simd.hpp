@@ -9,14 +9,23 @@
 
 namespace rt {
 
+// Which elements a ReLU after the batch norm let through: those with y > 0; where y is null those with
+// x * scale[c] + shift[c] > 0; where all are null, all.
+template <class T>
+struct ReluMask {
+  const T* y = nullptr;
+  const float *scale = nullptr, *shift = nullptr;
+};
+
 template <class T>
 struct BatchNormKernelsOf {
   // mean[c], m2[c] (the sum of squared deviations from the mean) of the rows.
   void (*stats)(const T* x, int64_t rows, int64_t channels, double* mean, double* m2);
 
-  // sum_d[c] = sum of d, sum_dx[c] = sum of d * (x - mean[c]);  d is dy, where y is not null only if y > 0, else 0.
-  void (*sums)(const T* dy, const T* y, const T* x, const float* mean, int64_t rows, int64_t channels, double* sum_d,
-               double* sum_dx);
+  // sum_d[c] = sum of d, sum_dx[c] = sum of d * (x - mean[c]);  d is dy where the mask lets it through, else 0. Rows lie
+  // `row` apart.
+  void (*sums)(const T* dy, const ReluMask<T>& mask, const T* x, const float* mean, int64_t rows, int64_t row,
+               int64_t channels, double* sum_d, double* sum_dx);
 
   // y = x * scale[c] + shift[c], then relu where asked; or relu(that, rounded to T, + skip) where skip is not null.
   // y may be x.
@@ -24,9 +33,10 @@ struct BatchNormKernelsOf {
                 int64_t channels, bool stream);
 
   // dx = scale[c] * ((d - mean_dy[c]) - (x - mean[c]) * slope[c]), d as in sums; dskip, where it is not null, gets d
-  // (and y is not null then). dx may be dy or x. stream applies to dx, stream_skip to dskip.
-  void (*dx)(const T* dy, const T* y, const T* x, const float* mean, const float* scale, const float* mean_dy,
-             const float* slope, T* dx, T* dskip, int64_t rows, int64_t channels, bool stream, bool stream_skip);
+  // (and the mask is y then). dx may be dy or x. stream applies to dx, stream_skip to dskip.
+  void (*dx)(const T* dy, const ReluMask<T>& mask, const T* x, const float* mean, const float* scale,
+             const float* mean_dy, const float* slope, T* dx, T* dskip, int64_t rows, int64_t channels, bool stream,
+             bool stream_skip);
 };
 struct BatchNormKernels {
   BatchNormKernelsOf<float> of_f32;

@@ -80,6 +80,7 @@ struct Problem {
   Conv2dShape s;
   const WinogradKernels<T>& transform;
   const GemmKernels& gemm;
+  const BatchNormKernels& batch_norm;
   const std::vector<Product>& products;
   WinogradGrid in, out;
   Schedule schedule;
@@ -88,6 +89,7 @@ struct Problem {
       : s(shape),
         transform(k.transforms.of<T>(s.stride)),
         gemm(k.gemm),
+        batch_norm(k.batch_norm),
         products(products_of(transform.values)),
         in{s.h, s.w, s.c, ceil_div(s.p, 4), ceil_div(s.q, 4)},
         out{s.p, s.q, s.k, in.rows, in.columns},

@@ -1,13 +1,13 @@
 #include "kernels/flops.hpp"
 
+#include "kernels/conv2d_fusion.hpp"
+
 namespace rt {
 
 std::optional<Conv2dShape> conv2d_of(std::string_view kind, const Problem& p) {
-  if (kind.starts_with("conv2d.forward")) return conv2d_shape(p.op, p.in[0], p.in[1]);
-  if (kind.starts_with("conv2d.dx")) return conv2d_shape(p.op, p.out[0], p.in[1]);
-  if (kind.starts_with("conv2d.dw")) return conv2d_shape(p.op, p.in[1], p.out[0]);
-  if (kind.starts_with("conv2d.backward")) return conv2d_shape(p.op, p.in[1], p.in[2]);
-  return {};
+  if (!kind.starts_with("conv2d.")) return {};
+  const Conv2dFusion f = conv2d_fusion(kind);
+  return conv2d_shape(p.op, f.x_of(p), f.w_of(p));
 }
 
 double winograd_share(const Conv2dShape& s) {

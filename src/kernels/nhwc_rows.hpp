@@ -16,6 +16,25 @@ std::string refuse_all_but_f32_bf16_nhwc(const Problem& problem);
 
 size_t batch_norm_workspace(const Problem& problem);  // enough for any of the steps below
 
+// What a batch norm multiplies and adds, by channel.
+struct BatchNormOf {
+  const float *mean = nullptr, *rstd = nullptr, *gamma = nullptr, *beta = nullptr, *dgamma = nullptr, *dbeta = nullptr;
+  // apply is x * scale + shift; without beta shift is of no use
+  void affine(int64_t channels, float* scale, float* shift) const {
+    for (int64_t c = 0; c < channels; ++c) {
+      scale[c] = rstd[c] * gamma[c];
+      shift[c] = (beta ? beta[c] : 0.0f) - mean[c] * scale[c];
+    }
+  }
+  // dx is scale * ((d - mean_dy) - (x - mean) * slope), scale as above, d of `count` values a channel
+  void slopes(int64_t channels, float count, float* mean_dy, float* slope) const {
+    for (int64_t c = 0; c < channels; ++c) {
+      mean_dy[c] = dbeta[c] / count;
+      slope[c] = rstd[c] * dgamma[c] / count;
+    }
+  }
+};
+
 template <const BatchNormKernels& kernels>
 struct BatchNormRows {
   static void stats(const Args& a);
@@ -23,6 +42,7 @@ struct BatchNormRows {
   static void relu_apply(const Args& a);  // with a skip connection too: the number of inputs tells
   static void sums(const Args& a);        // with a mask too
   static void dx(const Args& a);          // with a mask and dskip too
+  static void dx_by_x(const Args& a);     // the mask follows from x
 };
 
 template <const ElementwiseKernels& kernels>

@@ -44,14 +44,15 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
 #define PER_ISA(ROW, ...) ROW(baseline, isa_scalar, __VA_ARGS__)
 #endif
 #define CONV2D(pass) PER_ISA(WIDENED_ROW, "conv2d." #pass, cpu::refuse_conv2d_gemm, cpu::Conv2dGemm, pass)
-#define WINOGRAD_ROW(isa, capability, pass)                                                         \
-  {                                                                                                 \
-    "conv2d." #pass, "cpu." #isa ".winograd", Device::cpu, capability, cpu::refuse_winograd_##pass, \
-        cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass,                        \
-        cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass##_bytes, -1, false,     \
-        cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels>::pass##_variants              \
+#define WINOGRAD_ROW(isa, capability, kind, overwrites)                                     \
+  {                                                                                         \
+    kind, "cpu." #isa ".winograd", Device::cpu, capability, WINOGRAD_OF(isa, kind)::refuse, \
+        WINOGRAD_OF(isa, kind)::run, WINOGRAD_OF(isa, kind)::bytes, overwrites, false,      \
+        WINOGRAD_OF(isa, kind)::variants                                                    \
   }
-#define WINOGRAD(pass) PER_ISA(WINOGRAD_ROW, pass)
+#define WINOGRAD_OF(isa, kind) \
+  cpu::Conv2dWinograd<isa::winograd_kernels, isa::gemm_kernels, isa::batch_norm_kernels, conv2d_fusion(kind)>
+#define WINOGRAD(kind, overwrites) PER_ISA(WINOGRAD_ROW, kind, overwrites)
 #define LINEAR(pass) PER_ISA(WIDENED_ROW, "linear." #pass, cpu::refuse_all_but_f32_bf16, cpu::LinearGemm, pass)
 #define BATCH_NORM(kind, step, overwrites)                                                                   \
   PER_ISA(VECTOR_ROW, kind, cpu::refuse_all_but_f32_bf16_nhwc, cpu::BatchNormRows, batch_norm_kernels, step, \
@@ -95,21 +96,28 @@ std::span<const Row> kernel_table() {
       reference("augment", ref::augment),
       CUDA("augment", augment, nullptr, -1, ref::augment),
 
-      WINOGRAD(forward_stats),
-      WINOGRAD(forward),
+      WINOGRAD("conv2d.forward", -1),
       CONV2D(forward),
       reference("conv2d.forward", ref::conv2d_forward),
       CUDNN(forward),
-      WINOGRAD(dx),
+      WINOGRAD("conv2d.dx", -1),
       CONV2D(dx),
       reference("conv2d.dx", ref::conv2d_dx),
       CUDNN(dx),
-      WINOGRAD(dw),
+      WINOGRAD("conv2d.dw", -1),
       CONV2D(dw),
       reference("conv2d.dw", ref::conv2d_dw),
       CUDNN(dw),
 
-      WINOGRAD(backward),
+      WINOGRAD("conv2d.forward.stats", -1),
+      WINOGRAD("conv2d.forward.stats.on_load", -1),
+      WINOGRAD("conv2d.backward", -1),
+      WINOGRAD("conv2d.backward.add", 3),
+      WINOGRAD("conv2d.backward.add.sums", 3),
+      WINOGRAD("conv2d.backward.on_load.sums", -1),
+      WINOGRAD("conv2d.backward.of_bn_relu.add", 10),
+      WINOGRAD("conv2d.backward.of_bn_relu.add.sums", 10),
+      WINOGRAD("conv2d.backward.of_bn_add_relu.on_load.sums", 0),
 
       BATCH_NORM("batch_norm.stats", stats, -1),
       reference("batch_norm.stats", ref::batch_norm_stats),
@@ -136,6 +144,7 @@ std::span<const Row> kernel_table() {
       BATCH_NORM("bn_relu.dx", dx, 0),
       reference("bn_relu.dx", ref::bn_relu_dx, 0),
       CUDA("bn_relu.dx", bn_relu_dx, nullptr, 0, ref::bn_relu_dx),
+      BATCH_NORM("bn_relu.dx_by_x", dx_by_x, 0),
       BATCH_NORM("bn_add_relu.apply", relu_apply, 0),
       reference("bn_add_relu.apply", ref::bn_add_relu_apply, 0),
       CUDA("bn_add_relu.apply", bn_add_relu_apply, nullptr, 0, ref::bn_add_relu_apply),
@@ -236,11 +245,40 @@ std::span<const Rewrite> fusion_rules() {
         "batch_norm.dx: d x mean rstd gamma dgamma dbeta -> dx"},
        {"bn_relu.sums: dy y x mean rstd -> dgamma dbeta",
         "bn_add_relu.dx: dy y x mean rstd gamma dgamma dbeta -> dx d"}},
-      // Where an implementation profits from doing both: Winograd's transforms dy once.
+      // Convolutions that do their neighbours' work, where an implementation can (kernels/conv2d_fusion.hpp).
       {"conv2d.backward", {"conv2d.dw: dy x -> dw", "conv2d.dx: dy w -> dx"}, {"conv2d.backward: dy x w -> dx dw"}},
-      {"conv2d.forward_stats",
+      {"conv2d.stats",
        {"conv2d.forward: x w -> y", "batch_norm.stats: y -> mean rstd var"},
-       {"conv2d.forward_stats: x w -> y mean rstd var"}},
+       {"conv2d.forward.stats: x w -> y mean rstd var"}},
+      {"conv2d.on_load",
+       {"bn_relu.apply: x mean rstd gamma beta -> z", "conv2d.forward.stats: z w -> y mean2 rstd2 var2",
+        "conv2d.backward: dy z w -> dz dw", "bn_relu.sums: dz z x mean rstd -> dgamma dbeta",
+        "bn_relu.dx: dz z x mean rstd gamma dgamma dbeta -> dx"},
+       {"", "conv2d.forward.stats.on_load: x mean rstd gamma beta w -> y mean2 rstd2 var2",
+        "conv2d.backward.on_load.sums: dy x mean rstd gamma beta w -> dz dw dgamma dbeta", "",
+        "bn_relu.dx_by_x: dz x mean rstd gamma beta dgamma dbeta -> dx"}},
+      {"conv2d.add_sums",
+       {"conv2d.backward: dy x w -> dx dw", "accumulate: dx other -> sum",
+        "bn_relu.sums: sum x t mean rstd -> dgamma dbeta"},
+       {"conv2d.backward.add.sums: dy x w other t mean rstd -> sum dw dgamma dbeta"}},
+      {"conv2d.add",
+       {"conv2d.backward: dy x w -> dx dw", "accumulate: dx other -> sum"},
+       {"conv2d.backward.add: dy x w other -> sum dw"}},
+      {"conv2d.of_bn_relu.sums",
+       {"bn_relu.dx_by_x: dt t mean rstd gamma beta dgamma dbeta -> dy",
+        "conv2d.backward.add.sums: dy x w other t2 mean2 rstd2 -> dx dw dgamma2 dbeta2"},
+       {"",
+        "conv2d.backward.of_bn_relu.add.sums: dt t mean rstd gamma beta dgamma dbeta x w other t2 mean2 rstd2 -> "
+        "dx dw dgamma2 dbeta2"}},
+      {"conv2d.of_bn_relu",
+       {"bn_relu.dx_by_x: dt t mean rstd gamma beta dgamma dbeta -> dy", "conv2d.backward.add: dy x w other -> dx dw"},
+       {"", "conv2d.backward.of_bn_relu.add: dt t mean rstd gamma beta dgamma dbeta x w other -> dx dw"}},
+      {"conv2d.of_bn_add_relu",
+       {"bn_add_relu.dx: dz z t mean rstd gamma dgamma dbeta -> dy d",
+        "conv2d.backward.on_load.sums: dy x mean2 rstd2 gamma2 beta2 w -> dx dw dgamma2 dbeta2"},
+       {"",
+        "conv2d.backward.of_bn_add_relu.on_load.sums: dz z t mean rstd gamma dgamma dbeta x mean2 rstd2 gamma2 beta2 w -> "
+        "d dx dw dgamma2 dbeta2"}},
   };
   return rules;
 }

@@ -4,7 +4,7 @@
 #include "kernels/winograd_simd.hpp"
 
 #include "kernels/gemm_simd.hpp"
-#include "kernels/simd.hpp"
+#include "kernels/memory_simd.hpp"
 
 namespace rt::RT_ISA {
 namespace {
@@ -192,22 +192,37 @@ RT_INLINE void each_tile(const WinogradGrid& g, const WinogradPart& part, F f) {
   }
 }
 
-template <class S, bool edge, class T>
-void window(const T* at, const Patch& patch, float* v, int64_t plane, int64_t channels) {
+template <class S, bool edge, bool normed, class T>
+void window(const T* at, const Patch& patch, const WinogradOnLoad& on, float* v, int64_t plane, int64_t channels) {
   for (int64_t k = 0; k < channels; k += lanes) {
     if (k % 16 == 0) patch.prefetch<0, S::step>(at + k, S::window_size, S::window_size - S::step);
+    const Vec scale = normed ? load(on.scale + k) : Vec{}, shift = normed ? load(on.shift + k) : Vec{};
     both_sides<S::window_size, S::values, S::window>(
-        [&](int r, int q) { return !edge || patch.has(r, q) ? load(at + patch.at(r, q) + k) : Vec{}; },
+        [&](int r, int q) {
+          if (edge && !patch.has(r, q)) return Vec{};
+          const Vec x = load(at + patch.at(r, q) + k);
+          return normed ? stored<T>(positive(x * scale + shift)) : x;
+        },
         [&](int r, int q, Vec x) { store(v + (r * S::values + q) * plane + k, x); });
   }
 }
 
-template <class S, class T>
-void windows(const WinogradGrid& g, const WinogradPart& part, const T* x, WinogradPlanes v) {
+template <class S, bool normed, class T>
+void all_windows(const WinogradGrid& g, const WinogradPart& part, const T* x, const WinogradOnLoad& on,
+                 WinogradPlanes v) {
   each_tile<S::window_size, S::step, -1>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
-    (patch.whole(S::window_size) ? window<S, false, T> : window<S, true, T>)(x + at, patch, v.data + t * v.row, v.plane,
-                                                                             part.channels);
+    (patch.whole(S::window_size) ? window<S, false, normed, T> : window<S, true, normed, T>)(x + at, patch, on,
+                                                                                             v.data + t * v.row,
+                                                                                             v.plane, part.channels);
   });
+}
+
+template <class S, class T>
+void windows(const WinogradGrid& g, const WinogradPart& part, const T* x, const WinogradOnLoad& on, WinogradPlanes v) {
+  if (on.scale)
+    all_windows<S, true>(g, part, x, {on.scale + part.channel, on.shift + part.channel}, v);
+  else
+    all_windows<S, false>(g, part, x, on, v);
 }
 
 // sums: null, or of the tile's image and first channel, to begin with where this is its first tile.
@@ -252,29 +267,75 @@ void outputs(const WinogradGrid& g, const WinogradPart& part, WinogradPlanes m, 
   });
 }
 
-template <class S, bool edge, class T>
-void gradient(const T* at, const Patch& patch, float* m, int64_t plane, int64_t channels) {
+enum class Source { plain, normed, normed_by_z };  // of dy: as it is, or WinogradBatchNorm without and with z
+
+// bn: at the tile's corner, and of the part's channels.
+template <class S, bool edge, Source source, class T>
+void gradient(const T* at, const Patch& patch, const WinogradBatchNorm<T>& bn, float* m, int64_t plane,
+              int64_t channels) {
+  constexpr bool normed = source != Source::plain;
   for (int64_t k = 0; k < channels; k += lanes) {
-    if (k % 16 == 0) patch.prefetch<0, 4>(at + k, 4, 0);
+    if (k % 16 == 0) {
+      patch.prefetch<0, 4>(at + k, 4, 0);
+      if constexpr (normed) patch.prefetch<0, 4>(bn.x + k, 4, 0);
+      if constexpr (source == Source::normed_by_z) patch.prefetch<0, 4>(bn.z + k, 4, 0);
+    }
+    auto channel = [&](const float* of) { return normed ? load(of + k) : Vec{}; };
+    const Vec scale = channel(bn.scale), shift = channel(bn.shift), mean = channel(bn.mean),
+              mean_dy = channel(bn.mean_dy), slope = channel(bn.slope);
     both_sides<4, S::values, S::output_adjoint>(
-        [&](int r, int q) { return !edge || patch.has(r, q) ? load(at + patch.at(r, q) + k) : Vec{}; },
+        [&](int r, int q) {
+          if (edge && !patch.has(r, q)) return Vec{};
+          const int64_t pixel = patch.at(r, q) + k;
+          Vec d = load(at + pixel);
+          if constexpr (normed) {
+            const Vec x = load(bn.x + pixel);
+            if constexpr (source == Source::normed_by_z) {
+              d = where_positive(load(bn.z + pixel), d);
+              store(bn.d + pixel, d);
+            } else {
+              d = where_positive(stored<T>(x * scale + shift), d);
+            }
+            d = stored<T>(scale * ((d - mean_dy) - (x - mean) * slope));
+          }
+          return d;
+        },
         [&](int r, int q, Vec x) { store(m + (r * S::values + q) * plane + k, x); });
   }
 }
 
-template <class S, class T>
-void gradients(const WinogradGrid& g, const WinogradPart& part, const T* dy, WinogradPlanes m) {
+template <class S, Source source, class T>
+void all_gradients(const WinogradGrid& g, const WinogradPart& part, const T* dy, const WinogradBatchNorm<T>& bn,
+                   WinogradPlanes m) {
+  constexpr bool normed = source != Source::plain, by_z = source == Source::normed_by_z;
+  auto channels = [&](const float* of) { return normed ? of + part.channel : nullptr; };
+  WinogradBatchNorm<T> of_tile = {.mean = channels(bn.mean),
+                                  .scale = channels(bn.scale),
+                                  .shift = channels(bn.shift),
+                                  .mean_dy = channels(bn.mean_dy),
+                                  .slope = channels(bn.slope)};
   each_tile<4, 4, 0>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
-    (patch.whole(4) ? gradient<S, false, T> : gradient<S, true, T>)(dy + at, patch, m.data + t * m.row, m.plane,
-                                                                    part.channels);
+    if (normed) of_tile.x = bn.x + at;
+    if (by_z) of_tile.z = bn.z + at, of_tile.d = bn.d + at;
+    (patch.whole(4) ? gradient<S, false, source, T> : gradient<S, true, source, T>)(dy + at, patch, of_tile,
+                                                                                    m.data + t * m.row, m.plane,
+                                                                                    part.channels);
   });
 }
 
+template <class S, class T>
+void gradients(const WinogradGrid& g, const WinogradPart& part, const T* dy, const WinogradBatchNorm<T>& bn,
+               WinogradPlanes m) {
+  (!bn.x  ? all_gradients<S, Source::plain, T>
+   : bn.z ? all_gradients<S, Source::normed_by_z, T>
+          : all_gradients<S, Source::normed, T>)(g, part, dy, bn, m);
+}
+
 template <class S, bool edge>
-void input_gradient(const float* v, int64_t plane, float* at, const Patch& patch, int64_t channels) {
+void input_gradient(const float* v, int64_t plane, float* at, const Patch& patch, int64_t channels, bool add) {
   // What a tile above or to the left has reached: none where this one sticks out of the image.
   constexpr int overlap = S::window_size - S::step;
-  const int above = patch.top ? 0 : overlap, before = patch.left ? 0 : overlap;
+  const int above = add ? S::window_size : patch.top ? 0 : overlap, before = patch.left ? 0 : overlap;
   for (int64_t k = 0; k < channels; k += lanes) {
     if (k % 16 == 0) patch.prefetch<1, S::step>(at + k, S::window_size, overlap);
     both_sides<S::values, S::window_size, S::window_adjoint>(
@@ -288,10 +349,11 @@ void input_gradient(const float* v, int64_t plane, float* at, const Patch& patch
 }
 
 template <class S>
-void input_gradients(const WinogradGrid& g, const WinogradPart& part, WinogradPlanes v, float* dx) {
+void input_gradients(const WinogradGrid& g, const WinogradPart& part, WinogradPlanes v, float* dx, bool add) {
   each_tile<S::window_size, S::step, -1>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
     (patch.whole(S::window_size) ? input_gradient<S, false> : input_gradient<S, true>)(v.data + t * v.row, v.plane,
-                                                                                       dx + at, patch, part.channels);
+                                                                                       dx + at, patch, part.channels,
+                                                                                       add);
   });
 }
 
@@ -299,10 +361,13 @@ void input_gradients(const WinogradGrid& g, const WinogradPart& part, WinogradPl
 constexpr int64_t filters = 16;
 
 template <class T>
-void convert(const float* from, T* to, int64_t pixels, int64_t channels_apart, int64_t channels) {
+void convert(const float* from, const T* other, T* to, int64_t pixels, int64_t channels_apart, int64_t channels) {
   for (int64_t i = 0; i < pixels; ++i)
-    for (int64_t c = 0; c < channels; c += lanes)
-      store(to + i * channels_apart + c, load(from + i * channels_apart + c));
+    for (int64_t c = 0; c < channels; c += lanes) {
+      const int64_t at = i * channels_apart + c;
+      const Vec x = load(from + at);
+      store(to + at, other ? stored<T>(x) + load(other + at) : x);
+    }
 }
 
 template <class S, class T>

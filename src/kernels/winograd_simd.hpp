@@ -33,20 +33,36 @@ struct WinogradPlanes {
   int64_t plane, row;
 };
 
+// Each pixel x of the source counts as relu(x * scale[c] + shift[c]), or where scale is null as it is.
+struct WinogradOnLoad {
+  const float *scale = nullptr, *shift = nullptr;
+};
+
+// Where x is not null dy counts as batch_norm.dx of dy: scale * ((d - mean_dy) - (x - mean) * slope), by channel, where d is dy
+// if z > 0, or where z is null if x * scale + shift > 0, else 0. d, where not null, gets that.
+template <class T>
+struct WinogradBatchNorm {
+  const T *x = nullptr, *z = nullptr;
+  T* d = nullptr;
+  const float *mean = nullptr, *scale = nullptr, *shift = nullptr, *mean_dy = nullptr, *slope = nullptr;
+};
+
 // Images and weights lie in memory as T, f32 or bf16; all else is f32.
 template <class T>
 struct WinogradKernels {
   int values, step;  // of a line: 6 or 9; pixels of the source from one tile to the next: 4 or 8
-  void (*windows)(const WinogradGrid&, const WinogradPart&, const T* x, WinogradPlanes v);     // V = B^T d B
-  void (*gradients)(const WinogradGrid&, const WinogradPart&, const T* dy, WinogradPlanes m);  // dM = A dY A^T
+  void (*windows)(const WinogradGrid&, const WinogradPart&, const T* x, const WinogradOnLoad&,
+                  WinogradPlanes v);  // V = B^T d B
+  void (*gradients)(const WinogradGrid&, const WinogradPart&, const T* dy, const WinogradBatchNorm<T>&,
+                    WinogradPlanes m);  // dM = A dY A^T
   // Y = A^T M A. Where `sums` is not null: sums[(n * 3 + i) * channels + c] of image n become a value near its mean, the sum
   // and the sum of squares of its outputs' distances from that. Tiles of an image must come in order then.
   void (*outputs)(const WinogradGrid&, const WinogradPart&, WinogradPlanes m, T* y, float* sums);
   // dX = B dV B^T. Windows overlap: tiles of an image must come in order. What the first tile that reaches a pixel gives
-  // is stored, the rest is added.
-  void (*input_gradients)(const WinogradGrid&, const WinogradPart&, WinogradPlanes v, float* dx);
-  // The part's channels of `pixels` pixels as T.
-  void (*convert)(const float* from, T* to, int64_t pixels, int64_t channels_apart, int64_t channels);
+  // is stored, the rest is added; with `add` all is added to what is there.
+  void (*input_gradients)(const WinogradGrid&, const WinogradPart&, WinogradPlanes v, float* dx, bool add);
+  // Some channels of `pixels` pixels as T, plus `other` where that is not null; `to` may be `from` or `other`.
+  void (*convert)(const float* from, const T* other, T* to, int64_t pixels, int64_t channels_apart, int64_t channels);
 
   // A panel of U = G w G^T: 36 planes of [depth][columns] floats, `plane` apart. The 3x3 filter of (column j, depth i)
   // lies at w[j * column_stride + i * depth_stride]; columns from `count` on become zero.
