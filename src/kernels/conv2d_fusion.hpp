@@ -44,10 +44,14 @@ struct Conv2dFusion {
 
 constexpr Conv2dFusion conv2d_fusion(std::string_view kind) {  // "conv2d...."
   auto has = [&](std::string_view part) { return kind.find(part) != std::string_view::npos; };
-  return {has(".backward") || has(".dx"), has(".backward") || has(".dw"),
-          has(".stats"),                  has(".on_load"),
-          has(".of_bn_relu"),             has(".of_bn_add_relu"),
-          has(".add"),                    has(".sums")};
+  return {has(".backward") || has(".dx"),
+          has(".backward") || has(".dw"),
+          has(".stats"),
+          has(".on_load"),
+          has(".of_bn_relu"),
+          has(".of_bn_add_relu"),
+          has(".add"),
+          has(".sums")};
 }
 
 }  // namespace rt

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/batch_norm.hpp"
+#include "kernels/conv2d_few.hpp"
 #include "kernels/conv2d_winograd_parts.hpp"
 #include "kernels/flops.hpp"
 
@@ -313,6 +314,7 @@ std::string refuse(const Conv2dFusion& f, const rt::Problem& p) {
   const Conv2dShape s = conv2d_shape(p.op, x, w);
   if (s.r != 3 || s.s != 3 || s.stride > 2 || s.pad != 1) return "needs 3x3 of stride 1 or 2 and padding 1";
   if (s.c % 16 != 0 || s.k % 16 != 0) return "needs channels in multiples of 16";
+  if (few::fits(s)) return "so few pixels do not repay transforming the weights";
   if (winograd_share(s) > 0.9) return "tiles of 4x4 hang over the edges of so small a map";
   return "";
 }

@@ -6,6 +6,7 @@
 #include "kernels/augment.hpp"
 #include "kernels/batch_norm.hpp"
 #include "kernels/conv2d.hpp"
+#include "kernels/conv2d_few.hpp"
 #include "kernels/conv2d_gemm.hpp"
 #include "kernels/conv2d_winograd.hpp"
 #include "kernels/cross_entropy.hpp"
@@ -44,6 +45,13 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
 #define PER_ISA(ROW, ...) ROW(baseline, isa_scalar, __VA_ARGS__)
 #endif
 #define CONV2D(pass) PER_ISA(WIDENED_ROW, "conv2d." #pass, cpu::refuse_conv2d_gemm, cpu::Conv2dGemm, pass)
+#define FEW_PIXELS_ROW(isa, capability, pass)                                                                         \
+  {                                                                                                                   \
+    "conv2d." #pass, "cpu." #isa ".few", Device::cpu, capability, cpu::refuse_few_##pass,                             \
+        cpu::Widened<cpu::Conv2dFew<isa::gemm_kernels>::pass, cpu::Conv2dFew<isa::gemm_kernels>::pass##_bytes>::run,  \
+        cpu::Widened<cpu::Conv2dFew<isa::gemm_kernels>::pass, cpu::Conv2dFew<isa::gemm_kernels>::pass##_bytes>::bytes \
+  }
+#define FEW_PIXELS(pass) PER_ISA(FEW_PIXELS_ROW, pass)
 #define WINOGRAD_ROW(isa, capability, kind, overwrites)                                     \
   {                                                                                         \
     kind, "cpu." #isa ".winograd", Device::cpu, capability, WINOGRAD_OF(isa, kind)::refuse, \
@@ -96,14 +104,17 @@ std::span<const Row> kernel_table() {
       reference("augment", ref::augment),
       CUDA("augment", augment, nullptr, -1, ref::augment),
 
+      FEW_PIXELS(forward),
       WINOGRAD("conv2d.forward", -1),
       CONV2D(forward),
       reference("conv2d.forward", ref::conv2d_forward),
       CUDNN(forward),
+      FEW_PIXELS(dx),
       WINOGRAD("conv2d.dx", -1),
       CONV2D(dx),
       reference("conv2d.dx", ref::conv2d_dx),
       CUDNN(dx),
+      FEW_PIXELS(dw),
       WINOGRAD("conv2d.dw", -1),
       CONV2D(dw),
       reference("conv2d.dw", ref::conv2d_dw),
