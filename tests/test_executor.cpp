@@ -75,6 +75,29 @@ double distance(const View& a, const View& b) {
   return difference == 0 ? 0 : std::sqrt(difference / norm);
 }
 
+// One step with all optimisations, and one with `options`, leave the same model but for rounding. A ReLU whose input lies
+// within rounding of zero passes its gradient on one side only (then tensors differ by some 1e-3), which some batches hold:
+// of six, one has to agree.
+void check_same(const ExecutorOptions& options, const std::string& stem, double tolerance, const std::string& what) {
+  double worst = 0;
+  for (uint32_t attempt = 0; attempt < 6; ++attempt) {
+    Model with({}, stem), without(options, stem);
+    const Batch images = random_batch(attempt, count, stem == "imagenet" ? 64 : 32);
+    const double loss = with.executor->train(images, 1, true, true, 0.01).loss;
+    const double loss_differs = std::abs(without.executor->train(images, 1, true, true, 0.01).loss - loss) / loss;
+    CHECK(loss_differs <= tolerance);
+    worst = 0;
+    std::string where;
+    const auto a = with.everything(), b = without.everything();
+    for (size_t i = 0; i < a.size(); ++i)
+      if (const double d = distance(b[i].view, a[i].view); d > worst || std::isnan(d)) worst = d, where = a[i].name;
+    MESSAGE(what << ", " << stem << " stem: worst tensor differs by " << worst << " " << where << ", loss by "
+                 << loss_differs);
+    if (worst <= tolerance) break;
+  }
+  CHECK(worst <= tolerance);
+}
+
 }  // namespace
 
 TEST_CASE("passes: a step without one of them differs by nothing, or by rounding where it changes the arithmetic") {
@@ -88,39 +111,39 @@ TEST_CASE("passes: a step without one of them differs by nothing, or by rounding
                          {"winograd", &ExecutorOptions::winograd, 3e-5}, {"layout", &ExecutorOptions::layout, 1e-5},
                          {"select", &ExecutorOptions::select, 1e-5}};
   for (const std::string stem : {"cifar", "imagenet"}) {
-    const int64_t side = stem == "imagenet" ? 64 : 32;
-    const Batch batch = random_batch(0, count, side);
     for (const Pass& pass : passes) {
       CAPTURE(pass.name);
       CAPTURE(stem);
       ExecutorOptions options;
       options.*pass.member = false;
-      // A ReLU whose input lies within rounding of zero passes its gradient on one side only (then tensors differ by some
-      // 1e-3), which some batches hold: of six, one has to agree.
-      double worst = 0;
-      for (uint32_t attempt = 0; attempt < 6; ++attempt) {
-        Model with({}, stem), without(options, stem);
-        const Batch images = random_batch(attempt, count, side);
-        const double loss = with.executor->train(images, 1, true, true, 0.01).loss;
-        const double loss_differs = std::abs(without.executor->train(images, 1, true, true, 0.01).loss - loss) / loss;
-        CHECK(loss_differs <= pass.tolerance);
-        worst = 0;
-        std::string where;
-        const auto a = with.everything(), b = without.everything();
-        for (size_t i = 0; i < a.size(); ++i)
-          if (const double d = distance(b[i].view, a[i].view); d > worst || std::isnan(d)) worst = d, where = a[i].name;
-        MESSAGE("optimize." << pass.name << " off, " << stem << " stem: worst tensor differs by " << worst << " "
-                            << where << ", loss by " << loss_differs);
-        if (worst <= pass.tolerance) break;
-      }
-      CHECK(worst <= pass.tolerance);
+      check_same(options, stem, pass.tolerance, "optimize." + pass.name + " off");
     }
     // With nothing fused, a plan is the eager run bit for bit.
+    const Batch batch = random_batch(0, count, stem == "imagenet" ? 64 : 32);
     ExecutorOptions unfused, eager;
     unfused.fuse = false, eager.plan = false;
     Model p(unfused, stem), e(eager, stem);
     p.executor->train(batch, 1, true, true, 0.01), e.executor->train(batch, 1, true, true, 0.01);
     CHECK(p.hash() == e.hash());
+  }
+}
+
+TEST_CASE("optimize.unfused: each rule of fusion can be left out, and a wrong name lists them") {
+  for (const Rewrite& rule : fusion_rules()) {
+    ExecutorOptions options;
+    options.unfused = rule.name;
+    check_same(options, "cifar", 3e-5, "without " + std::string(rule.name));
+  }
+  ExecutorOptions all, wrong;
+  for (const Rewrite& rule : fusion_rules()) all.unfused += std::string(rule.name) + " ";
+  CHECK(Model(all).executor->explain(count).find("bn_relu") == std::string::npos);
+  wrong.unfused = "conv2d.statistics";
+  try {
+    Model(wrong).executor->explain(count);
+    FAIL("must throw");
+  } catch (const Error& e) {
+    CHECK(e.code() == ExitCode::usage);
+    CHECK(std::string(e.what()).find("conv2d.statistics; there are bn_add_relu.forward, ") != std::string::npos);
   }
 }
 

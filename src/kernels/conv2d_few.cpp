@@ -72,7 +72,8 @@ void dx(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const
   {
 #pragma omp for schedule(dynamic, 4)
     for (int64_t d = 0; d < size.depth; d += columns)
-      kernels.multiply({size.pixels, columns, s.k, dy, s.k, 1, w + d, columns, size.depth, windows + d, size.depth, false});
+      kernels.multiply(
+          {size.pixels, columns, s.k, dy, s.k, 1, w + d, columns, size.depth, windows + d, size.depth, false});
 #pragma omp for schedule(static)
     for (int64_t at = 0; at < s.n * s.h * s.w; ++at) {
       float* const to = dx + at * s.c;
@@ -101,9 +102,8 @@ void dw(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const
   {
 #pragma omp for schedule(static)
     for (int64_t p = 0; p < size.pixels; ++p)
-      copy_window(s, size, x, p, [&](int64_t d) -> float& {
-        return windows[d / columns * panel + p * columns + d % columns];
-      });
+      copy_window(s, size, x, p,
+                  [&](int64_t d) -> float& { return windows[d / columns * panel + p * columns + d % columns]; });
 #pragma omp for schedule(dynamic, 4)
     for (int64_t d = 0; d < size.depth; d += columns)
       kernels.multiply({s.k, columns, size.pixels, dy, 1, s.k, windows + d / columns * panel, panel, columns, dw + d,

@@ -7,7 +7,8 @@ namespace rt::cpu {
 
 namespace few {
 constexpr int64_t most_pixels = 64;  // of the whole batch
-void forward(const GemmKernels& kernels, const Conv2dShape& s, const float* x, const float* w, float* y, void* workspace);
+void forward(const GemmKernels& kernels, const Conv2dShape& s, const float* x, const float* w, float* y,
+             void* workspace);
 void dx(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const float* w, float* dx, void* workspace);
 void dw(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const float* x, float* dw, void* workspace);
 size_t forward_bytes(const GemmKernels& kernels, const Conv2dShape& s);

@@ -3,6 +3,8 @@
 // file is compiled once for each device library (CMakeLists.txt): CUDA rows have code behind them where RT_CUDA is set.
 #include "kernels/table.hpp"
 
+#include <sstream>
+
 #include "kernels/augment.hpp"
 #include "kernels/batch_norm.hpp"
 #include "kernels/conv2d.hpp"
@@ -291,6 +293,18 @@ std::span<const Rewrite> fusion_rules() {
         "conv2d.backward.of_bn_add_relu.on_load.sums: dz z t mean rstd gamma dgamma dbeta x mean2 rstd2 gamma2 beta2 w -> "
         "d dx dw dgamma2 dbeta2"}},
   };
+  return rules;
+}
+
+std::vector<Rewrite> fusion_rules_without(std::string_view names) {
+  std::vector<Rewrite> rules(fusion_rules().begin(), fusion_rules().end());
+  std::istringstream words{std::string(names)};
+  for (std::string name; words >> name;) {
+    if (std::erase_if(rules, [&](const Rewrite& rule) { return rule.name == name; })) continue;
+    std::string known;
+    for (const Rewrite& rule : fusion_rules()) known += (known.empty() ? "" : ", ") + std::string(rule.name);
+    fail(ExitCode::usage, "optimize.unfused: there is no rule of fusion named {}; there are {}", name, known);
+  }
   return rules;
 }
 

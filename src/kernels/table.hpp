@@ -9,6 +9,8 @@ namespace rt {
 
 std::span<const Row> kernel_table();
 std::span<const Rewrite> fusion_rules();
+std::vector<Rewrite> fusion_rules_without(
+    std::string_view names);                      // separated by spaces; an unknown one is a usage error
 std::span<const std::string_view> cheap_steps();  // kinds that take little time and depend on their inputs alone
 
 struct ComputeDefaults {  // what a device computes in where the user does not say

@@ -82,6 +82,7 @@ struct Config {
   struct Optimize {
     bool plan = true;
     bool fuse = true;
+    std::string unfused;
     bool layout = true;  // auto
     bool select = true;
     bool winograd = true;

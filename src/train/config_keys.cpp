@@ -79,6 +79,8 @@ const std::vector<Key> table = {
 
     {KEY(optimize.plan), .help = "trace a step once and replay it; false: run it eagerly"},
     {KEY(optimize.fuse), .help = "fuse neighbouring operators"},
+    {KEY(optimize.unfused),
+     .help = "rules of fusion to leave out, by name, separated by spaces (a wrong name lists all)"},
     {KEY(optimize.layout), .help = "compute in the layout that the device prefers", .automatic = true},
     {KEY(optimize.select), .help = "choose the fastest kernel of several"},
     {KEY(optimize.winograd), .help = "compute 3x3 convolutions by Winograd's algorithm where that is faster"},

@@ -135,7 +135,8 @@ Executor::Compiled Executor::compile(const Key& key) {
   Tape tape(Tape::Mode::trace, options_.table, target_);
   const Recorded recorded = record(tape, key);
   PlanOptions plan;
-  if (options_.fuse) plan.rewrites = fusion_rules();
+  const std::vector<Rewrite> rules = fusion_rules_without(options_.unfused);
+  if (options_.fuse) plan.rewrites = rules;
   plan.memory = options_.memory, plan.graph = options_.graph;
   plan.keep = {recorded.logits};
   plan.recompute = {options_.recompute, cheap_steps(), recorded.dloss};

@@ -23,6 +23,7 @@ struct ExecutorOptions {
   DType precision = DType::f32;
   bool plan = true, fuse = true, layout = true, select = true, winograd = true, memory = true,
        graph = true;  // the optimize.* switches
+  std::string unfused = {};
   Recompute recompute = Recompute::none;
   double label_smoothing = 0.1;
   SgdAttrs sgd;  // `decayed` is filled in from the model state, loss scaling from the precision
