@@ -15,11 +15,11 @@ using Words = std::vector<std::string>;
 
 struct Optimisation {
   std::string name;
-  Words on, off;      // for `rbench step`
-  std::string needs;  // another one, without which it does nothing
+  Words on, off;  // for `rbench step`
+  Words needs;    // others, without which it does nothing
 };
 
-Optimisation switched(const std::string& name, const std::string& needs = "") {
+Optimisation switched(const std::string& name, const Words& needs = {}) {
   return {name, {"optimize." + name + "=true"}, {"optimize." + name + "=false"}, needs};
 }
 
@@ -27,19 +27,23 @@ Optimisation switched(const std::string& name, const std::string& needs = "") {
 std::vector<Optimisation> optimisations(Device device) {
   if (device == Device::cuda)
     return {switched("plan"),
-            switched("fuse", "plan"),
-            switched("memory", "plan"),
+            switched("fuse", {"plan"}),
+            switched("memory", {"plan"}),
             switched("layout"),
             switched("resident"),
-            switched("graph", "plan"),
-            {"precision", {"--precision", "auto"}, {"--precision", "f32"}, ""}};
+            switched("graph", {"plan"}),
+            {"precision", {"--precision", "auto"}, {"--precision", "f32"}, {}}};
   return {switched("plan"),
-          switched("fuse", "plan"),
+          switched("fuse", {"plan"}),
           switched("winograd"),
-          switched("memory", "plan"),
-          {"recompute", {"optimize.recompute=cheap"}, {"optimize.recompute=none"}, "plan"},
-          {"workers", {"--workers", "1"}, {"--workers", "0"}, ""},
-          {"bf16", {"--precision", "bf16"}, {"--precision", "f32"}, ""}};
+          {"conv2d_fusion",
+           {"optimize.unfused="},
+           {"optimize.unfused=conv2d.stats conv2d.on_load conv2d.add_sums conv2d.add"},
+           {"plan", "fuse", "winograd"}},
+          switched("memory", {"plan"}),
+          {"recompute", {"optimize.recompute=cheap"}, {"optimize.recompute=none"}, {"plan", "memory"}},
+          {"workers", {"--workers", "1"}, {"--workers", "0"}, {}},
+          {"bf16", {"--precision", "bf16"}, {"--precision", "f32"}, {}}};
 }
 
 struct Configuration {
@@ -119,8 +123,11 @@ class Ablation {
       std::vector<bool> one(n, false);
       one[i] = true;
       std::string name = list_[i].name;
+      Words with;
       for (size_t k = 0; k < n; ++k)
-        if (list_[k].name == list_[i].needs) one[k] = true, name += " (with " + list_[k].name + ")";
+        if (std::find(list_[i].needs.begin(), list_[i].needs.end(), list_[k].name) != list_[i].needs.end())
+          one[k] = true, with.push_back(list_[k].name);
+      if (!with.empty()) name += fmt::format(" (with {})", fmt::join(with, ", "));
       rows_.push_back({"alone", name, words_for(one)});
     }
     for (size_t i = 0; i < n; ++i) {
