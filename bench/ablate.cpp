@@ -184,16 +184,18 @@ class Ablation {
     fmt::print("{}, {} stem, batch {}, {}; medians of {} processes each\n", w.arch, w.stem, w.batch, machine_text(),
                o_.rounds);
     std::string group;
+    size_t width = 0;
+    for (const Configuration& c : rows_) width = std::max(width, c.name.size());
     for (const Configuration& c : rows_) {
       if (c.group != group)
-        fmt::print("{:<28} {:>10} {:>10}  {:>23} {:>9} {:>8} {:>8}\n", group = c.group, "images/s", "step ms",
-                   "min .. max", "peak MiB", "speed", "memory");
+        fmt::print("{:<{}} {:>10} {:>10}  {:>23} {:>9} {:>8} {:>8}\n", group = c.group, width + 2, "images/s",
+                   "step ms", "min .. max", "peak MiB", "speed", "memory");
       if (const auto why = failed_.find(c.words); why != failed_.end()) {
-        fmt::print("  {:<26} failed: {}\n", c.name, why->second);
+        fmt::print("  {:<{}} failed: {}\n", c.name, width, why->second);
         continue;
       }
       const Figures f = figures(c.words);
-      fmt::print("  {:<26} {:>10.1f} {:>10.2f}  {:>10.2f} .. {:>9.2f} {:>9.0f} {:>7.2f}x {:>7.2f}x\n", c.name,
+      fmt::print("  {:<{}} {:>10.1f} {:>10.2f}  {:>10.2f} .. {:>9.2f} {:>9.0f} {:>7.2f}x {:>7.2f}x\n", c.name, width,
                  f.images_per_s, f.step_ms.median, f.step_ms.least, f.step_ms.most, f.peak_mib, f.speed, f.memory);
     }
     for (const auto& [name, reason] : left_out_) fmt::print("left out: {}: {}\n", name, reason);

@@ -1,6 +1,7 @@
 // The vector rows of batch normalisation, for every instruction set of this machine, against the reference rows and
 // against each other.
 #include "core/device.hpp"
+#include "kernels/batch_norm_simd.hpp"
 #include "run_row.hpp"
 
 using namespace rt;
@@ -227,4 +228,23 @@ TEST_CASE("batch_norm: vector rows leave f64 and nchw to the reference, and say 
       CHECK(row->refuse({op.get(), f64, f64}) == "needs f32 or bf16, not f64");
       CHECK(row->refuse({op.get(), nchw, nchw}) == "needs nhwc");
     }
+}
+
+TEST_CASE("batch_norm: sums of some of the channels have the bits of sums of all of them") {
+  const int64_t rows = 700, row = 128;
+  const Tensor dy = random({{rows, row}}, 1), x = random({{rows, row}}, 2), of_channel = random({{3, row}}, 3);
+  const float *mean = of_channel.as<float>(), *scale = mean + row, *shift = scale + row;
+  auto sums = [&](int64_t channel, int64_t channels, std::vector<double>& to) {
+    baseline::batch_norm_kernels.of_f32.sums(dy.as<float>() + channel, {nullptr, scale + channel, shift + channel},
+                                             x.as<float>() + channel, mean + channel, rows, row, channels,
+                                             to.data() + channel, to.data() + row + channel);
+  };
+  std::vector<double> all(2 * row), parts(2 * row);
+  sums(0, row, all);
+  sums(0, 16, parts), sums(16, 80, parts), sums(96, 32, parts);
+  CHECK(all == parts);
+  double want = 0;  // of channel 5
+  for (int64_t r = 0; r < rows; ++r)
+    if (const int64_t i = r * row + 5; x.as<float>()[i] * scale[5] + shift[5] > 0) want += double{dy.as<float>()[i]};
+  CHECK(all[5] == doctest::Approx(want).epsilon(1e-5));
 }

@@ -21,10 +21,11 @@ int64_t chunk_rows(int64_t channels) {
   return rows < 32 ? 32 : min(rows, 256);
 }
 
-// f(c0, width, r0, height) for every block of channels and, within it, every chunk of rows in order.
+// f(c0, width, r0, height) for every block of channels and, within it, every chunk of rows in order. `row`: the channels of
+// the whole value, of which some may be summed apart.
 template <class F>
-void each_chunk(int64_t rows, int64_t channels, F f) {
-  const int64_t step = chunk_rows(channels);
+void each_chunk(int64_t rows, int64_t row, int64_t channels, F f) {
+  const int64_t step = chunk_rows(row);
   for (int64_t c = 0; c < channels; c += block)
     for (int64_t r = 0; r < rows; r += step) f(c, min(block, channels - c), r, min(step, rows - r));
 }
@@ -90,7 +91,7 @@ template <class T>
 void stats(const T* x, int64_t rows, int64_t channels, double* mean, double* m2) {
   double chunk_mean[room], chunk_m2[room];
   for (int64_t c = 0; c < channels; ++c) mean[c] = m2[c] = 0;
-  each_chunk(rows, channels, [&](int64_t c, int64_t width, int64_t r, int64_t height) {
+  each_chunk(rows, channels, channels, [&](int64_t c, int64_t width, int64_t r, int64_t height) {
     chunk_stats(x + r * channels + c, height, width, channels, chunk_mean, chunk_m2);
     merge(r, mean + c, m2 + c, height, chunk_mean, chunk_m2, width);
   });
@@ -112,7 +113,7 @@ void sums(const T* dy, const ReluMask<T>& mask, const T* x, const float* mean, i
   // What the mask does not need is loaded and never looked at.
   const T* y = masked == Masked::by_y ? mask.y : dy;
   const float *scale = masked == Masked::by_x ? mask.scale : mean, *shift = masked == Masked::by_x ? mask.shift : mean;
-  each_chunk(rows, channels, [&](int64_t c0, int64_t width, int64_t r0, int64_t height) {
+  each_chunk(rows, row, channels, [&](int64_t c0, int64_t width, int64_t r0, int64_t height) {
     float s[room], sx[room];
     for (int64_t c = 0; c < width; ++c) s[c] = sx[c] = 0;
     const float* about = mean + c0;
