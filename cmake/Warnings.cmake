@@ -11,5 +11,4 @@ if(RTRAIN_WERROR)
 endif()
 # No contraction outside the vector kernels: one expression has one value, whatever the compiler and optimisation level.
 target_compile_options(rt_options INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${rt_warnings};-ffp-contract=off>")
-# fmt without its library, so that a folder of headers is all a build needs.
-target_compile_definitions(rt_options INTERFACE FMT_HEADER_ONLY=1 RT_VERSION="${PROJECT_VERSION}")
+target_compile_definitions(rt_options INTERFACE RT_VERSION="${PROJECT_VERSION}")

@@ -3,15 +3,15 @@
 #include <doctest/doctest.h>
 
 #ifdef RT_TESTS_GPU
-#include <fmt/format.h>
 
 #include "core/cuda.hpp"
+#include "core/format.hpp"
 #endif
 
 int main(int argc, char** argv) {
 #ifdef RT_TESTS_GPU
   if (const std::string& problem = rt::cuda::support().problem; !problem.empty()) {
-    fmt::print("skipped: {}\n", problem);
+    rt::print("skipped: {}\n", problem);
     return 77;
   }
 #endif

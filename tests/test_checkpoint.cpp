@@ -31,7 +31,7 @@ void damage(const std::string& path) {
   file.put('\x55');
 }
 
-std::string step(const fs::path& folder, int n) { return fmt::format("{}/step-{:09}.safetensors", folder.string(), n); }
+std::string step(const fs::path& folder, int n) { return rt::format("{}/step-{:09}.safetensors", folder.string(), n); }
 
 }  // namespace
 

@@ -48,7 +48,7 @@ class CudaParity {
   void run(const OpCase& c, DType dtype, Layout layout, bool fuse) {
     CaseRun run(c, dtype, layout, Device::cuda);
     Tape trace(Tape::Mode::trace, kernel_table(), cuda_target());
-    where_ = fmt::format("{} {} {} {}{}", c.op, c.label, name_of(dtype), name_of(layout), fuse ? " fused" : "");
+    where_ = rt::format("{} {} {} {}{}", c.op, c.label, name_of(dtype), name_of(layout), fuse ? " fused" : "");
     run.record(trace);
     std::unique_ptr<Plan> plan;
     try {
@@ -108,13 +108,13 @@ class CudaParity {
       out[i].data = memory.back()->data();
     }
     memory.push_back(std::make_unique<DeviceCopy>(row.workspace ? row.workspace(s.problem()) : 0));
-    const std::string name = fmt::format("{} {}{}, in {}", row.kind, row.name, aliased ? " in place" : "", where_);
+    const std::string name = rt::format("{} {}{}, in {}", row.kind, row.name, aliased ? " in place" : "", where_);
     try {
       row.run({s.op, in, out, memory.back()->data(), cuda::compute_stream()});
       for (size_t i = 0; i < out.size(); ++i) {
         const Tensor got = read_back(out[i], Device::cuda);
         const std::string wrong = mismatch(got.view(), s.out[i], row_tolerance(in[0].spec.dtype, out[i].spec.dtype));
-        if (!wrong.empty()) failures.push_back(fmt::format("{}: output {}: {}", name, i, wrong));
+        if (!wrong.empty()) failures.push_back(rt::format("{}: output {}: {}", name, i, wrong));
       }
       for (const auto& block : memory)
         if (!block->intact()) failures.push_back(name + ": writes beyond the end of a value or its workspace");

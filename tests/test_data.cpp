@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct TempFolder {
-  fs::path path = fs::temp_directory_path() / fmt::format("rtrain_data_{}_{}", ::getpid(), counter++);
+  fs::path path = fs::temp_directory_path() / rt::format("rtrain_data_{}_{}", ::getpid(), counter++);
   TempFolder() { fs::create_directories(path); }
   ~TempFolder() { fs::remove_all(path); }
   static inline int counter = 0;
@@ -161,13 +161,13 @@ TEST_CASE("cifar: a file that may not be read is named") {
 
 TEST_CASE("cifar10: a missing batch is an error, the last ones may be absent together") {
   TempFolder dir;
-  for (int n : {1, 2, 4}) write(dir.path / fmt::format("data_batch_{}.bin", n), records(1, 0));
+  for (int n : {1, 2, 4}) write(dir.path / rt::format("data_batch_{}.bin", n), records(1, 0));
   check_says(error_of(dir.path), {(dir.path / "data_batch_3.bin").string(), "missing", "up to data_batch_4.bin"});
   fs::remove(dir.path / "data_batch_4.bin");
   CHECK(open_datasets("auto", dir.path.string()).train->size() == 2);
   write(dir.path / "data_batch_3", "pickle");
   check_says(error_of(dir.path), {(dir.path / "data_batch_3.bin").string(), "missing", "python version"});
-  for (int n : {1, 2}) fs::remove(dir.path / fmt::format("data_batch_{}.bin", n));
+  for (int n : {1, 2}) fs::remove(dir.path / rt::format("data_batch_{}.bin", n));
   fs::remove(dir.path / "data_batch_3");
   write(dir.path / "test_batch.bin", records(1, 0));
   check_says(error_of(dir.path), {(dir.path / "data_batch_1.bin").string(), "missing"});
@@ -175,7 +175,7 @@ TEST_CASE("cifar10: a missing batch is an error, the last ones may be absent tog
 
 TEST_CASE("cifar10: five batches with the usual class names must have the real counts") {
   TempFolder dir;
-  for (int n = 1; n <= 5; ++n) write(dir.path / fmt::format("data_batch_{}.bin", n), records(2, 0));
+  for (int n = 1; n <= 5; ++n) write(dir.path / rt::format("data_batch_{}.bin", n), records(2, 0));
   CHECK(open_datasets("auto", dir.path.string()).train->size() == 10);
   const fs::path names = dir.path / "batches.meta.txt";
   write(names, "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n");

@@ -39,7 +39,7 @@ TEST_CASE("gradcheck: every op and every small net, in both layouts, agrees with
     for (Layout layout : layouts_of(c)) {
       int of_case = 0;
       for (const GradientCheck& check : check_gradients(c, layout, kernel_table())) {
-        const std::string where = fmt::format("{} {} {}", check.op, check.shape, name_of(layout));
+        const std::string where = rt::format("{} {} {}", check.op, check.shape, name_of(layout));
         INFO(where, ": d ", check.input, " is off by ", check.error);
         CHECK(check.ok());
         ++of_case;

@@ -66,9 +66,9 @@ std::string bf16_mismatch(const View& got, const View& want, std::string_view ki
     const auto k = static_cast<size_t>(i);
     differ += apart != 0;
     if (apart != 0 && (tolerance == 0 || (apart > 1 && !(std::abs(a[k] - b[k]) <= tolerance * rms))))
-      return fmt::format("element {} is {}, the reference has {}", i, a[k], b[k]);
+      return rt::format("element {} is {}, the reference has {}", i, a[k], b[k]);
   }
-  if (differ > want.numel() / 50 + 2) return fmt::format("{} of {} elements differ", differ, want.numel());
+  if (differ > want.numel() / 50 + 2) return rt::format("{} of {} elements differ", differ, want.numel());
   return "";
 }
 bool same_bits(const View& a, const View& b) {
@@ -93,7 +93,7 @@ class Guarded {
   Storage storage_;
 };
 
-std::string row_name(const Row& row) { return fmt::format("{} {}", row.kind, row.name); }
+std::string row_name(const Row& row) { return rt::format("{} {}", row.kind, row.name); }
 
 // The reference replays a case; after each of its steps every other row of that kind does the step again.
 class Parity {
@@ -101,7 +101,7 @@ class Parity {
   explicit Parity(std::span<const Row> table) : table_(table) {}
 
   void run(const OpCase& c, DType dtype, Layout layout, bool fuse) {
-    where_ = fmt::format("{} {} {} {}{}", c.op, c.label, name_of(dtype), name_of(layout), fuse ? " fused" : "");
+    where_ = rt::format("{} {} {} {}{}", c.op, c.label, name_of(dtype), name_of(layout), fuse ? " fused" : "");
     CaseRun run(c, dtype, layout);
     Tape trace(Tape::Mode::trace, table_, {Device::cpu, machine().isa, true});
     run.record(trace);
@@ -138,7 +138,7 @@ class Parity {
   // The rows that are selected with fusion, for every instruction set in turn, against the references without it: the
   // only test of a fused step whose reference is the sequence it replaces.
   void run_selected(const OpCase& c, DType dtype, Layout layout) {
-    where_ = fmt::format("{} {} {} {} selected", c.op, c.label, name_of(dtype), name_of(layout));
+    where_ = rt::format("{} {} {} {} selected", c.op, c.label, name_of(dtype), name_of(layout));
     auto outputs = [&](const Target& target, bool fuse) {
       CaseRun run(c, dtype, layout);  // a new one each time: steps update state
       Tape trace(Tape::Mode::trace, table_, target);
@@ -166,9 +166,9 @@ class Parity {
       for (size_t i = 0; i < want.size(); ++i) {
         const double error = relative_l2(got[i].view(), want[i].view());
         if (!(error <= fused_tolerance(c, dtype)))
-          failures.push_back(fmt::format("value {} is off by {:.1e}, in {}", i, error, where_));
+          failures.push_back(rt::format("value {} is off by {:.1e}, in {}", i, error, where_));
         if (!same_bits(got[i].view(), again[i].view()))
-          failures.push_back(fmt::format("value {} has other bits at {} threads, in {}", i, other, where_));
+          failures.push_back(rt::format("value {} has other bits at {} threads, in {}", i, other, where_));
       }
     }
   }
@@ -181,7 +181,7 @@ class Parity {
   using Outputs = std::vector<std::unique_ptr<Guarded>>;
 
   void fail_row(const Row& row, const std::string& what) {
-    failures.push_back(fmt::format("{}: {}, in {}", row_name(row), what, where_));
+    failures.push_back(rt::format("{}: {}, in {}", row_name(row), what, where_));
   }
 
   // Runs `row` into memory of its own. aliased: out[0] takes the memory of a copy of in[row.overwrites].
@@ -217,12 +217,12 @@ class Parity {
     for (size_t i = 0; i < out.size(); ++i) {
       if (s.out_specs[i].dtype == DType::bf16) {
         if (const std::string wrong = bf16_mismatch(out[i], s.out[i], row.kind); !wrong.empty())
-          fail_row(row, fmt::format("output {} is off: {}", i, wrong));
+          fail_row(row, rt::format("output {} is off: {}", i, wrong));
         continue;
       }
       const double error = relative_l2(out[i], s.out[i]);
       if (!(error <= tolerance_of(row.kind)))
-        fail_row(row, fmt::format("output {} is off by {:.1e} (allowed {:.0e})", i, error, tolerance_of(row.kind)));
+        fail_row(row, rt::format("output {} is off by {:.1e} (allowed {:.0e})", i, error, tolerance_of(row.kind)));
     }
     compare_in_place(row, step, s, out);
     const int threads = threads_in_use(), other = threads + 2;
@@ -231,7 +231,7 @@ class Parity {
     const std::vector<View> repeated = execute(row, step, s, again, false);
     for (size_t i = 0; i < out.size(); ++i)
       if (!same_bits(repeated[i], out[i]))
-        fail_row(row, fmt::format("output {} has other bits at {} threads than at {}", i, other, threads));
+        fail_row(row, rt::format("output {} has other bits at {} threads than at {}", i, other, threads));
     set_threads(threads);
     return true;
   }
@@ -243,7 +243,7 @@ class Parity {
     Outputs memory;
     const std::vector<View> out = execute(row, step, s, memory, true);
     for (size_t i = 0; i < out.size(); ++i)
-      if (!same_bits(out[i], want[i])) fail_row(row, fmt::format("output {} has other bits in place", i));
+      if (!same_bits(out[i], want[i])) fail_row(row, rt::format("output {} has other bits in place", i));
   }
 
   std::span<const Row> table_;
@@ -432,7 +432,7 @@ TEST_CASE("ops: selecting rows, and the layout, change results by rounding only"
       for (Layout layout : layouts_of(c))
         for (bool select : {false, true})
           check_close(c,
-                      fmt::format("{} {} {}", name_of(dtype), name_of(layout), select ? "selected rows" : "reference"),
+                      rt::format("{} {} {}", name_of(dtype), name_of(layout), select ? "selected rows" : "reference"),
                       results(c, dtype, layout, {true, true, true, select}), reference, fused_tolerance(c, dtype));
     }
 }

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct TempFolder {
-  fs::path path = fs::temp_directory_path() / fmt::format("rtrain_synth_{}_{}", ::getpid(), counter++);
+  fs::path path = fs::temp_directory_path() / rt::format("rtrain_synth_{}_{}", ::getpid(), counter++);
   ~TempFolder() { fs::remove_all(path); }
   static inline int counter = 0;
 };

@@ -2,13 +2,12 @@
 // a kernel of ours, on numbers whose results are known.
 #include "tools/doctor.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 
 #include "core/cuda.hpp"
 #include "core/device.hpp"
+#include "core/format.hpp"
 #include "core/tape.hpp"
 #include "kernels/conv2d.hpp"
 #include "kernels/linear.hpp"
@@ -25,11 +24,11 @@ Finding driver_finding(const cuda::Support& s) {
   const std::string newest = *std::min_element(s.architectures.begin(), s.architectures.end()) < 75
                                  ? ", and for a card below 7.5 no later branch than 580"
                                  : "";
-  const std::string install = fmt::format(
+  const std::string install = rt::format(
       "install NVIDIA's driver, version {} or newer{}; in a container, start it with access to the GPU (docker run --gpus all)",
       oldest, newest);
   if (s.driver == 0) return {false, "NVIDIA driver", "none", install};
-  const std::string detail = fmt::format("serves CUDA up to {}", dotted(s.driver));
+  const std::string detail = rt::format("serves CUDA up to {}", dotted(s.driver));
   if (s.driver / 1000 < s.runtime / 1000) return {false, "NVIDIA driver", detail, install};
   return {true, "NVIDIA driver", detail, ""};
 }
@@ -68,8 +67,8 @@ void examine_cuda(std::vector<Finding>& found) {
   std::string compiled;
   for (int a : s.architectures) compiled += (compiled.empty() ? "" : ", ") + capability_text(a);
   found.push_back({true, "CUDA in this build",
-                   fmt::format("{}, compiled for {}, cuDNN {}, cuBLAS {}", dotted(s.runtime), compiled,
-                               library_version(s.cudnn), library_version(s.cublas)),
+                   rt::format("{}, compiled for {}, cuDNN {}, cuBLAS {}", dotted(s.runtime), compiled,
+                              library_version(s.cudnn), library_version(s.cublas)),
                    ""});
   found.push_back(driver_finding(s));
   if (s.devices.empty()) {
@@ -80,9 +79,9 @@ void examine_cuda(std::vector<Finding>& found) {
   }
   int chosen = -1;
   for (const cuda::DeviceInfo& d : s.devices) {
-    found.push_back({d.problem.empty(), fmt::format("GPU {}", d.index),
-                     fmt::format("{}, compute capability {}, {:.1f} GiB", d.name, capability_text(d.capability),
-                                 static_cast<double>(d.total_bytes) / gib),
+    found.push_back({d.problem.empty(), rt::format("GPU {}", d.index),
+                     rt::format("{}, compute capability {}, {:.1f} GiB", d.name, capability_text(d.capability),
+                                static_cast<double>(d.total_bytes) / gib),
                      d.problem});
     if (chosen < 0 && d.problem.empty()) chosen = d.index;
   }
@@ -90,8 +89,8 @@ void examine_cuda(std::vector<Finding>& found) {
   try {
     compute_on(chosen);
     found.push_back({true, "computing",
-                     fmt::format("cuDNN, cuBLAS and a kernel give the right numbers on GPU {}, {:.1f} GiB free", chosen,
-                                 static_cast<double>(cuda::free_bytes()) / gib),
+                     rt::format("cuDNN, cuBLAS and a kernel give the right numbers on GPU {}, {:.1f} GiB free", chosen,
+                                static_cast<double>(cuda::free_bytes()) / gib),
                      ""});
   } catch (const Error& e) {
     found.push_back(
@@ -104,21 +103,21 @@ void examine_cuda(std::vector<Finding>& found) {
 
 }  // namespace
 
-std::string dotted(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
+std::string dotted(int version) { return rt::format("{}.{}", version / 1000, version % 1000 / 10); }
 std::string library_version(int version) {
   const int unit = version >= 10000 ? 10000 : 1000;  // cuDNN counted in thousands until 8
-  return fmt::format("{}.{}.{}", version / unit, version % unit / 100, version % 100);
+  return rt::format("{}.{}.{}", version / unit, version % unit / 100, version % 100);
 }
-std::string capability_text(int capability) { return fmt::format("{}.{}", capability / 10, capability % 10); }
+std::string capability_text(int capability) { return rt::format("{}.{}", capability / 10, capability % 10); }
 
 std::vector<Finding> examine() {
   const Machine& m = machine();
   std::vector<Finding> found{
-      {true, "CPU", fmt::format("{}, {} ({})", m.cpu_model, name_of(m.isa), m.isa_reason), ""},
-      {true, "threads", fmt::format("{} ({})", m.threads.value, m.threads.reason), ""},
+      {true, "CPU", rt::format("{}, {} ({})", m.cpu_model, name_of(m.isa), m.isa_reason), ""},
+      {true, "threads", rt::format("{} ({})", m.threads.value, m.threads.reason), ""},
       {true, "memory",
-       fmt::format("{:.1f} GiB usable ({})", static_cast<double>(m.usable_memory_bytes.value) / gib,
-                   m.usable_memory_bytes.reason),
+       rt::format("{:.1f} GiB usable ({})", static_cast<double>(m.usable_memory_bytes.value) / gib,
+                  m.usable_memory_bytes.reason),
        ""}};
   if (cuda::support().architectures.empty())
     found.push_back({true, "CUDA in this build", "none: it computes on the CPU", cuda::support().problem});
@@ -130,16 +129,16 @@ std::vector<Finding> examine() {
 int run_doctor() {
   const std::vector<Finding> found = examine();
   for (const Finding& f : found) {
-    fmt::print("{}  {}: {}\n", f.ok ? "ok  " : "FAIL", f.what, f.detail);
-    if (!f.advice.empty()) fmt::print("      {}\n", f.advice);
+    rt::print("{}  {}: {}\n", f.ok ? "ok  " : "FAIL", f.what, f.detail);
+    if (!f.advice.empty()) rt::print("      {}\n", f.advice);
   }
   const cuda::Support& s = cuda::support();
   const bool computes = found.back().ok && s.problem.empty();  // one GPU that works is enough
   if (s.architectures.empty() || computes) {
-    fmt::print("rtrain can train on {}.\n", s.architectures.empty() ? "the CPU" : "the GPU");
+    rt::print("rtrain can train on {}.\n", s.architectures.empty() ? "the CPU" : "the GPU");
     return 0;
   }
-  fmt::print("rtrain cannot use a GPU here{}{}; device=cpu works.\n", s.problem.empty() ? "" : ": ", s.problem);
+  rt::print("rtrain cannot use a GPU here{}{}; device=cpu works.\n", s.problem.empty() ? "" : ": ", s.problem);
   return static_cast<int>(ExitCode::device);
 }
 

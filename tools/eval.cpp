@@ -58,14 +58,14 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
   if (stop_signal() != 0) return 128 + stop_signal();
   const double n = static_cast<double>(r.images);
   if (json)
-    fmt::print("{}\n", nlohmann::json{{"images", r.images},
-                                      {"loss", r.loss_sum / n},
-                                      {"top1", static_cast<double>(r.top1) / n},
-                                      {"top5", static_cast<double>(r.top5) / n}}
-                           .dump());
+    rt::print("{}\n", nlohmann::json{{"images", r.images},
+                                     {"loss", r.loss_sum / n},
+                                     {"top1", static_cast<double>(r.top1) / n},
+                                     {"top5", static_cast<double>(r.top5) / n}}
+                          .dump());
   else
-    fmt::print("{}: {} images, loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %\n", path, r.images, r.loss_sum / n,
-               100 * static_cast<double>(r.top1) / n, 100 * static_cast<double>(r.top5) / n);
+    rt::print("{}: {} images, loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %\n", path, r.images, r.loss_sum / n,
+              100 * static_cast<double>(r.top1) / n, 100 * static_cast<double>(r.top5) / n);
   return 0;
 }
 

@@ -1,11 +1,10 @@
 #include "tools/gradcheck.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/format.hpp"
 #include "core/rng.hpp"
 #include "kernels/table.hpp"
 
@@ -77,7 +76,7 @@ void known_or_fail(const std::vector<std::string>& ops, const std::vector<OpCase
     std::vector<std::string_view> known;
     for (const OpCase& c : cases)
       if (std::find(known.begin(), known.end(), c.op) == known.end()) known.push_back(c.op);
-    fail(ExitCode::usage, "gradcheck: no op is called '{}'; the ops are {}", op, fmt::join(known, ", "));
+    fail(ExitCode::usage, "gradcheck: no op is called '{}'; the ops are {}", op, joined(known, ", "));
   }
 }
 
@@ -108,16 +107,16 @@ std::string gradcheck_table(std::span<const GradientCheck> checks) {
   size_t op = 2, shape = 5, input = 5;
   for (const GradientCheck& c : checks)
     op = std::max(op, c.op.size()), shape = std::max(shape, c.shape.size()), input = std::max(input, c.input.size());
-  std::string text = fmt::format("{:<{}}  {:<{}}  {:<{}}  worst relative error  tolerance\n", "op", op, "shape", shape,
-                                 "input", input);
+  std::string text =
+      rt::format("{:<{}}  {:<{}}  {:<{}}  worst relative error  tolerance\n", "op", op, "shape", shape, "input", input);
   size_t failed = 0;
   for (const GradientCheck& c : checks) {
-    text += fmt::format("{:<{}}  {:<{}}  {:<{}}  {:>15.1e} {}  {:>9.0e}  {}\n", c.op, op, c.shape, shape, c.input,
-                        input, c.error, name_of(c.layout), c.tolerance, c.ok() ? "ok" : "FAIL");
+    text += rt::format("{:<{}}  {:<{}}  {:<{}}  {:>15.1e} {}  {:>9.0e}  {}\n", c.op, op, c.shape, shape, c.input, input,
+                       c.error, name_of(c.layout), c.tolerance, c.ok() ? "ok" : "FAIL");
     failed += !c.ok();
   }
-  return text + (failed ? fmt::format("{} of {} gradients FAIL\n", failed, checks.size())
-                        : fmt::format("{} gradients ok\n", checks.size()));
+  return text + (failed ? rt::format("{} of {} gradients FAIL\n", failed, checks.size())
+                        : rt::format("{} gradients ok\n", checks.size()));
 }
 
 std::string gradcheck_json(std::span<const GradientCheck> checks) {
@@ -148,7 +147,7 @@ int run_gradcheck(const std::vector<std::string>& ops, bool json) {
     }
     all.insert(all.end(), worst.begin(), worst.end());
   }
-  fmt::print("{}", json ? gradcheck_json(all) : gradcheck_table(all));
+  rt::print("{}", json ? gradcheck_json(all) : gradcheck_table(all));
   return std::all_of(all.begin(), all.end(), [](const GradientCheck& c) { return c.ok(); }) ? 0 : 1;
 }
 

@@ -26,12 +26,12 @@ nlohmann::json cuda_json(const cuda::Support& s) {
 void print_cuda(const cuda::Support& s) {
   std::string compiled;
   for (int a : s.architectures) compiled += " " + capability_text(a);
-  fmt::print("  CUDA            {}, driver {}, cuDNN {}, cuBLAS {}; kernels compiled for:{}\n", dotted(s.runtime),
-             s.driver ? dotted(s.driver) : "none", library_version(s.cudnn), library_version(s.cublas), compiled);
+  rt::print("  CUDA            {}, driver {}, cuDNN {}, cuBLAS {}; kernels compiled for:{}\n", dotted(s.runtime),
+            s.driver ? dotted(s.driver) : "none", library_version(s.cudnn), library_version(s.cublas), compiled);
   for (const cuda::DeviceInfo& d : s.devices)
-    fmt::print("  GPU {:<11} {}, compute capability {}, {:.1f} GiB{}{}\n", d.index, d.name,
-               capability_text(d.capability), static_cast<double>(d.total_bytes) / (1 << 30),
-               d.problem.empty() ? "" : "; cannot be used: ", d.problem);
+    rt::print("  GPU {:<11} {}, compute capability {}, {:.1f} GiB{}{}\n", d.index, d.name,
+              capability_text(d.capability), static_cast<double>(d.total_bytes) / (1 << 30),
+              d.problem.empty() ? "" : "; cannot be used: ", d.problem);
 }
 
 // What `auto` would compute on, and in: nothing is set up for it.
@@ -73,19 +73,19 @@ int run_info(bool json) {
                               {"precision_reason", defaults.precision_reason},
                               {"cuda_architectures", gpu.architectures},
                               {"cuda", gpu.architectures.empty() ? nlohmann::json() : cuda_json(gpu)}};
-    fmt::print("{}\n", j.dump(2));
+    rt::print("{}\n", j.dump(2));
     return 0;
   }
-  fmt::print("rtrain {} (compiler {})\n", RT_VERSION, __VERSION__);
-  fmt::print("  CPU             {}\n", m.cpu_model);
-  fmt::print("  instructions    {} ({}); kernels compiled for: {}\n", name_of(m.isa), m.isa_reason, compiled);
-  fmt::print("  threads         {} ({})\n", m.threads.value, m.threads.reason);
-  fmt::print("  memory          {:.1f} GiB usable ({})\n", static_cast<double>(m.usable_memory_bytes.value) / (1 << 30),
-             m.usable_memory_bytes.reason);
+  rt::print("rtrain {} (compiler {})\n", RT_VERSION, __VERSION__);
+  rt::print("  CPU             {}\n", m.cpu_model);
+  rt::print("  instructions    {} ({}); kernels compiled for: {}\n", name_of(m.isa), m.isa_reason, compiled);
+  rt::print("  threads         {} ({})\n", m.threads.value, m.threads.reason);
+  rt::print("  memory          {:.1f} GiB usable ({})\n", static_cast<double>(m.usable_memory_bytes.value) / (1 << 30),
+            m.usable_memory_bytes.reason);
   if (!gpu.architectures.empty()) print_cuda(gpu);
-  fmt::print("  device          {}{}\n", gpu.problem.empty() ? "cuda" : "cpu: ", gpu.problem);
-  fmt::print("  layout          {} ({})\n", name_of(defaults.layout), defaults.layout_reason);
-  fmt::print("  precision       {} ({})\n", name_of(defaults.precision), defaults.precision_reason);
+  rt::print("  device          {}{}\n", gpu.problem.empty() ? "cuda" : "cpu: ", gpu.problem);
+  rt::print("  layout          {} ({})\n", name_of(defaults.layout), defaults.layout_reason);
+  rt::print("  precision       {} ({})\n", name_of(defaults.precision), defaults.precision_reason);
   return 0;
 }
 
@@ -98,7 +98,7 @@ int run_config(const std::string& file, const std::vector<std::string>& override
     const DeviceChoice device = choose_device(loaded.config.device, loaded.origins.find("device")->second.text);
     resolve_auto(loaded, {.machine = machine(), .device = device});
   }
-  fmt::print("{}", config_table(loaded, origin));
+  rt::print("{}", config_table(loaded, origin));
   return 0;
 }
 

@@ -1,11 +1,11 @@
 // Errors. Every failure a user can meet is an rt::Error: one sentence that names the thing, both sizes, and what to do,
 // with the exit code the process ends with. RT_CHECK is for conditions that the caller of a function must meet.
 #pragma once
-#include <fmt/format.h>
-
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "core/format.hpp"
 
 namespace rt {
 
@@ -29,7 +29,7 @@ class Error : public std::runtime_error {
 
 template <class... A>
 [[noreturn]] void fail(ExitCode code, fmt::format_string<A...> format, A&&... args) {
-  throw Error(code, fmt::format(format, std::forward<A>(args)...));
+  throw Error(code, rt::format(format, std::forward<A>(args)...));
 }
 
 }  // namespace rt

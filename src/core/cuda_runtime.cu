@@ -28,7 +28,7 @@ namespace rt::cuda {
 namespace {
 
 cudaStream_t stream_of(void* p) { return static_cast<cudaStream_t>(p); }
-std::string dotted(int capability) { return fmt::format("{}.{}", capability / 10, capability % 10); }
+std::string dotted(int capability) { return rt::format("{}.{}", capability / 10, capability % 10); }
 
 std::vector<int> compiled_architectures() {
   std::vector<int> list;
@@ -45,13 +45,13 @@ std::string problem_of(int capability, const Support& s) {
   if (!covered) {
     std::string have;
     for (int a : s.architectures) have += (have.empty() ? "" : ", ") + dotted(a);
-    return fmt::format(
+    return rt::format(
         "compute capability {} is not among those this program was compiled for ({}){}", dotted(capability), have,
         capability < 75 ? "; it needs a build with CUDA 12.9 or older and cuDNN 9.10.2 or older (cmake --preset pascal)"
                         : "; build rtrain with a CUDA toolkit that knows it (cmake --preset cuda)");
   }
   if (capability < 75 && s.cudnn >= 91100)
-    return fmt::format(
+    return rt::format(
         "cuDNN {}.{}.{} no longer serves compute capability {}; install cuDNN 9.10.2 or older (the Python package "
         "nvidia-cudnn-cu12==9.10.2.21 holds it)",
         s.cudnn / 10000, s.cudnn / 100 % 100, s.cudnn % 100, dotted(capability));
@@ -69,13 +69,12 @@ Support probe() {
   if (s.driver == 0) {
     s.problem = "there is no NVIDIA driver on this machine";
   } else if (found == cudaErrorInsufficientDriver) {
-    s.problem =
-        fmt::format("the NVIDIA driver serves CUDA up to {}.{}, this program uses {}.{}; install a newer driver",
-                    s.driver / 1000, s.driver % 1000 / 10, s.runtime / 1000, s.runtime % 1000 / 10);
+    s.problem = rt::format("the NVIDIA driver serves CUDA up to {}.{}, this program uses {}.{}; install a newer driver",
+                           s.driver / 1000, s.driver % 1000 / 10, s.runtime / 1000, s.runtime % 1000 / 10);
   } else if (found != cudaSuccess || count == 0) {
     s.problem = found == cudaSuccess || found == cudaErrorNoDevice
                     ? "the NVIDIA driver sees no device"
-                    : fmt::format("the NVIDIA driver cannot be used: {}", cudaGetErrorString(found));
+                    : rt::format("the NVIDIA driver cannot be used: {}", cudaGetErrorString(found));
   }
   cudaGetLastError();
   for (int i = 0; s.problem.empty() && i < count; ++i) {
@@ -94,7 +93,7 @@ Support probe() {
   }
   const bool any =
       std::any_of(s.devices.begin(), s.devices.end(), [](const DeviceInfo& d) { return d.problem.empty(); });
-  if (s.problem.empty() && !any) s.problem = fmt::format("{}: {}", s.devices[0].name, s.devices[0].problem);
+  if (s.problem.empty() && !any) s.problem = rt::format("{}: {}", s.devices[0].name, s.devices[0].problem);
   return s;
 }
 

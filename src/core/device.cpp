@@ -35,7 +35,7 @@ std::string read_line(const std::string& path) {
   return line;
 }
 
-std::string gib(double bytes) { return fmt::format("{:.1f} GiB", bytes / (1024.0 * 1024 * 1024)); }
+std::string gib(double bytes) { return rt::format("{:.1f} GiB", bytes / (1024.0 * 1024 * 1024)); }
 
 Isa detect_isa() {
 #if defined(__x86_64__)
@@ -67,9 +67,9 @@ void choose_isa(Machine& m) {
 }
 
 std::string core_of(int cpu) {  // "package/core"; a name of its own where the kernel does not say
-  const std::string topology = fmt::format("/sys/devices/system/cpu/cpu{}/topology/", cpu);
+  const std::string topology = rt::format("/sys/devices/system/cpu/cpu{}/topology/", cpu);
   const std::string core = read_line(topology + "core_id");
-  return core.empty() ? fmt::format("cpu{}", cpu) : read_line(topology + "physical_package_id") + "/" + core;
+  return core.empty() ? rt::format("cpu{}", cpu) : read_line(topology + "physical_package_id") + "/" + core;
 }
 
 // Physical cores among the CPUs this process may run on.
@@ -144,7 +144,7 @@ std::string cpu_model() {
     if (line.starts_with("CPU implementer")) implementer = value;
     if (line.starts_with("CPU part")) part = value;
   }
-  return part.empty() ? "unknown CPU" : fmt::format("Arm CPU, implementer {}, part {}", implementer, part);
+  return part.empty() ? "unknown CPU" : rt::format("Arm CPU, implementer {}, part {}", implementer, part);
 }
 
 Machine probe() {
@@ -160,12 +160,12 @@ Machine probe() {
   m.affinity_cpus = CPU_COUNT(&mask);
   m.physical_cores = count_cores(mask);
   m.cgroup_cpus = cgroup_cpus();
-  m.threads = {m.physical_cores, fmt::format("{} physical core{}", m.physical_cores, m.physical_cores == 1 ? "" : "s")};
+  m.threads = {m.physical_cores, rt::format("{} physical core{}", m.physical_cores, m.physical_cores == 1 ? "" : "s")};
   if (m.affinity_cpus < m.logical_cpus)
-    m.threads.reason += fmt::format(" among {} of {} CPUs in the affinity mask", m.affinity_cpus, m.logical_cpus);
+    m.threads.reason += rt::format(" among {} of {} CPUs in the affinity mask", m.affinity_cpus, m.logical_cpus);
   if (m.cgroup_cpus > 0 && m.cgroup_cpus < static_cast<double>(m.threads.value))
     m.threads = {std::max<int64_t>(1, static_cast<int64_t>(m.cgroup_cpus)),
-                 fmt::format("cgroup CPU quota {:.2f}", m.cgroup_cpus)};
+                 rt::format("cgroup CPU quota {:.2f}", m.cgroup_cpus)};
 
   m.usable_memory_bytes = {meminfo_bytes("MemAvailable"), ""};
   m.usable_memory_bytes.reason = gib(static_cast<double>(m.usable_memory_bytes.value)) + " of memory available";

@@ -1,11 +1,11 @@
 // Narration for people, on stderr (results go to stdout). A log line can be copied to a file (a run's log.txt).
 // A progress line, when one is on the terminal, is cleared before a log line and drawn again after it.
 #pragma once
-#include <fmt/format.h>
-
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "core/format.hpp"
 
 namespace rt {
 
@@ -15,19 +15,19 @@ void log_line(LogLevel level, std::string_view text);  // thread-safe; appends a
 
 template <class... A>
 void log_detail(fmt::format_string<A...> format, A&&... args) {
-  log_line(LogLevel::detail, fmt::format(format, std::forward<A>(args)...));
+  log_line(LogLevel::detail, rt::format(format, std::forward<A>(args)...));
 }
 template <class... A>
 void log_info(fmt::format_string<A...> format, A&&... args) {
-  log_line(LogLevel::info, fmt::format(format, std::forward<A>(args)...));
+  log_line(LogLevel::info, rt::format(format, std::forward<A>(args)...));
 }
 template <class... A>
 void log_error(fmt::format_string<A...> format, A&&... args) {
-  log_line(LogLevel::error, fmt::format(format, std::forward<A>(args)...));
+  log_line(LogLevel::error, rt::format(format, std::forward<A>(args)...));
 }
 template <class... A>
 void log_warning(fmt::format_string<A...> format, A&&... args) {
-  log_line(LogLevel::warning, fmt::format(format, std::forward<A>(args)...));
+  log_line(LogLevel::warning, rt::format(format, std::forward<A>(args)...));
 }
 
 void log_to_file(const std::string& path);  // append every line to this file as well; "" stops

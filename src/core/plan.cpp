@@ -125,14 +125,14 @@ std::string Plan::explain() const {
   for (const Step& step : steps()) {
     const Specs specs(list_.values, step);
     const std::string shape = specs.out.empty() ? "" : specs.out[0].str();
-    const std::string line = fmt::format("{:<26} {:<28} {}{}{}", step.kind, shape,
-                                         explain_row(table_, target_, step.kind, specs.problem(step)),
-                                         step.timings.empty() ? "" : ", ", step.timings);
+    const std::string line = rt::format("{:<26} {:<28} {}{}{}", step.kind, shape,
+                                        explain_row(table_, target_, step.kind, specs.problem(step)),
+                                        step.timings.empty() ? "" : ", ", step.timings);
     if (count[line]++ == 0) lines.push_back(line);
   }
   std::string text;
-  for (const std::string& line : lines) text += fmt::format("{:>4}x {}\n", count[line], line);
-  if (repeated_ > 0) text += fmt::format("{} steps run a second time to save memory (optimize.recompute)\n", repeated_);
+  for (const std::string& line : lines) text += rt::format("{:>4}x {}\n", count[line], line);
+  if (repeated_ > 0) text += rt::format("{} steps run a second time to save memory (optimize.recompute)\n", repeated_);
   return text;
 }
 

@@ -28,7 +28,7 @@ void* stream_of(const Target& target) { return target.device == Device::cuda ? c
 
 namespace {
 std::string refusal(const Row& row, const Target& target, const Problem& problem) {
-  if (row.device != target.device) return fmt::format("needs {}", name_of(row.device));
+  if (row.device != target.device) return rt::format("needs {}", name_of(row.device));
   bool any_failed = false;
   if (target.refused)
     for (const RefusedRow& r : *target.refused) {
@@ -39,8 +39,8 @@ std::string refusal(const Row& row, const Target& target, const Problem& problem
   if (row.last_resort && !any_failed) return "only where a self-test failed";
   if (target.capability < row.min_capability)
     return target.device == Device::cpu
-               ? fmt::format("needs {}", name_of(static_cast<Isa>(row.min_capability)))
-               : fmt::format("needs compute capability {}.{}", row.min_capability / 10, row.min_capability % 10);
+               ? rt::format("needs {}", name_of(static_cast<Isa>(row.min_capability)))
+               : rt::format("needs compute capability {}.{}", row.min_capability / 10, row.min_capability % 10);
   return row.refuse ? row.refuse(problem) : "";
 }
 std::string describe(const Problem& problem) {
@@ -62,7 +62,7 @@ const Row& select_row(std::span<const Row> table, const Target& target, std::str
       found = &row;
       if (!target.reference_only) return row;
     } else {
-      refusals += fmt::format("\n  {}: {}", row.name, why);
+      refusals += rt::format("\n  {}: {}", row.name, why);
     }
   }
   if (found) return *found;
@@ -96,9 +96,9 @@ std::string explain_row(std::span<const Row> table, const Target& target, std::s
     const std::string why = refusal(row, target, problem);
     if (row.last_resort && !why.empty()) continue;
     if (why.empty() && !target.reference_only)
-      return fmt::format("{}{}", row.name, skipped.empty() ? "" : " (not " + skipped + ")");
+      return rt::format("{}{}", row.name, skipped.empty() ? "" : " (not " + skipped + ")");
     if (why.empty()) continue;
-    skipped += fmt::format("{}{}: {}", skipped.empty() ? "" : ", ", row.name, why);
+    skipped += rt::format("{}{}: {}", skipped.empty() ? "" : ", ", row.name, why);
   }
   return std::string(select_row(table, target, kind, problem).name) +
          (target.reference_only ? " (optimize.select=false)" : "");

@@ -48,7 +48,7 @@ int64_t Shape::numel() const {
 }
 std::string Shape::str() const {
   std::string s = "[";
-  for (int i = 0; i < rank_; ++i) s += fmt::format("{}{}", i ? "," : "", (*this)[i]);
+  for (int i = 0; i < rank_; ++i) s += rt::format("{}{}", i ? "," : "", (*this)[i]);
   return s + "]";
 }
 
@@ -58,8 +58,8 @@ Strides Spec::strides() const {
   return layout == Layout::nchw ? Strides{c * h * w, h * w, w, 1} : Strides{c * h * w, 1, w * c, c};
 }
 std::string Spec::str() const {
-  return fmt::format("{} {}{}{}", shape.str(), name_of(dtype), shape.rank() == 4 ? " " : "",
-                     shape.rank() == 4 ? name_of(layout) : "");
+  return rt::format("{} {}{}{}", shape.str(), name_of(dtype), shape.rank() == 4 ? " " : "",
+                    shape.rank() == 4 ? name_of(layout) : "");
 }
 
 Storage::Storage(size_t bytes, Device device) : bytes_(bytes) {

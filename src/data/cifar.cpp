@@ -132,16 +132,16 @@ std::vector<fs::path> train_files(CifarKind kind, const fs::path& folder) {
     last = std::max({last, batch_number(name, ".bin"), batch_number(name, "")});
   std::vector<fs::path> files;
   for (int n = 1; n <= last; ++n) {
-    files.push_back(folder / fmt::format("data_batch_{}.bin", n));
+    files.push_back(folder / rt::format("data_batch_{}.bin", n));
     if (is_file(files.back())) continue;
-    if (is_file(folder / fmt::format("data_batch_{}", n)))
+    if (is_file(folder / rt::format("data_batch_{}", n)))
       fail(ExitCode::data,
            "'{}' is missing, but data_batch_{} of the pickled python version is there; unpack cifar-10-binary.tar.gz "
            "into "
            "a folder of its own",
            files.back().string(), n);
     fail(ExitCode::data, "'{}' is missing{}; copy it, or unpack the archive again", files.back().string(),
-         last > n ? fmt::format(" although there are files up to data_batch_{}.bin", last) : "");
+         last > n ? rt::format(" although there are files up to data_batch_{}.bin", last) : "");
   }
   return files;
 }
@@ -247,16 +247,16 @@ DatasetPair read_cifar(CifarKind kind, const fs::path& folder) {
 
 std::string explain_no_cifar(const std::string& source, const fs::path& dir) {
   const std::vector<std::string> names = names_in(dir);
-  if (names.empty()) return fmt::format("the data folder '{}' is empty", dir.string());
+  if (names.empty()) return rt::format("the data folder '{}' is empty", dir.string());
   for (CifarKind kind : {CifarKind::cifar10, CifarKind::cifar100}) {
     const Format& format = format_of(kind);
     if (const fs::path found = find_cifar(kind, dir); !found.empty())
-      return fmt::format("data.source={}, but '{}' holds {} files; use data.source={} or auto", source, found.string(),
-                         format.title, format.kind);
+      return rt::format("data.source={}, but '{}' holds {} files; use data.source={} or auto", source, found.string(),
+                        format.title, format.kind);
     for (const fs::path& folder : {dir, dir / format.python_subfolder})
       for (const char* name : format.pickles)
         if (is_file(folder / name))
-          return fmt::format(
+          return rt::format(
               "'{}' belongs to the pickled \"python version\" of {}; rtrain reads the binary version: unpack {} "
               "instead",
               (folder / name).string(), format.title, format.archive);
@@ -264,16 +264,16 @@ std::string explain_no_cifar(const std::string& source, const fs::path& dir) {
   for (const std::string& name : names)
     if (name.ends_with(".tar.gz") || name.ends_with(".tgz") || name.ends_with(".tar"))
       return name.find("python") != std::string::npos
-                 ? fmt::format(
+                 ? rt::format(
                        "'{}' is the pickled \"python version\"; rtrain reads the binary version, "
                        "cifar-10-binary.tar.gz or cifar-100-binary.tar.gz",
                        (dir / name).string())
-                 : fmt::format("'{}' is not unpacked yet: tar -xf '{}' -C '{}'", (dir / name).string(),
-                               (dir / name).string(), dir.string());
+                 : rt::format("'{}' is not unpacked yet: tar -xf '{}' -C '{}'", (dir / name).string(),
+                              (dir / name).string(), dir.string());
   std::string held;
   for (size_t i = 0; i < std::min<size_t>(names.size(), 4); ++i) held += (i ? ", " : "") + names[i];
-  return fmt::format("'{}' holds neither data_batch_1.bin (CIFAR-10) nor train.bin (CIFAR-100), only: {}{}",
-                     dir.string(), held, names.size() > 4 ? fmt::format(" and {} more", names.size() - 4) : "");
+  return rt::format("'{}' holds neither data_batch_1.bin (CIFAR-10) nor train.bin (CIFAR-100), only: {}{}",
+                    dir.string(), held, names.size() > 4 ? rt::format(" and {} more", names.size() - 4) : "");
 }
 
 }  // namespace rt

@@ -68,7 +68,7 @@ std::string checksum(const Dataset& data) {
   uint64_t hash = 0;  // of one image seeds the next
   for (int64_t i = 0; i < data.size(); ++i)
     hash = XXH3_64bits_withSeed(data.pixels(i), bytes, hash * 31 + static_cast<uint64_t>(data.label(i)));
-  return fmt::format("{:016x}", hash);
+  return rt::format("{:016x}", hash);
 }
 
 }  // namespace rt

@@ -96,7 +96,7 @@ void write_synthetic(const std::string& dir, const SynthOptions& options) {
   auto write_images = [&](const std::string& name, uint32_t split, const std::vector<uint32_t>& labels, int64_t first,
                           int64_t last) {
     for (int64_t begin = first; begin < last; begin += images_in_memory) {
-      log_status(fmt::format("drawing {}: {} of {} images done", name, done, total));
+      log_status(rt::format("drawing {}: {} of {} images done", name, done, total));
       const int64_t count = std::min(images_in_memory, last - begin);
       std::vector<uint8_t> records(static_cast<size_t>(count) * record_bytes);
       std::atomic<int64_t> next{0};
@@ -124,7 +124,7 @@ void write_synthetic(const std::string& dir, const SynthOptions& options) {
   const int64_t parts = std::min<int64_t>(5, options.train);
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = options.train * part / parts, last = options.train * (part + 1) / parts;
-    write_images(fmt::format("data_batch_{}.bin", part + 1), 0, train_labels, first, last);
+    write_images(rt::format("data_batch_{}.bin", part + 1), 0, train_labels, first, last);
   }
   if (options.test > 0) write_images("test_batch.bin", 1, test_labels, 0, options.test);
   std::string names;

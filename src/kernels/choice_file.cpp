@@ -41,7 +41,7 @@ std::optional<std::string> ChoiceFile::find(const std::string& key) const {
 void ChoiceFile::remember(const std::string& key, const std::string& value) {
   if (find(key) == value) return;
   lines_[key] = value;
-  if (!path_.empty()) append(fmt::format("{}{}\t{}\n", std::exchange(torn_, false) ? "\n" : "", key, value));
+  if (!path_.empty()) append(rt::format("{}{}\t{}\n", std::exchange(torn_, false) ? "\n" : "", key, value));
 }
 
 void ChoiceFile::append(const std::string& line) {

@@ -36,8 +36,8 @@ std::vector<Algorithm> admitted(const Convolution& c) {
 
 std::string refusal(const Convolution& c) {
   if (!admitted(c).empty()) return "";
-  return fmt::format("cuDNN {} has no{} algorithm for {} within {} MiB of workspace", version(),
-                     choices().deterministic ? " deterministic" : "", describe(c), most_workspace() / mib);
+  return rt::format("cuDNN {} has no{} algorithm for {} within {} MiB of workspace", version(),
+                    choices().deterministic ? " deterministic" : "", describe(c), most_workspace() / mib);
 }
 
 size_t largest_workspace(const Convolution& c) {
@@ -76,7 +76,7 @@ Algorithm fastest(const Convolution& c, const std::vector<Algorithm>& list, cons
   const Timed& best = timed[0];
   log_detail("cuDNN: {} by {}, {:.3f} ms, workspace {:.1f} MiB{}", describe(c), best.algorithm.name, best.ms,
              static_cast<double>(best.algorithm.workspace_bytes) / mib,
-             timed.size() > 1 ? fmt::format("; next {}, {:.3f} ms", timed[1].algorithm.name, timed[1].ms) : "");
+             timed.size() > 1 ? rt::format("; next {}, {:.3f} ms", timed[1].algorithm.name, timed[1].ms) : "");
   return best.algorithm;
 }
 
@@ -120,27 +120,27 @@ void compute(const Convolution& c, const Args& a) {
 namespace rt::cuda {
 using cudnn::Pass;
 
-#define DEFINE(pass)                                                                               \
-  template <bool graph>                                                                            \
-  void conv2d_##pass(const Args& a) {                                                              \
-    cudnn::compute(cudnn::convolution(Pass::pass, graph, a), a);                                   \
-  }                                                                                                \
-  template <bool graph>                                                                            \
-  size_t conv2d_##pass##_workspace(const Problem& p) {                                             \
-    return cudnn::largest_workspace(cudnn::convolution(Pass::pass, graph, p));                     \
-  }                                                                                                \
-  template <bool graph>                                                                            \
-  std::string refuse_conv2d_##pass(const Problem& p) {                                             \
-    for (const Spec& spec : {p.in[1], p.out[0]})                                                   \
-      if (spec.layout != p.in[0].layout || spec.dtype != p.in[0].dtype)                            \
-        return fmt::format("needs one type and layout, not {} and {}", p.in[0].str(), spec.str()); \
-    return cudnn::refusal(cudnn::convolution(Pass::pass, graph, p));                               \
-  }                                                                                                \
-  template void conv2d_##pass<false>(const Args&);                                                 \
-  template void conv2d_##pass<true>(const Args&);                                                  \
-  template size_t conv2d_##pass##_workspace<false>(const Problem&);                                \
-  template size_t conv2d_##pass##_workspace<true>(const Problem&);                                 \
-  template std::string refuse_conv2d_##pass<false>(const Problem&);                                \
+#define DEFINE(pass)                                                                              \
+  template <bool graph>                                                                           \
+  void conv2d_##pass(const Args& a) {                                                             \
+    cudnn::compute(cudnn::convolution(Pass::pass, graph, a), a);                                  \
+  }                                                                                               \
+  template <bool graph>                                                                           \
+  size_t conv2d_##pass##_workspace(const Problem& p) {                                            \
+    return cudnn::largest_workspace(cudnn::convolution(Pass::pass, graph, p));                    \
+  }                                                                                               \
+  template <bool graph>                                                                           \
+  std::string refuse_conv2d_##pass(const Problem& p) {                                            \
+    for (const Spec& spec : {p.in[1], p.out[0]})                                                  \
+      if (spec.layout != p.in[0].layout || spec.dtype != p.in[0].dtype)                           \
+        return rt::format("needs one type and layout, not {} and {}", p.in[0].str(), spec.str()); \
+    return cudnn::refusal(cudnn::convolution(Pass::pass, graph, p));                              \
+  }                                                                                               \
+  template void conv2d_##pass<false>(const Args&);                                                \
+  template void conv2d_##pass<true>(const Args&);                                                 \
+  template size_t conv2d_##pass##_workspace<false>(const Problem&);                               \
+  template size_t conv2d_##pass##_workspace<true>(const Problem&);                                \
+  template std::string refuse_conv2d_##pass<false>(const Problem&);                               \
   template std::string refuse_conv2d_##pass<true>(const Problem&);
 DEFINE(forward)
 DEFINE(dx)

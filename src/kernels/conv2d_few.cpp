@@ -115,7 +115,7 @@ size_t dw_bytes(const GemmKernels& kernels, const Conv2dShape& s) { return dx_by
 
 std::string refuse(const Problem& p, const Spec& x, const Spec& w) {
   if (std::string why = refuse_conv2d_gemm(p); !why.empty()) return why;
-  if (!fits(conv2d_shape(p.op, x, w))) return fmt::format("for up to {} pixels of many channels", most_pixels);
+  if (!fits(conv2d_shape(p.op, x, w))) return rt::format("for up to {} pixels of many channels", most_pixels);
   return "";
 }
 

@@ -16,7 +16,7 @@ const char* admitted_word(const Convolution& c, bool deterministic) {
 }
 
 std::string shape_text(const Conv2dShape& s) {
-  return fmt::format("[{},{},{},{}] {}x{}/{} pad {} -> {}", s.n, s.c, s.h, s.w, s.r, s.s, s.stride, s.pad, s.k);
+  return rt::format("[{},{},{},{}] {}x{}/{} pad {} -> {}", s.n, s.c, s.h, s.w, s.r, s.s, s.stride, s.pad, s.k);
 }
 
 bool is_number(std::string_view text, int& value) {
@@ -55,13 +55,13 @@ void configure(const Options& options) {
 std::string default_cache_file() { return user_cache_file("cudnn-algorithms.txt"); }
 
 std::string key_of(const Convolution& c, bool deterministic, const std::string& device, int version) {
-  return fmt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}", device, version, name_of(c.pass), shape_text(c.shape),
-                     rt::name_of(c.dtype), rt::name_of(c.layout), admitted_word(c, deterministic));
+  return rt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}", device, version, name_of(c.pass), shape_text(c.shape),
+                    rt::name_of(c.dtype), rt::name_of(c.layout), admitted_word(c, deterministic));
 }
 
 std::string describe(const Convolution& c) {
-  return fmt::format("conv2d.{} {} {} {}", name_of(c.pass), shape_text(c.shape), rt::name_of(c.dtype),
-                     rt::name_of(c.layout));
+  return rt::format("conv2d.{} {} {} {}", name_of(c.pass), shape_text(c.shape), rt::name_of(c.dtype),
+                    rt::name_of(c.layout));
 }
 
 }  // namespace rt::cudnn

@@ -2,13 +2,14 @@
 // cudnn_graph_api.cpp alone. A call that fails throws Refused, since a graph that cannot be computed is no error there.
 #pragma once
 #include <cudnn.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "core/format.hpp"
 
 namespace rt::cudnn {
 
@@ -26,7 +27,7 @@ std::string refusal(F&& f) {
     f();
     return "";
   } catch (const Refused& refused) {
-    return fmt::format("{} failed: {}", refused.what, cudnnGetErrorString(refused.status));
+    return rt::format("{} failed: {}", refused.what, cudnnGetErrorString(refused.status));
   }
 }
 

@@ -147,8 +147,8 @@ std::optional<Algorithm> identify(const Descriptor& config, cudnnDataType_t type
     knobs[static_cast<int>(knob.get<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE))] =
         knob.get<int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE);
 
-  std::string name = fmt::format("GRAPH_{}", engine);
-  for (const auto& [knob, value] : knobs) name += fmt::format("_{}={}", knob, value);
+  std::string name = rt::format("GRAPH_{}", engine);
+  for (const auto& [knob, value] : knobs) name += rt::format("_{}={}", knob, value);
   return Algorithm{id_of(name), name, 0, !noted(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)};
 }
 

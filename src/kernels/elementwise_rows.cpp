@@ -10,7 +10,7 @@ std::string refuse(const Problem& problem, bool any_layout) {
   for (const auto& specs : {problem.in, problem.out})
     for (const Spec& spec : specs) {
       if (spec.dtype != DType::f32 && spec.dtype != DType::bf16 && spec.dtype != DType::u8)
-        return fmt::format("needs f32 or bf16, not {}", name_of(spec.dtype));
+        return rt::format("needs f32 or bf16, not {}", name_of(spec.dtype));
       if (!any_layout && spec.shape.rank() == 4 && spec.layout != Layout::nhwc) return "needs nhwc";
     }
   return "";

@@ -38,7 +38,7 @@ std::string mismatch(const View& got, const View& want, double tolerance) {
   const bool close =
       !exact && relative <= tolerance && worst <= element * tolerance * std::max(std::abs(y[where]), rms);
   if (close) return "";
-  return fmt::format(
+  return rt::format(
       "element {} of {} is {:.6g}, the reference has {:.6g} (relative error of all {:.2g}, {:.2g} allowed)", where,
       want.spec.str(), x[where], y[where], relative, exact ? 0 : tolerance);
 }

@@ -45,8 +45,8 @@ struct Candidate {
 // "64 (32: 3.141 ms, 64: 2.718 ms)": the variant, and what people may want to know.
 std::string value_of(int64_t variant, const std::vector<Candidate>& timed) {
   std::string text;
-  for (const Candidate& c : timed) text += fmt::format("{}{}: {:.3f} ms", text.empty() ? "" : ", ", c.variant, c.ms);
-  return fmt::format("{} ({})", variant, text);
+  for (const Candidate& c : timed) text += rt::format("{}{}: {:.3f} ms", text.empty() ? "" : ", ", c.variant, c.ms);
+  return rt::format("{} ({})", variant, text);
 }
 int64_t variant_of(std::string_view value) {  // 0: none
   int64_t variant = 0;
@@ -55,7 +55,7 @@ int64_t variant_of(std::string_view value) {  // 0: none
   return error == std::errc() && rest.starts_with(" (") && rest.ends_with(")") ? variant : 0;
 }
 bool is_choice(const std::vector<std::string>& fields) { return fields.size() == 7 && variant_of(fields[6]) > 0; }
-constexpr ChoiceFile::Format format{"a choice of a kernel's variant", is_choice};
+constexpr ChoiceFile::Format choice_format{"a choice of a kernel's variant", is_choice};
 
 // Random numbers, repeated after every 64 Ki of them: caches and multipliers cannot tell.
 void fill(const View& view) {
@@ -116,13 +116,13 @@ std::string timed(const OnScratch& step, const std::vector<int64_t>& variants, d
 
 }  // namespace
 
-Tuner::Tuner(const std::string& cache_file) : file_(cache_file, format) {}
+Tuner::Tuner(const std::string& cache_file) : file_(cache_file, choice_format) {}
 
 std::string Tuner::default_cache_file() { return user_cache_file("cpu-tuning.txt"); }
 
 std::string Tuner::key_of(const Step& step, const Problem& problem) {
-  return fmt::format("{}\t{} threads\trtrain {}, {}\t{}\t{}\t{} -> {}", machine().cpu_model, threads_in_use(),
-                     RT_VERSION, __VERSION__, step.row->name, step.kind, text_of(problem.in), text_of(problem.out));
+  return rt::format("{}\t{} threads\trtrain {}, {}\t{}\t{}\t{} -> {}", machine().cpu_model, threads_in_use(),
+                    RT_VERSION, __VERSION__, step.row->name, step.kind, text_of(problem.in), text_of(problem.out));
 }
 
 void Tuner::tune(Plan& plan, Arena& scratch, double seconds) {
@@ -158,7 +158,7 @@ void Tuner::tune(Plan& plan, Arena& scratch, double seconds) {
   for (; done < order.size() && now_ms() < end; ++done) {
     const auto& [key, group] = order[done];
     const Step& step = plan.steps()[group.steps[0]];
-    log_status(fmt::format("timing variants of {} steps, once: {}", order.size(), done + 1));
+    log_status(rt::format("timing variants of {} steps, once: {}", order.size(), done + 1));
     const Specs specs(plan, step);
     const std::vector<int64_t> variants = step.row->variants(specs.problem(step));
     const double box_ms = (end - now_ms()) / static_cast<double>(order.size() - done);

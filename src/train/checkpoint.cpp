@@ -72,7 +72,7 @@ void CheckpointFolder::save(const LoopState& loop, const ModelInfo& info, const 
   j["control"] = std::vector<double>(control, control + 4);  // loss scaling goes on where it was
   metadata[loop_key] = j.dump();
   std::filesystem::create_directories(folder_);
-  const std::string path = fmt::format("{}/step-{:09}.safetensors", folder_, loop.step);
+  const std::string path = rt::format("{}/step-{:09}.safetensors", folder_, loop.step);
   write_safetensors(path, tensors, metadata);
   std::error_code ignored;  // a file that stays behind costs space, nothing else
   int kept = 0;
@@ -108,7 +108,7 @@ CheckpointFolder::Loaded CheckpointFolder::load_newest() const {
     } catch (const Error& e) {
       if (e.code() != ExitCode::data) throw;
       log_warning("skipping a damaged checkpoint: {}", e.what());
-      skipped += fmt::format("\n  {}", e.what());
+      skipped += rt::format("\n  {}", e.what());
     }
   }
   fail(ExitCode::data, "{}: no checkpoint to resume from{}{}", folder_,

@@ -2,7 +2,6 @@
 // Every value is stored through the table of keys: the file and the command line cannot differ in what they allow.
 #include "train/config.hpp"
 
-#include <fmt/ranges.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -89,7 +88,7 @@ class Loader {
   void read_table(const std::string& file, const toml::table& table, const std::string& prefix) {
     for (const auto& [part, node] : table) {
       const std::string name = prefix + std::string(part.str());
-      const std::string place = fmt::format("{}:{}", file, static_cast<unsigned>(part.source().begin.line));
+      const std::string place = rt::format("{}:{}", file, static_cast<unsigned>(part.source().begin.line));
       const Key* key = find_key(name);
       if (key != nullptr)
         store(place, *key, node, text_of(node));
@@ -115,7 +114,7 @@ class Loader {
       std::vector<std::string_view> keys;
       for (const Key& key : config_keys())
         if (key.name.rfind(name + ".", 0) == 0) keys.push_back(key.name);
-      fail(ExitCode::usage, "{}: {} is a table, not a value; its keys are {}", place, name, fmt::join(keys, ", "));
+      fail(ExitCode::usage, "{}: {} is a table, not a value; its keys are {}", place, name, joined(keys, ", "));
     }
     fail(ExitCode::usage, "{}: unknown key {}; did you mean {}? `rtrain config` lists every key", place, name,
          nearest_key(name).name);

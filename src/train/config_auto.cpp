@@ -16,7 +16,7 @@ constexpr double lr_per_256_images = 0.1;
 
 std::string mebibytes(double bytes) {
   const double mib = bytes / (1024 * 1024);
-  return mib < 1024 ? fmt::format("{:.0f} MiB", mib) : fmt::format("{:.1f} GiB", mib / 1024);
+  return mib < 1024 ? rt::format("{:.0f} MiB", mib) : rt::format("{:.1f} GiB", mib / 1024);
 }
 
 class Resolver {
@@ -42,7 +42,7 @@ class Resolver {
     }
     if (facts_.image_size > 0)
       choose("model.stem", c_.model.stem, std::string(facts_.image_size <= 64 ? "cifar" : "imagenet"),
-             fmt::format("images of {} px, cifar up to 64 px", facts_.image_size));
+             rt::format("images of {} px, cifar up to 64 px", facts_.image_size));
     if (is_auto("train.batch") && facts_.train_images > 0 && facts_.plan_bytes) batch();
     if (c_.train.batch > 0) {
       check_batch();
@@ -93,8 +93,8 @@ class Resolver {
                  step = static_cast<double>(facts_.plan_bytes(c_.train.batch)),
                  data = static_cast<double>(facts_.data_bytes);
     const bool fits = step + data <= 0.9 * room;
-    const std::string reason = fmt::format("the images ({}) {} beside the step ({}) in the {}", mebibytes(data),
-                                           fits ? "fit" : "do not fit", mebibytes(step), facts_.device.memory.reason);
+    const std::string reason = rt::format("the images ({}) {} beside the step ({}) in the {}", mebibytes(data),
+                                          fits ? "fit" : "do not fit", mebibytes(step), facts_.device.memory.reason);
     if (c_.optimize.resident && !is_auto("optimize.resident") && !fits)
       fail(ExitCode::device, "{}: optimize.resident = true: {}", where("optimize.resident"), reason);
     choose("optimize.resident", c_.optimize.resident, fits, reason);
@@ -109,7 +109,7 @@ class Resolver {
     int largest = 0;
     for (int b = c_.train.batch; b >= 1; b /= 2) {
       const auto bytes = static_cast<double>(facts_.plan_bytes(b));
-      table += fmt::format("\n  batch {:>5}: {}", b, mebibytes(bytes));
+      table += rt::format("\n  batch {:>5}: {}", b, mebibytes(bytes));
       if (bytes > room) continue;
       largest = b;
       break;
@@ -118,7 +118,7 @@ class Resolver {
       if (static_cast<double>(facts_.plan_bytes(largest + step)) <= room) largest += step;
     fail(ExitCode::device, "{}: train.batch = {} does not fit into the {}; {}{}", where("train.batch"), c_.train.batch,
          facts_.device.memory.reason,
-         largest > 0 ? fmt::format("the largest that fits is {}", largest) : "not even one image does", table);
+         largest > 0 ? rt::format("the largest that fits is {}", largest) : "not even one image does", table);
   }
 
   void check_eval_batch() {
@@ -145,7 +145,7 @@ class Resolver {
       choose("data.workers", c_.data.workers, 0, "one CPU to work on: " + cpus.reason);
     else
       choose("data.workers", c_.data.workers, c_.threads <= 2 ? 1 : std::clamp(c_.threads / 8, 2, 4),
-             fmt::format("few beside {} kernel thread{}", c_.threads, c_.threads == 1 ? "" : "s"));
+             rt::format("few beside {} kernel thread{}", c_.threads, c_.threads == 1 ? "" : "s"));
   }
 
   void batch() {
@@ -163,13 +163,13 @@ class Resolver {
       const std::string plan = mebibytes(static_cast<double>(bytes));
       std::string reason;
       if (refused_bytes > 0)
-        reason = fmt::format("largest whose plan ({}; {} for {} images) fits 70 % of the {}", plan,
-                             mebibytes(static_cast<double>(refused_bytes)), 2 * b, memory.reason);
+        reason = rt::format("largest whose plan ({}; {} for {} images) fits 70 % of the {}", plan,
+                            mebibytes(static_cast<double>(refused_bytes)), 2 * b, memory.reason);
       else if (b < batches[0])
-        reason = fmt::format("largest power of two up to 1/{} of {} training images", updates_of_an_epoch,
-                             facts_.train_images);
+        reason = rt::format("largest power of two up to 1/{} of {} training images", updates_of_an_epoch,
+                            facts_.train_images);
       else
-        reason = fmt::format("the preferred size; its plan ({}) fits 70 % of the {}", plan, memory.reason);
+        reason = rt::format("the preferred size; its plan ({}) fits 70 % of the {}", plan, memory.reason);
       choose("train.batch", c_.train.batch, b, reason);
       return;
     }
@@ -188,7 +188,7 @@ class Resolver {
     const int64_t images = int64_t{c_.train.batch} * c_.train.accumulate;
     choose("optimizer.lr", c_.optimizer.lr,
            lr_per_256_images * static_cast<double>(std::min<int64_t>(images, 256)) / 256,
-           fmt::format("{} x min({} images an update, 256) / 256", lr_per_256_images, images));
+           rt::format("{} x min({} images an update, 256) / 256", lr_per_256_images, images));
   }
 
   void warmup() {
@@ -201,7 +201,7 @@ class Resolver {
       epochs = images / static_cast<double>(facts_.train_images);
     }
     choose("schedule.warmup_epochs", c_.schedule.warmup_epochs, std::min(1.0, 0.1 * epochs),
-           fmt::format("10 % of {:.3g} epochs, at most 1", epochs));
+           rt::format("10 % of {:.3g} epochs, at most 1", epochs));
   }
 
   LoadedConfig& loaded_;

@@ -1,7 +1,5 @@
 #include "train/config_keys.hpp"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -110,7 +108,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 std::string_view leaf(std::string_view name) { return name.substr(name.rfind('.') + 1); }
 
 std::string number(double value) {
-  std::string text = fmt::format("{}", value);
+  std::string text = rt::format("{}", value);
   return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
 }
 
@@ -119,7 +117,7 @@ std::string quoted(std::string_view text) {
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-      out += fmt::format("\\u{:04X}", static_cast<unsigned>(c));
+      out += rt::format("\\u{:04X}", static_cast<unsigned>(c));
     else
       out += c;
   }
@@ -128,14 +126,14 @@ std::string quoted(std::string_view text) {
 
 struct ValueText {
   std::string operator()(const bool* v) const { return *v ? "true" : "false"; }
-  std::string operator()(const int* v) const { return fmt::format("{}", *v); }
-  std::string operator()(const int64_t* v) const { return fmt::format("{}", *v); }
+  std::string operator()(const int* v) const { return rt::format("{}", *v); }
+  std::string operator()(const int64_t* v) const { return rt::format("{}", *v); }
   std::string operator()(const double* v) const { return number(*v); }
   std::string operator()(const std::string* v) const { return quoted(*v); }
   std::string operator()(const std::vector<double>* v) const {
     std::vector<std::string> parts;
     for (const double x : *v) parts.push_back(number(x));
-    return fmt::format("[{}]", fmt::join(parts, ", "));
+    return rt::format("[{}]", joined(parts, ", "));
   }
 };
 
@@ -162,10 +160,9 @@ std::string allowed_text(const Key& key) {
   if (!key.choices.empty()) {
     std::vector<std::string_view> choices = key.choices;
     if (key.automatic) choices.push_back("auto");
-    return fmt::format("{}{}", choices.size() > 2 ? "one of " : "",
-                       fmt::join(choices, choices.size() > 2 ? ", " : " or "));
+    return rt::format("{}{}", choices.size() > 2 ? "one of " : "", joined(choices, choices.size() > 2 ? ", " : " or "));
   }
-  std::string text = fmt::format("from {} to {}", key.low, key.high);
+  std::string text = rt::format("from {} to {}", key.low, key.high);
   if (std::holds_alternative<bool*>(slot))
     text = "true or false";
   else if (std::holds_alternative<std::string*>(slot))

@@ -1,8 +1,7 @@
 // A configuration as text, and what may differ between the saved one of a run and the one it goes on with.
-#include <fmt/format.h>
-
 #include <algorithm>
 
+#include "core/format.hpp"
 #include "train/config.hpp"
 #include "train/config_keys.hpp"
 
@@ -28,10 +27,10 @@ std::string to_toml(const LoadedConfig& loaded) {
     const size_t dot = key.name.rfind('.');
     if (const std::string_view of = dot == std::string::npos ? "" : key.name.substr(0, dot); of != table) {
       table = of;
-      out += fmt::format("\n[{}]\n", table);
+      out += rt::format("\n[{}]\n", table);
     }
-    out += fmt::format("{} = {}  # {}\n", key.name.substr(dot + 1), shown_value(loaded, key),
-                       one_line(loaded.origins.find(key.name)->second.text));
+    out += rt::format("{} = {}  # {}\n", key.name.substr(dot + 1), shown_value(loaded, key),
+                      one_line(loaded.origins.find(key.name)->second.text));
   }
   return out;
 }
@@ -44,9 +43,9 @@ std::string config_table(const LoadedConfig& loaded, bool with_origin) {
   }
   std::string out;
   for (const Key& key : config_keys())
-    out += fmt::format("{:<{}}  {:<{}}  {}\n", key.name, name_width, shown_value(loaded, key), value_width,
-                       with_origin ? one_line(loaded.origins.find(key.name)->second.text)
-                                   : fmt::format("{} ({})", key.help, allowed_text(key)));
+    out += rt::format("{:<{}}  {:<{}}  {}\n", key.name, name_width, shown_value(loaded, key), value_width,
+                      with_origin ? one_line(loaded.origins.find(key.name)->second.text)
+                                  : rt::format("{} ({})", key.help, allowed_text(key)));
   return out;
 }
 

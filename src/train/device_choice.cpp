@@ -29,8 +29,8 @@ std::string precision_problem(const Target& target, DType precision) {
   if (target.device == Device::cpu)
     return precision == DType::bf16 ? "" : "needs device=cuda: the CPU stores f32 or bf16, and computes in f32";
   if (precision == DType::bf16 && target.capability < 80)
-    return fmt::format("needs compute capability 8.0, this device has {}.{}; use f16 or f32", target.capability / 10,
-                       target.capability % 10);
+    return rt::format("needs compute capability 8.0, this device has {}.{}; use f16 or f32", target.capability / 10,
+                      target.capability % 10);
   return "";
 }
 
@@ -59,12 +59,12 @@ DeviceChoice choose_device(const std::string& wanted, const std::string& where) 
   cuda::use(index);
   const cuda::DeviceInfo& d = support.devices[static_cast<size_t>(index)];
   choice.device = Device::cuda;
-  choice.name = fmt::format("cuda:{}", index);
+  choice.name = rt::format("cuda:{}", index);
   choice.target = cuda_target();
-  choice.reason = fmt::format("{} of compute capability {}.{}", d.name, d.capability / 10, d.capability % 10);
+  choice.reason = rt::format("{} of compute capability {}.{}", d.name, d.capability / 10, d.capability % 10);
   const size_t free = cuda::free_bytes();
   choice.memory = {static_cast<int64_t>(free),
-                   fmt::format("{:.1f} GiB of memory free on the {}", static_cast<double>(free) / (1 << 30), d.name)};
+                   rt::format("{:.1f} GiB of memory free on the {}", static_cast<double>(free) / (1 << 30), d.name)};
   return choice;
 }
 

@@ -222,7 +222,7 @@ std::string Executor::first_bad_layer(const Batch& batch) {
   plan.replay([&](const Step& step) {
     for (Var v : step.out)
       if (found.empty() && bad(read_back(plan.view(v), options_.device).view()))
-        found = fmt::format("{} ({})", step.label, step.kind);
+        found = rt::format("{} ({})", step.label, step.kind);
   });
   state_.restart_statistics();  // the bad batch has gone through the fresh copy
   return found.empty() ? "none: the batch alone gives finite values" : found;

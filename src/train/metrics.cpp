@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* csv_header = "event,step,epoch,loss,lr,grad_norm,images_per_s,data_wait_ms,top1,top5\n";
 
-std::string json_number(double value) { return std::isfinite(value) ? fmt::format("{}", value) : "null"; }
+std::string json_number(double value) { return std::isfinite(value) ? rt::format("{}", value) : "null"; }
 
 struct Event {
   std::string kind;
@@ -50,21 +50,21 @@ Metrics::Metrics(const std::string& csv_path, const std::string& jsonl_path) : c
 }
 
 void Metrics::add(const TrainEvent& e) {
-  jsonl_.append(fmt::format(
+  jsonl_.append(rt::format(
       R"({{"event":"train","step":{},"epoch":{},"loss":{},"lr":{},"grad_norm":{},"images_per_s":{},"data_wait_ms":{}}})"
       "\n",
       e.step, json_number(e.epoch), json_number(e.loss), json_number(e.lr), json_number(e.grad_norm),
       json_number(e.images_per_s), json_number(e.data_wait_ms)));
-  csv_.append(fmt::format("train,{},{},{},{},{},{},{},,\n", e.step, e.epoch, e.loss, e.lr, e.grad_norm, e.images_per_s,
-                          e.data_wait_ms));
+  csv_.append(rt::format("train,{},{},{},{},{},{},{},,\n", e.step, e.epoch, e.loss, e.lr, e.grad_norm, e.images_per_s,
+                         e.data_wait_ms));
 }
 
 void Metrics::add(const EvalEvent& e) {
-  jsonl_.append(fmt::format(R"({{"event":"eval","step":{},"epoch":{},"loss":{},"top1":{},"top5":{}}})"
-                            "\n",
-                            e.step, json_number(e.epoch), json_number(e.loss), json_number(e.top1),
-                            json_number(e.top5)));
-  csv_.append(fmt::format("eval,{},{},{},,,,,{},{}\n", e.step, e.epoch, e.loss, e.top1, e.top5));
+  jsonl_.append(rt::format(R"({{"event":"eval","step":{},"epoch":{},"loss":{},"top1":{},"top5":{}}})"
+                           "\n",
+                           e.step, json_number(e.epoch), json_number(e.loss), json_number(e.top1),
+                           json_number(e.top5)));
+  csv_.append(rt::format("eval,{},{},{},,,,,{},{}\n", e.step, e.epoch, e.loss, e.top1, e.top5));
 }
 
 void truncate_metrics_after(const std::string& csv_path, const std::string& jsonl_path, int64_t step, bool evaluated) {

@@ -24,7 +24,7 @@ void copy_tensor(const SafetensorsFile& file, const NamedView& to) {
   if (!from) fail(ExitCode::data, "{}: tensor '{}' is missing", file.path(), to.name);
   if (from->shape != dims(to.view.shape()))
     fail(ExitCode::data, "{}: tensor '{}' has shape [{}], this model needs {}{}", file.path(), to.name,
-         fmt::join(from->shape, ","), to.view.shape().str(),
+         joined(from->shape, ","), to.view.shape().str(),
          to.name == "conv1.weight" ? "; model.stem=imagenet is the 7x7 stem, model.stem=cifar the 3x3 one" : "");
   View source{to.view.spec, const_cast<std::byte*>(from->data)};
   if (from->dtype == "F32")
@@ -129,7 +129,7 @@ void load_weights(const SafetensorsFile& file, ModelState& state, Head head) {
     const TensorInfo* t = file.find(v.name);
     if (head == Head::may_differ && v.name.starts_with("fc.") && t && t->shape != dims(v.view.shape())) {
       log_info("{}: '{}' is [{}] for {} in this model: it keeps its fresh weights", file.path(), v.name,
-               fmt::join(t->shape, ","), v.view.shape().str());
+               joined(t->shape, ","), v.view.shape().str());
       continue;
     }
     copy_tensor(file, v);

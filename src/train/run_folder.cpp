@@ -26,7 +26,7 @@ bool holds_a_run(const RunFolder& run) { return fs::exists(run.config) || fs::ex
 // mkdir tells who came first when two runs start in the same second.
 std::string make_new_folder(const std::string& wanted) {
   for (int n = 1;; ++n) {
-    const std::string dir = n == 1 ? wanted : fmt::format("{}-{}", wanted, n);
+    const std::string dir = n == 1 ? wanted : rt::format("{}-{}", wanted, n);
     if (::mkdir(dir.c_str(), 0777) == 0) return dir;
     if (errno != EEXIST) fail(ExitCode::runtime, "cannot create the folder {}: {}", dir, std::strerror(errno));
   }
@@ -64,7 +64,7 @@ RunFolder create_run_folder(const std::string& run_dir, const std::string& recip
     char time[32];
     std::strftime(time, sizeof time, "%Y%m%d-%H%M%S", &local);
     make_folders(runs);
-    dir = make_new_folder(fmt::format("{}/{}-{}", runs, recipe, time));
+    dir = make_new_folder(rt::format("{}/{}-{}", runs, recipe, time));
   }
   const RunFolder run(dir);
   if (holds_a_run(run))

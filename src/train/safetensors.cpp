@@ -1,6 +1,5 @@
 #include "train/safetensors.hpp"
 
-#include <fmt/ranges.h>
 #define XXH_INLINE_ALL  // the header is all a build needs
 #include <xxhash.h>
 
@@ -45,12 +44,12 @@ std::string checksum(std::span<const TensorInfo> tensors, const Metadata& metada
     add(t.shape.data(), t.shape.size() * sizeof(int64_t));
     add(t.data, t.bytes);
   }
-  return fmt::format("{:016x}", XXH3_64bits_digest(state.get()));
+  return rt::format("{:016x}", XXH3_64bits_digest(state.get()));
 }
 
 template <class... A>
 [[noreturn]] void refuse(const std::string& path, fmt::format_string<A...> format, A&&... args) {
-  fail(ExitCode::data, "{} is not a valid safetensors file: {}", path, fmt::format(format, std::forward<A>(args)...));
+  fail(ExitCode::data, "{} is not a valid safetensors file: {}", path, rt::format(format, std::forward<A>(args)...));
 }
 
 // Sizes and places agree: the tensors tile the data section without gap or overlap.
@@ -63,13 +62,13 @@ void check_layout(const std::string& path, Header& header, uint64_t data_bytes) 
     if (element == 0) refuse(path, "tensor \"{}\" has the unknown dtype \"{}\"", e.name, e.dtype);
     uint64_t bytes = 0;
     if (!checked_bytes(e.shape, element, bytes))
-      refuse(path, "the shape [{}] of tensor \"{}\" is larger than memory can be", fmt::join(e.shape, ", "), e.name);
+      refuse(path, "the shape [{}] of tensor \"{}\" is larger than memory can be", joined(e.shape, ", "), e.name);
     if (begin != expected_begin)
       refuse(path, "the data of tensor \"{}\" begins at {}, {} {}", e.name, begin,
              begin < expected_begin ? "inside another tensor that ends at" : "after a gap from", expected_begin);
     if (end < begin || end - begin != bytes)
       refuse(path, "tensor \"{}\" has data from {} to {}, but {} [{}] takes {} bytes", e.name, begin, end, e.dtype,
-             fmt::join(e.shape, ", "), bytes);
+             joined(e.shape, ", "), bytes);
     expected_begin = end;
   }
   if (expected_begin != data_bytes)
@@ -162,7 +161,7 @@ void write_safetensors(const std::string& path, std::span<const TensorInfo> tens
     uint64_t bytes = 0;
     const std::vector<uint64_t> shape(t.shape.begin(), t.shape.end());  // a negative extent overflows
     RT_CHECK(checked_bytes(shape, dtype_bytes(t.dtype), bytes) && bytes == t.bytes && dtype_bytes(t.dtype) > 0,
-             "{}: tensor {} of {} [{}] cannot have {} bytes", path, t.name, t.dtype, fmt::join(t.shape, ", "), t.bytes);
+             "{}: tensor {} of {} [{}] cannot have {} bytes", path, t.name, t.dtype, joined(t.shape, ", "), t.bytes);
     RT_CHECK(!header.contains(t.name), "{}: the name {} comes twice or is reserved", path, t.name);
     header[t.name] = {{"dtype", t.dtype}, {"shape", t.shape}, {"data_offsets", {offset, offset + bytes}}};
     offset += bytes;

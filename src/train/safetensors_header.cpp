@@ -1,17 +1,17 @@
 #include "train/safetensors_header.hpp"
 
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 #include <set>
 #include <stdexcept>
+
+#include "core/format.hpp"
 
 namespace rt {
 namespace {
 
 template <class... A>
 [[noreturn]] void bad(fmt::format_string<A...> format, A&&... args) {
-  throw std::runtime_error(fmt::format(format, std::forward<A>(args)...));
+  throw std::runtime_error(rt::format(format, std::forward<A>(args)...));
 }
 
 // Where the parser is: { top: "name": { tensor: "shape": [ list ] }, "__metadata__": { metadata } }
@@ -46,7 +46,7 @@ class Events : public nlohmann::json_sax<nlohmann::json> {
   }
   bool key(std::string& name) override {
     if (!(in_ == In::top ? names_ : keys_).insert(name).second)
-      bad("\"{}\" comes twice{}", name, in_ == In::tensor ? fmt::format(" in tensor \"{}\"", entry().name) : "");
+      bad("\"{}\" comes twice{}", name, in_ == In::tensor ? rt::format(" in tensor \"{}\"", entry().name) : "");
     if (in_ == In::tensor && name != "dtype" && name != "shape" && name != "data_offsets")
       bad("tensor \"{}\" has an unknown field \"{}\"", entry().name, name);
     key_ = std::move(name);

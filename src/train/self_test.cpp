@@ -120,8 +120,8 @@ std::vector<RefusedRow> test_once(const Plan& plan, std::span<const Row> table, 
 
 std::string cache_path() {
   const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
-  if (cache && *cache) return fmt::format("{}/rtrain/self-test.txt", cache);
-  return home && *home ? fmt::format("{}/.cache/rtrain/self-test.txt", home) : "";
+  if (cache && *cache) return rt::format("{}/rtrain/self-test.txt", cache);
+  return home && *home ? rt::format("{}/.cache/rtrain/self-test.txt", home) : "";
 }
 
 // What a passed test holds for: this very program on this device, with these libraries.
@@ -130,9 +130,9 @@ std::string cache_key(const ExecutorOptions& o, const ResNetConfig& net) {
   std::error_code none;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", none);
   const auto changed = std::filesystem::last_write_time(program, none).time_since_epoch().count();
-  return fmt::format("{} {} driver {} runtime {} cudnn {} {} {}{}{} {} {} {}", RT_VERSION, changed, s.driver, s.runtime,
-                     s.cudnn, s.devices.at(static_cast<size_t>(cuda::device_in_use())).name, o.fuse, o.layout, o.select,
-                     cuda_target().capability, name_of(o.precision), net.arch + " " + net.stem);
+  return rt::format("{} {} driver {} runtime {} cudnn {} {} {}{}{} {} {} {}", RT_VERSION, changed, s.driver, s.runtime,
+                    s.cudnn, s.devices.at(static_cast<size_t>(cuda::device_in_use())).name, o.fuse, o.layout, o.select,
+                    cuda_target().capability, name_of(o.precision), net.arch + " " + net.stem);
 }
 
 }  // namespace

@@ -99,8 +99,8 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
   resolve_auto(s->loaded, {.machine = machine(),
                            .device = device,
                            .data_source = data.kind == "cifar100" ? "cifar100" : "cifar10",
-                           .data_source_reason = fmt::format("{} images of {}x{} in {} classes", s->data.train->size(),
-                                                             data.height, data.width, data.classes),
+                           .data_source_reason = rt::format("{} images of {}x{} in {} classes", s->data.train->size(),
+                                                            data.height, data.width, data.classes),
                            .image_size = std::max(data.height, data.width),
                            .train_images = s->train_images(),
                            .plan_bytes = [&](int batch) { return bytes(batch, true); },
@@ -178,7 +178,7 @@ EvalResult evaluate(Executor& executor, Loader& loader, const std::string& label
 
 std::string memory_line(const MemoryFigures& f) {
   auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
-  return fmt::format(
+  return rt::format(
       "memory of a training step: arena {:.0f} MiB ({:.0f} MiB if no memory were shared), parameters and batch {:.0f} "
       "MiB",
       mib(f.arena_bytes), mib(f.unshared_bytes), mib(f.fixed_bytes));

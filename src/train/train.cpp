@@ -29,7 +29,7 @@ void describe(Session& s) {
     log_info("device: {}, {} in {}{}{}", c.device, s.device_reason, c.precision,
              c.optimize.graph ? ", one graph a step" : "", c.optimize.resident ? ", images on the device" : "");
   log_info("batch {}{}, learning rate {:.4g}, schedule {}", c.train.batch,
-           c.train.accumulate > 1 ? fmt::format(" x {} accumulated", c.train.accumulate) : "", c.optimizer.lr,
+           c.train.accumulate > 1 ? rt::format(" x {} accumulated", c.train.accumulate) : "", c.optimizer.lr,
            c.schedule.name);
   const MemoryFigures memory = s.executor->memory(c.train.batch);
   log_info("{}", memory_line(memory));
@@ -73,7 +73,7 @@ int start(const TrainRequest& request) {
   check(*session);
   if (request.dry_run) {
     describe(*session);
-    if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
+    if (request.explain) rt::print("{}", session->executor->explain(session->config().train.batch));
     log_info("dry run: nothing was trained");
     return 0;
   }
@@ -82,7 +82,7 @@ int start(const TrainRequest& request) {
   log_to_file(folder.log);
   remember_algorithms_in(*session, folder);
   describe(*session);
-  if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
+  if (request.explain) rt::print("{}", session->executor->explain(session->config().train.batch));
   log_info("run folder: {}", folder.dir);
   const int code = Trainer(*session, folder, {}).run();
   report(code, folder);
@@ -109,7 +109,7 @@ int resume(const TrainRequest& request) {
         "run with model.weights={}",
         session->config().data.dir, data, loop.data, folder.last);
   restore(checkpoint, *session->state);
-  if (request.explain) fmt::print("{}", session->executor->explain(session->config().train.batch));
+  if (request.explain) rt::print("{}", session->executor->explain(session->config().train.batch));
   if (request.dry_run) {
     log_info("dry run: would continue after update {} of {}", loop.step, checkpoint.file.path());
     return 0;

@@ -17,11 +17,11 @@ double seconds_since(Clock::time_point t) { return std::chrono::duration<double>
 
 std::string fingerprint(Session& s) {
   if (s.config().device != "cpu")
-    return fmt::format("rtrain {}, {}, {}, cuDNN {}, compiler {}, rows {:016x}", RT_VERSION, s.device_reason,
-                       s.config().precision, cuda::support().cudnn, __VERSION__,
-                       std::hash<std::string>{}(s.executor->rows(s.config().train.batch)));
-  return fmt::format("rtrain {}, {}, compiler {}, rows {:016x}", RT_VERSION, name_of(machine().isa), __VERSION__,
-                     std::hash<std::string>{}(s.executor->rows(s.config().train.batch)));
+    return rt::format("rtrain {}, {}, {}, cuDNN {}, compiler {}, rows {:016x}", RT_VERSION, s.device_reason,
+                      s.config().precision, cuda::support().cudnn, __VERSION__,
+                      std::hash<std::string>{}(s.executor->rows(s.config().train.batch)));
+  return rt::format("rtrain {}, {}, compiler {}, rows {:016x}", RT_VERSION, name_of(machine().isa), __VERSION__,
+                    std::hash<std::string>{}(s.executor->rows(s.config().train.batch)));
 }
 
 RunLength run_length(const Session& s) {
@@ -74,8 +74,8 @@ bool Trainer::evaluation_is_due() const {
 }
 
 bool Trainer::train_epoch() {
-  const std::string label = c_.train.steps > 0 ? fmt::format("epoch {}", loop_.epoch + 1)
-                                               : fmt::format("epoch {}/{}", loop_.epoch + 1, c_.train.epochs);
+  const std::string label = c_.train.steps > 0 ? rt::format("epoch {}", loop_.epoch + 1)
+                                               : rt::format("epoch {}/{}", loop_.epoch + 1, c_.train.epochs);
   const int64_t done = (loop_.position + group_images() - 1) / group_images(), before = loop_.step - done;
   Progress progress(label, length_.steps_per_epoch, done);
   loader_.start(loop_.epoch, loop_.position);
@@ -177,8 +177,8 @@ bool Trainer::evaluate_now() {
     pull();
     save_model(folder_.best, s_.info, *s_.state);
   }
-  evaluation_text_ = fmt::format("; evaluation loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %{}", loss, 100 * top1,
-                                 100 * top5, better ? " (best so far)" : "");
+  evaluation_text_ = rt::format("; evaluation loss {:.4f}, top-1 {:.2f} %, top-5 {:.2f} %{}", loss, 100 * top1,
+                                100 * top5, better ? " (best so far)" : "");
   return true;
 }
 

@@ -1,6 +1,7 @@
 // A CUDA device made of the host's memory. Streams hold back their work until somebody waits for it, copies from pinned
 // memory read it only then, and fresh memory is full of NaNs: what a program forgets to wait for or to write shows.
 #include <algorithm>
+#include <cstdio>
 #include <deque>
 #include <map>
 #include <memory>
@@ -196,8 +197,8 @@ void barrier() { leave(State::at_barrier); }
 
 void check_full_mask(unsigned mask) {
   if (mask != 0xffffffffu || live_threads % 32 != 0) {
-    fmt::print(stderr, "emulated kernel: a shuffle needs the full mask and whole warps, not {:#x} of {} threads\n",
-               mask, live_threads);
+    std::fprintf(stderr, "emulated kernel: a shuffle needs the full mask and whole warps, not %#x of %d threads\n",
+                 mask, live_threads);
     std::abort();
   }
 }
