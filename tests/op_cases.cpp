@@ -23,8 +23,8 @@ using Vars = std::span<const Var>;
 OpCase conv_case(Shape x, int64_t k, int64_t size, Conv2dAttrs attrs, Role role = Role::activation) {
   const float bound = 1 / std::max(1.0f, 0.5f * static_cast<float>(size));
   return {"conv2d",
-          fmt::format("{} {}x{}/{} -> {}{}", x.str(), size, size, attrs.stride, k,
-                      2 * attrs.pad + 1 == size ? "" : fmt::format(" pad {}", attrs.pad)),
+          rt::format("{} {}x{}/{} -> {}{}", x.str(), size, size, attrs.stride, k,
+                      2 * attrs.pad + 1 == size ? "" : rt::format(" pad {}", attrs.pad)),
           {{"x", x, role}, {"w", {k, x.c(), size, size}, Role::parameter, Fill::uniform, -bound, bound}},
           [attrs](Tape& t, Vars v) { return conv2d(t, v[0], v[1], attrs); }};
 }
@@ -83,7 +83,7 @@ OpCase fan_out_case(Shape x) {  // two gradients meet in one value: the tape's `
 }
 OpCase max_pool_case(Shape x, MaxPoolAttrs attrs) {
   return {"max_pool",
-          fmt::format("{} {}x{}/{}", x.str(), attrs.kernel, attrs.kernel, attrs.stride),
+          rt::format("{} {}x{}/{}", x.str(), attrs.kernel, attrs.kernel, attrs.stride),
           {{"x", x, Role::activation, Fill::distinct}},
           [attrs](Tape& t, Vars v) { return max_pool(t, v[0], attrs); }};
 }
@@ -92,13 +92,13 @@ OpCase avg_pool_case(Shape x) {
 }
 OpCase linear_case(int64_t n, int64_t c, int64_t k) {
   return {"linear",
-          fmt::format("[{},{}] -> {}", n, c, k),
+          rt::format("[{},{}] -> {}", n, c, k),
           {{"x", {n, c}}, {"w", {k, c}, Role::parameter}, {"bias", {k}, Role::parameter}},
           [](Tape& t, Vars v) { return linear(t, v[0], v[1], v[2]); }};
 }
 OpCase cross_entropy_case(int64_t n, int64_t k, double smoothing) {
   return {"cross_entropy",
-          fmt::format("[{},{}] smoothing {}", n, k, smoothing),
+          rt::format("[{},{}] smoothing {}", n, k, smoothing),
           {{"logits", {n, k}, Role::activation, Fill::uniform, -3, 3},
            {"labels", {n}, Role::labels, Fill::uniform, 0, static_cast<float>(k)}},
           [smoothing](Tape& t, Vars v) { return cross_entropy(t, v[0], v[1], smoothing).loss; }};
@@ -112,7 +112,7 @@ OpCase layout_case(Shape x, Role role = Role::activation) {
 OpCase augment_case(Shape pixels, int64_t n, AugmentAttrs attrs) {
   const float stored = static_cast<float>(pixels.n());
   return {"augment",
-          fmt::format("{} of {} {} {}", n, pixels.str(), name_of(attrs.dtype), name_of(attrs.layout)),
+          rt::format("{} of {} {} {}", n, pixels.str(), name_of(attrs.dtype), name_of(attrs.layout)),
           {{"pixels", pixels, Role::bytes},
            {"rows", {n}, Role::labels, Fill::uniform, 0, stored},
            {"samples", {n}, Role::labels, Fill::uniform, 0, 50000},
@@ -128,7 +128,7 @@ CaseInput control_input(float scale, float good, float stop) {
 OpCase sgd_case(int64_t parameters, SgdAttrs attrs, float stop = 0) {
   const Shape p{parameters}, statistics{std::max<int64_t>(parameters / 100, 1)};
   return {"sgd",
-          fmt::format("{} of {} decay{}{}{}", attrs.decayed, parameters, attrs.nesterov ? ", nesterov" : "",
+          rt::format("{} of {} decay{}{}{}", attrs.decayed, parameters, attrs.nesterov ? ", nesterov" : "",
                       attrs.clip_norm > 0 ? ", clipped" : "", stop != 0 ? ", stopped" : ""),
           {{"weights", p, Role::state},
            {"grads", p, Role::state, Fill::uniform, -1, 1},
@@ -180,7 +180,7 @@ class Net {
     return {};
   }
   Var conv_bn(Var x, int64_t c, int64_t k, int64_t size, int stride) {
-    const std::string n = fmt::format("{}", ++convs_);
+    const std::string n = rt::format("{}", ++convs_);
     const Conv2dAttrs attrs{stride, static_cast<int>(size / 2)};
     const float bound = 1.5f / std::sqrt(static_cast<float>(c * size * size));
     const Var w = take({"conv" + n, {k, c, size, size}, Role::parameter, Fill::uniform, -bound, bound});
