@@ -24,7 +24,7 @@ OpCase conv_case(Shape x, int64_t k, int64_t size, Conv2dAttrs attrs, Role role 
   const float bound = 1 / std::max(1.0f, 0.5f * static_cast<float>(size));
   return {"conv2d",
           rt::format("{} {}x{}/{} -> {}{}", x.str(), size, size, attrs.stride, k,
-                      2 * attrs.pad + 1 == size ? "" : rt::format(" pad {}", attrs.pad)),
+                     2 * attrs.pad + 1 == size ? "" : rt::format(" pad {}", attrs.pad)),
           {{"x", x, role}, {"w", {k, x.c(), size, size}, Role::parameter, Fill::uniform, -bound, bound}},
           [attrs](Tape& t, Vars v) { return conv2d(t, v[0], v[1], attrs); }};
 }
@@ -129,7 +129,7 @@ OpCase sgd_case(int64_t parameters, SgdAttrs attrs, float stop = 0) {
   const Shape p{parameters}, statistics{std::max<int64_t>(parameters / 100, 1)};
   return {"sgd",
           rt::format("{} of {} decay{}{}{}", attrs.decayed, parameters, attrs.nesterov ? ", nesterov" : "",
-                      attrs.clip_norm > 0 ? ", clipped" : "", stop != 0 ? ", stopped" : ""),
+                     attrs.clip_norm > 0 ? ", clipped" : "", stop != 0 ? ", stopped" : ""),
           {{"weights", p, Role::state},
            {"grads", p, Role::state, Fill::uniform, -1, 1},
            {"momentum", p, Role::state, Fill::uniform, -0.01f, 0.01f},
