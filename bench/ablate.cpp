@@ -165,11 +165,12 @@ class Ablation {
     double images_per_s, peak_mib, speed = 0, memory = 0;  // the last two relative to the baseline, where that ran
   };
   Figures figures(const Words& words) const {
-    Figures f{{figure(words, "step_ms").median, figure(words, "step_ms_min").least, figure(words, "step_ms_max").most},
-              figure(words, "images_per_s").median,
+    const double step_ms = figure(words, "step_ms").median;
+    Figures f{{step_ms, figure(words, "step_ms_min").least, figure(words, "step_ms_max").most},
+              1000 * static_cast<double>(o_.workload.batch) / step_ms,
               figure(words, "peak_mib").median};
     if (const Words& baseline = rows_[0].words; measured_.contains(baseline)) {
-      f.speed = f.images_per_s / figure(baseline, "images_per_s").median;
+      f.speed = figure(baseline, "step_ms").median / step_ms;
       f.memory = f.peak_mib / figure(baseline, "peak_mib").median;
     }
     return f;

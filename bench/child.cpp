@@ -78,7 +78,8 @@ std::vector<std::string> step_words(const WorkloadOptions& w, int repeat, int st
 
 Spread spread_of(std::vector<double> values) {
   std::sort(values.begin(), values.end());
-  return {values[values.size() / 2], values.front(), values.back()};
+  const size_t half = values.size() / 2;
+  return {values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2, values.front(), values.back()};
 }
 
 }  // namespace rt

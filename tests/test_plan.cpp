@@ -106,6 +106,40 @@ TEST_CASE("plan: replays give the eager tape's bits, with and without sharing me
   }
 }
 
+TEST_CASE("plan: a rule leaves its steps alone where a value that vanishes is also an operand of the new step") {
+  const Rewrite rule{
+      "add_relu", {"relu.forward: x -> t", "add.forward: t other -> y"}, {"add_relu.forward: x other -> y"}};
+  for (const bool same : {false, true}) {
+    const Value value{.spec = {{4}}};
+    const std::vector<Value> values(4, value);
+    const Var x{0}, t{1}, other{2}, y{3};
+    std::vector<Step> steps(2);
+    steps[0].kind = "relu.forward", steps[0].in = {x}, steps[0].out = {t};
+    steps[1].kind = "add.forward", steps[1].in = {t, same ? t : other}, steps[1].out = {y};
+    const std::vector<Var> keep = {y};
+    CHECK(rewrite(steps, values, std::span(&rule, 1), keep) == std::vector<int>{same ? 0 : 1});
+    CHECK(steps.size() == (same ? 2 : 1));
+  }
+}
+
+TEST_CASE("plan: it runs with as many threads as it was made for") {
+  struct Threads {
+    ~Threads() { set_threads(before); }
+    int before = threads_in_use();
+  } guard;
+  TinyNet net;
+  Tape trace(Tape::Mode::trace, kernel_table(), cpu_target());
+  net.record(trace, Layout::nhwc);
+  set_threads(2);
+  Plan plan(std::move(trace), std::make_shared<Arena>(), {fusion_rules(), true, {net.loss}});
+  for (const int others : {1, 3}) {
+    set_threads(others);
+    CHECK_THROWS_WITH_AS(plan.replay(), doctest::Contains("made for 2 threads"), Error);
+  }
+  set_threads(2);
+  plan.replay();
+}
+
 TEST_CASE("plan: nothing is allocated before the first replay") {
   TinyNet net;
   Tape trace(Tape::Mode::trace, kernel_table(), cpu_target());

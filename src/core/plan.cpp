@@ -79,9 +79,9 @@ void Plan::bind() {
 }
 
 void Plan::replay(const Observer& after_step) {
-  RT_CHECK(threads_in_use() <= planned_threads_,
-           "a plan made for {} threads cannot run with {}: its workspaces are too small", planned_threads_,
-           threads_in_use());
+  RT_CHECK(threads_in_use() == planned_threads_,
+           "a plan made for {} threads cannot run with {}: workspaces are sized for the number of threads",
+           planned_threads_, threads_in_use());
   arena_->reserve(arena_bytes_);
   if (bound_to_ != arena_->data() || bound_.empty()) bind();
   if (!capture_ || after_step || !warm_) {

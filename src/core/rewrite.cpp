@@ -88,7 +88,8 @@ bool conflict(const Step& a, const Step& b) {
   return intersect(a.out, b.in) || intersect(a.out, b.out) || intersect(a.in, b.out);
 }
 
-// Values that only the replaced steps write and the new ones do not must have no other reader.
+// Values that only the replaced steps write and the new ones do not must have no other reader, nor be read by the new ones under
+// another name, as where both operands of a sum are the same.
 bool vanishing_is_private(const std::vector<Step>& steps, const std::vector<Value>& values, const Match& m,
                           const std::vector<Pattern>& to, std::span<const Var> keep) {
   std::vector<Var> survivors;
@@ -98,6 +99,9 @@ bool vanishing_is_private(const std::vector<Step>& steps, const std::vector<Valu
     for (Var v : steps[k].out) {
       if (contains(survivors, v)) continue;
       if (values[static_cast<size_t>(v.id)].external || contains(keep, v)) return false;
+      for (const Pattern& p : to)
+        for (const std::string& name : p.in)
+          if (m.binding.at(name) == v) return false;
       for (size_t i = 0; i < steps.size(); ++i)
         if (!in_match(m, i) && contains(steps[i].in, v)) return false;
     }

@@ -25,9 +25,10 @@ struct Rewrite {
   std::vector<std::string_view> from, to;
 };
 
-// Applies each rule wherever it matches, in order, and returns how often each one did. The new steps carry the label and
-// op of the first replaced step (or of the one in whose place they stand), and the op of the last; what lies between the replaced
-// ones goes before the new ones where it can, else after. `keep`: values that somebody outside the list reads. `fits`: whether a new step can be run; null: all can.
+// Applies each rule wherever it matches, in order, and returns how often each one did. The new steps carry the label and op of
+// the first replaced step, and as last_op that of the last; where they stand place by place, all three of the step in whose
+// place they stand. What lies between the replaced ones goes before the new ones where it can, else after. `keep`: values that
+// somebody outside the list reads. `fits`: whether a new step can be run; null: all can.
 std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& values, std::span<const Rewrite> rules,
                          std::span<const Var> keep, const std::function<bool(const Step&)>& fits = {});
 

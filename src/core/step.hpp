@@ -73,9 +73,10 @@ struct Step {
   std::vector<Var> in, out;  // state that a step updates stands in both
   std::string label;         // the layer that recorded it: "layer1.0.bn1"
   const Row* row = nullptr;
-  std::shared_ptr<const Op> last_op = nullptr;  // of a fused step: what recorded the last of the steps it replaces
-  int64_t variant = 0;                          // of the row; 0: its usual one
-  std::string timings;                          // why this one, for --explain
+  // Of a step made from several neighbours: what recorded the last of them. Rules that replace step by step keep it (rewrite.hpp).
+  std::shared_ptr<const Op> last_op = nullptr;
+  int64_t variant = 0;  // of the row; 0: its usual one
+  std::string timings;  // why this one, for --explain
 };
 
 // The first row of `kind` that fits; else the device's last resort, with a warning; else an error that lists every refusal.

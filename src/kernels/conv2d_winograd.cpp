@@ -147,6 +147,7 @@ void finish_stats(const float* sums, int64_t images, int64_t channels, int64_t c
             delta * delta * static_cast<double>(count) * static_cast<double>(n) / static_cast<double>(n + 1);
       total += delta / static_cast<double>(n + 1);
     }
+    m2 = std::max(m2, 0.0);  // differences of nearly equal sums may round below
     const double all = static_cast<double>(images * count);
     o.mean[c] = static_cast<float>(total);
     o.rstd[c] = static_cast<float>(1 / std::sqrt(m2 / all + o.eps));
@@ -291,9 +292,9 @@ Blocks blocks(const Kernels& kernels, const Conv2dFusion& f, const rt::Problem& 
   const WinogradGrid grid{s.p, s.q, s.k, ceil_div(s.p, 4), ceil_div(s.q, 4)};
   const Schedule usual(s, grid, 0);
   Blocks found{{usual.block}, least};
-  for (const int64_t factor : {1, 4}) {  // halves
-    const int64_t size =
-        Schedule(s, grid, (usual.together ? Schedule::tiles_together : Schedule::tiles_alone) * factor / 2).block;
+  const int64_t tiles = usual.together ? Schedule::tiles_together : Schedule::tiles_alone;
+  for (const int64_t wanted : {tiles / 2, 2 * tiles}) {
+    const int64_t size = Schedule(s, grid, wanted).block;
     const size_t needed = bytes(size);
     if (size == usual.block || needed > least + more) continue;
     found.sizes.push_back(size);
@@ -310,6 +311,9 @@ std::string refuse(const Conv2dFusion& f, const rt::Problem& p) {
   const Spec &x = f.x_of(p), &w = f.w_of(p);
   if (x.layout != Layout::nhwc) return "needs nhwc";
   if (w.layout == Layout::nhwc) return "needs weights in K,C,R,S order";
+  for (std::span<const Spec> specs : {p.in, p.out})
+    for (const Spec& spec : specs)
+      if (spec.shape.rank() == 4 && spec.dtype != x.dtype) return "needs images and weights of one type";
   if (std::string why = refuse_all_but_f32_bf16(p); !why.empty()) return why;
   const Conv2dShape s = conv2d_shape(p.op, x, w);
   if (s.r != 3 || s.s != 3 || s.stride > 2 || s.pad != 1) return "needs 3x3 of stride 1 or 2 and padding 1";

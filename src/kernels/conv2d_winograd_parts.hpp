@@ -1,9 +1,9 @@
 // What the two passes of conv2d_winograd.cpp are made of: how a convolution is cut into blocks of tiles and spread over
 // threads, and its matrix products. Two schedules, chosen by shape. Large maps with few channels: the batch is cut into
 // chunks of images, a thread takes one chunk at a time and takes its tiles through transform, products and inverse block by
-// block, so that a block stays in its cache; dU has a copy per chunk. Small maps with many channels, where U is far larger
-// than a block: all threads work on one block of tiles together, split by tiles in the transforms and by panels of U in the
-// products.
+// block, so that a block stays in its cache; dU has a copy per chunk, and no more than 16 threads find work. Small maps with
+// many channels, where U is far larger than a block, and batches of fewer than 8 images: all threads work on one block of tiles
+// together, split by tiles in the transforms and by panels of U in the products.
 #pragma once
 #include <omp.h>
 

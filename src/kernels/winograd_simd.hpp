@@ -55,7 +55,7 @@ struct WinogradKernels {
                   WinogradPlanes v);  // V = B^T d B
   void (*gradients)(const WinogradGrid&, const WinogradPart&, const T* dy, const WinogradBatchNorm<T>&,
                     WinogradPlanes m);  // dM = A dY A^T
-  // Y = A^T M A. Where `sums` is not null: sums[(n * 3 + i) * channels + c] of image n become a value near its mean, the sum
+  // Y = A^T M A. Where `sums` is not null: sums[(n * 3 + i) * channels + c] of image n become its first output, the sum
   // and the sum of squares of its outputs' distances from that. Tiles of an image must come in order then.
   void (*outputs)(const WinogradGrid&, const WinogradPart&, WinogradPlanes m, T* y, float* sums);
   // dX = B dV B^T. Windows overlap: tiles of an image must come in order. What the first tile that reaches a pixel gives
