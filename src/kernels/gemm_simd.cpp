@@ -16,6 +16,7 @@ constexpr int rows = 8;
 constexpr int rows = lanes == 8 ? 6 : 4;
 #endif
 constexpr int columns = vectors * lanes;
+constexpr int line = 16;  // floats of a line of the cache
 
 // Transposed: the rows of A lie side by side in memory (a_row is 1); otherwise its depth does (a_step is 1).
 template <int m, bool transposed>
@@ -25,8 +26,14 @@ void tile(const GemmBlock& g, const float* a, const float* b, float* c, int64_t 
   for (int i = 0; i < m; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) sum[i][v] = accumulate ? load(c + i * c_row + v * lanes) : Vec{};
+      // The tile below: its lines of C, and of A where they are apart, are beyond the hardware's prefetchers.
+#pragma GCC unroll 16
+  for (int i = 0; i < m; ++i)
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors * lanes; v += line) __builtin_prefetch(c + (m + i) * c_row + v, 1);
   const int64_t a_row = transposed ? 1 : g.a_row, a_step = transposed ? g.a_step : 1, b_step = g.b_step;
   for (int64_t d = 0; d < g.depth; ++d, a += a_step, b += b_step) {
+    if (transposed) __builtin_prefetch(a + m);
     Vec row[vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) row[v] = load(b + v * lanes);
