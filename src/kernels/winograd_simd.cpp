@@ -399,7 +399,11 @@ void weight_gradients(const float* du, int64_t plane, int64_t row, int64_t chunk
             [&](int r, int q) {
               const float* from = du + (r * 6 + q) * plane + (i0 + i) * row + j0;
               Vec sum = load(from);
-              for (int64_t chunk = 1; chunk < chunks; ++chunk) sum += load(from + chunk * chunk_stride);
+              __builtin_prefetch(from + row, 0, 2);
+              for (int64_t chunk = 1; chunk < chunks; ++chunk) {
+                sum += load(from + chunk * chunk_stride);
+                __builtin_prefetch(from + chunk * chunk_stride + row, 0, 2);
+              }
               return sum;
             },
             [&](int r, int q, Vec x) { store(filter[i][r * 3 + q], x); });
