@@ -72,7 +72,7 @@ class CudaParity {
       std::vector<Tensor> in_before;
       for (const View& v : s.in) in_before.push_back(read_back(v, Device::cpu));
       const Row& reference = reference_row(kernel_table(), step.kind);
-      run_on_host(reference.run, reference.workspace, {s.op, s.in, s.out, nullptr, nullptr});
+      run_on_host(reference.run, reference.workspace, {s.op, s.in, s.out, nullptr, nullptr, s.last_op});
       for (const Row& row : kernel_table()) {
         if (row.kind != step.kind || row.device != Device::cuda || row.min_capability > cuda_target().capability)
           continue;
@@ -110,10 +110,10 @@ class CudaParity {
     memory.push_back(std::make_unique<DeviceCopy>(row.workspace ? row.workspace(s.problem()) : 0));
     const std::string name = rt::format("{} {}{}, in {}", row.kind, row.name, aliased ? " in place" : "", where_);
     try {
-      row.run({s.op, in, out, memory.back()->data(), cuda::compute_stream()});
+      row.run({s.op, in, out, memory.back()->data(), cuda::compute_stream(), s.last_op});
       for (size_t i = 0; i < out.size(); ++i) {
         const Tensor got = read_back(out[i], Device::cuda);
-        const std::string wrong = mismatch(got.view(), s.out[i], row_tolerance(in[0].spec.dtype, out[i].spec.dtype));
+        const std::string wrong = mismatch(got.view(), s.out[i], row_tolerance(in[0].spec.dtype, out, i));
         if (!wrong.empty()) failures.push_back(rt::format("{}: output {}: {}", name, i, wrong));
       }
       for (const auto& block : memory)

@@ -8,9 +8,11 @@
 #include "emulation/libraries.hpp"
 #include "kernels/cudnn_choices.hpp"
 #include "kernels/table.hpp"
+#include "tests/run_row.hpp"
 #include "tests/temp_folder.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -294,4 +296,111 @@ TEST_CASE("cudnn: the cache lies where the user's caches lie") {
   setenv("XDG_CACHE_HOME", "/somewhere", 1);
   CHECK(cudnn::default_cache_file() == "/somewhere/rtrain/cudnn-algorithms.txt");
   before ? setenv("XDG_CACHE_HOME", held.c_str(), 1) : unsetenv("XDG_CACHE_HOME");
+}
+
+namespace {
+
+// A convolution and the statistics of its output, in f16, on the device and by the reference.
+struct StatsStep {
+  StatsStep() : row(find_row("conv2d.forward.stats", "cuda.cudnn_graph")) {
+    emulation::reset_cudnn();
+    emulation::set_profile({});
+    cudnn::configure({});
+    cuda::use(0);
+    Tape tape(Tape::Mode::trace, {}, cpu_target());
+    const Var y = conv2d(tape, tape.make(as_type(x_spec, DType::f16)), tape.make(as_type(w_spec, DType::f16)),
+                         {.stride = 1, .pad = 1});
+    const Var c = tape.make(k_spec);
+    batch_norm(tape, y, c, c, {c, c}, {});
+    op = tape.steps()[0].op, last_op = tape.steps()[1].op;
+  }
+  ~StatsStep() {
+    emulation::reset_cudnn();
+    cudnn::configure({});
+  }
+  Problem problem() const { return {op.get(), in_specs, out_specs, last_op.get()}; }
+  // Worst distance of y, mean, rstd and var from the reference's.
+  double run() {
+    const Tensor x = random(in_specs[0], 1, 0.5f, 2), w = random(in_specs[1], 2);
+    std::vector<Tensor> want;
+    std::vector<Storage> memory;
+    std::vector<View> in{x.view(), w.view()}, out, device_in, device_out;
+    for (const Spec& spec : out_specs) want.emplace_back(spec), out.push_back(want.back().view());
+    cpu::reference::conv2d_forward_stats({op.get(), in, out, nullptr, nullptr, last_op.get()});
+    auto place = [&](const View& v) { return View{v.spec, memory.emplace_back(v.spec.bytes(), Device::cuda).data()}; };
+    for (const View& v : in) device_in.push_back(place(v)), write_to(device_in.back(), Device::cuda, v.data);
+    for (const View& v : out) device_out.push_back(place(v));
+    const Storage workspace(row.workspace(problem()), Device::cuda);
+    row.run({op.get(), device_in, device_out, workspace.data(), cuda::compute_stream(), last_op.get()});
+    double worst = 0;
+    for (size_t i = 0; i < want.size(); ++i)
+      worst = std::max(worst, distance(read_back(device_out[i], Device::cuda), want[i]));
+    return worst;
+  }
+  int chosen() const {  // of the convolution with statistics, not of the one without
+    for (const auto& [c, algorithm] : cudnn::choices().settled)
+      if (c.stats) return algorithm.id;
+    return -1;
+  }
+
+  const Row& row;
+  Spec k_spec{{4}};
+  std::vector<Spec> in_specs{as_type(x_spec, DType::f16), as_type(w_spec, DType::f16)},
+      out_specs{{{2, 4, 6, 5}, DType::f16, Layout::nhwc}, k_spec, k_spec, k_spec};
+  OpPtr op, last_op;
+};
+
+}  // namespace
+
+TEST_CASE("cudnn: a convolution sums its output's statistics where that is faster, else they are computed apart") {
+  constexpr int apart = 999;
+  StatsStep s;
+  CHECK(s.row.refuse(s.problem()) == "");
+  emulation::set_cost(emulation::graph_algorithm, 1.5);
+  emulation::set_cost(1, 1.2), emulation::set_cost(0, 1.8);
+  CHECK(s.run() < 2e-3);
+  CHECK(s.chosen() == apart);  // by algorithm 1, then the kernel of batch norm, which costs nothing here
+  const int timings = emulation::timings();
+  CHECK(s.run() < 2e-3);
+  CHECK(emulation::timings() == timings);
+
+  cudnn::configure({});
+  emulation::set_cost(1, 1.6);
+  emulation::set_cost(emulation::graph_algorithm, 1.7);  // plain: 1.6
+  CHECK(s.run() < 2e-3);
+  CHECK(s.chosen() == apart);
+
+  cudnn::configure({});
+  emulation::set_workspace(emulation::graph_algorithm, size_t{1} << 40);
+  emulation::set_workspace(emulation::graph_algorithm + 1, size_t{1} << 40);
+  CHECK(s.row.refuse(s.problem()).find("conv2d.forward.stats") != std::string::npos);
+  emulation::reset_cudnn();
+
+  const TempFolder folder;  // the choice is remembered like others, beside that of the plain convolution
+  auto configured = [&] {
+    cudnn::configure({.deterministic = true, .cache_file = "", .run_file = folder / "run.txt"});
+  };
+  configured();
+  emulation::set_cost(0, 9),
+      emulation::set_cost(1, 9);  // the graph API's is the best of both: with sums it is one kernel less
+  CHECK(s.run() < 2e-3);
+  CHECK(s.chosen() == emulation::graph_algorithm);
+  const std::string choices = folder.read("run.txt");
+  CHECK(choices.find("\tforward.stats\t") != std::string::npos);
+  CHECK(choices.find("\tforward\t") != std::string::npos);
+  emulation::reset_cudnn();
+  configured();
+  CHECK(s.run() < 2e-3);
+  CHECK(s.chosen() == emulation::graph_algorithm);
+  CHECK(emulation::timings() == 0);
+}
+
+TEST_CASE("cudnn: sums over the output are for f16 in nhwc") {
+  StatsStep s;
+  for (std::vector<Spec>* specs : {&s.in_specs, &s.out_specs})
+    for (Spec& spec : *specs)
+      if (spec.shape.rank() == 4) spec.dtype = DType::bf16;
+  CHECK(s.row.refuse(s.problem()) == "needs f16 and nhwc");
+  const Target target{Device::cuda, 90};
+  CHECK(rt::find_row(kernel_table(), target, "conv2d.forward.stats", s.problem()) == nullptr);
 }

@@ -184,6 +184,19 @@ void sums(const Args& a) {
   });
 }
 
+// A sum of squares less the square of the sum loses digits where the mean is large beside the deviation; doubles keep what the
+// f32 sums still hold.
+__global__ void finish_sums(const float* sums, int channels, float count, float eps, float* mean, float* rstd,
+                            float* var) {
+  const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (c >= channels) return;
+  const double sum = sums[c], squares = sums[channels + c], m = sum / count, about = squares - sum * m;
+  const auto m2 = static_cast<float>(about < 0 ? 0 : about);  // a NaN stays one
+  mean[c] = static_cast<float>(m);
+  rstd[c] = 1.0f / sqrtf(m2 / count + eps);
+  var[c] = m2 / (count - 1);
+}
+
 }  // namespace
 
 size_t batch_norm_workspace(const Problem& p) {
@@ -203,6 +216,13 @@ void batch_norm_stats(const Args& a) {
     reduce<T>(a, Stats<T>{pointer<T>(a.in[0]), static_cast<float>(batch_norm_attrs(a.op).eps), pointer<float>(a.out[0]),
                           pointer<float>(a.out[1]), pointer<float>(a.out[2])});
   });
+}
+void batch_norm_stats_of_sums(const float* sums, const Args& a) {
+  const Shape& x = a.in[0].spec.shape;
+  const auto channels = static_cast<int>(x.c());
+  RT_LAUNCH(finish_sums, blocks_for(channels, walk_threads), walk_threads, 0, a.stream, sums, channels,
+            static_cast<float>(x.numel() / x.c()), static_cast<float>(batch_norm_attrs(a.op).eps),
+            pointer<float>(a.out[0]), pointer<float>(a.out[1]), pointer<float>(a.out[2]));
 }
 void batch_norm_sums(const Args& a) { sums<false>(a); }
 void bn_relu_sums(const Args& a) { sums<true>(a); }

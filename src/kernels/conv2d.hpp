@@ -28,6 +28,7 @@ namespace cpu::reference {
 void conv2d_forward(const Args& a);
 void conv2d_dx(const Args& a);
 void conv2d_dw(const Args& a);
+void conv2d_forward_stats(const Args& a);  // conv2d.forward.stats (conv2d_fusion.hpp), as this one after the other
 }  // namespace cpu::reference
 
 namespace cuda {  // by cuDNN (conv2d_cudnn.cpp), with `graph` by its graph API too: f32, f16, bf16; x, w, y in one layout
@@ -49,6 +50,10 @@ template <bool graph>
 std::string refuse_conv2d_dx(const Problem& p);
 template <bool graph>
 std::string refuse_conv2d_dw(const Problem& p);
+// conv2d.forward.stats in f16: the faster of one kernel for both and the two steps apart.
+void conv2d_forward_stats(const Args& a);
+size_t conv2d_forward_stats_workspace(const Problem& p);
+std::string refuse_conv2d_forward_stats(const Problem& p);
 }  // namespace cuda
 
 }  // namespace rt

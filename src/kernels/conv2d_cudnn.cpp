@@ -4,9 +4,11 @@
 // plan as the largest among the admitted.
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "core/cuda.hpp"
 #include "core/log.hpp"
+#include "kernels/batch_norm.hpp"
 #include "kernels/cudnn_choices.hpp"
 
 namespace rt::cudnn {
@@ -46,54 +48,58 @@ size_t largest_workspace(const Convolution& c) {
   return bytes;
 }
 
+struct Candidate {
+  Algorithm algorithm;
+  std::function<void()> work;  // enqueues the step, computed by it
+};
 struct Timed {
   Algorithm algorithm;
   double ms;
 };
 
 // Fastest first. An algorithm that does not run is left out: some are offered and then refuse a shape.
-std::vector<Timed> time_all(const Convolution& c, const std::vector<Algorithm>& list, const Args& a) {
-  const Operands operands{a.in[0].data, a.in[1].data, a.out[0].data, a.workspace, largest_workspace(c)};
-  std::vector<Timed> timed;
-  for (const Algorithm& algorithm : list) {
+std::vector<Timed> time_all(const Convolution& c, const std::vector<Candidate>& list, void* stream) {
+  std::vector<Timed> times;
+  for (const auto& [algorithm, work] : list) {
     try {
-      double best =
-          run_timed(c, algorithm.id, operands, a.stream);  // loads code too: not counted unless it is the best
-      for (int i = 0; i < repeats; ++i) best = std::min(best, run_timed(c, algorithm.id, operands, a.stream));
-      timed.push_back({algorithm, best});
+      double best = timed(work, stream);  // loads code too: not counted unless it is the best
+      for (int i = 0; i < repeats; ++i) best = std::min(best, timed(work, stream));
+      times.push_back({algorithm, best});
     } catch (const Error& e) {
       log_warning("cuDNN {} passed over for {}: {}", algorithm.name, describe(c), e.what());
     }
   }
-  std::stable_sort(timed.begin(), timed.end(), [](const Timed& x, const Timed& y) { return x.ms < y.ms; });
-  return timed;
+  std::stable_sort(times.begin(), times.end(), [](const Timed& x, const Timed& y) { return x.ms < y.ms; });
+  return times;
 }
 
-Algorithm fastest(const Convolution& c, const std::vector<Algorithm>& list, const Args& a) {
-  if (list.size() == 1) return list[0];
-  const std::vector<Timed> timed = time_all(c, list, a);
-  if (timed.empty()) fail(ExitCode::device, "cuDNN: no algorithm could compute {}", describe(c));
-  const Timed& best = timed[0];
+Algorithm fastest(const Convolution& c, const std::vector<Candidate>& list, void* stream) {
+  if (list.size() == 1) return list[0].algorithm;
+  const std::vector<Timed> times = time_all(c, list, stream);
+  if (times.empty()) fail(ExitCode::device, "cuDNN: no algorithm could compute {}", describe(c));
+  const Timed& best = times[0];
   log_detail("cuDNN: {} by {}, {:.3f} ms, workspace {:.1f} MiB{}", describe(c), best.algorithm.name, best.ms,
              static_cast<double>(best.algorithm.workspace_bytes) / mib,
-             timed.size() > 1 ? rt::format("; next {}, {:.3f} ms", timed[1].algorithm.name, timed[1].ms) : "");
+             times.size() > 1 ? rt::format("; next {}, {:.3f} ms", times[1].algorithm.name, times[1].ms) : "");
   return best.algorithm;
 }
 
-const Algorithm& choose(const Convolution& c, const Args& a) {
+const Algorithm& choose(const Convolution& c, const std::vector<Candidate>& list, void* stream) {
   ConvChoices& known = choices();
-  if (const auto it = known.settled.find(c); it != known.settled.end()) return it->second;
-  const std::vector<Algorithm> list = admitted(c);
   const std::string key = key_of(c, known.deterministic, device().name, version());
   const Algorithm* chosen = nullptr;
   for (const ChoiceFile* file : {&known.run, &known.cache})
     if (const std::optional<std::string> id = file->find(key); id && !chosen)
-      for (const Algorithm& algorithm : list)
-        if (std::to_string(algorithm.id) == *id) chosen = &algorithm;
-  const Algorithm settled = chosen ? *chosen : fastest(c, list, a);
+      for (const Candidate& candidate : list)
+        if (std::to_string(candidate.algorithm.id) == *id) chosen = &candidate.algorithm;
+  const Algorithm settled = chosen ? *chosen : fastest(c, list, stream);
   known.run.remember(key, std::to_string(settled.id));
   if (!chosen) known.cache.remember(key, std::to_string(settled.id));
   return known.settled.emplace(c, settled).first->second;
+}
+const Algorithm* settled(const Convolution& c) {
+  const auto it = choices().settled.find(c);
+  return it == choices().settled.end() ? nullptr : &it->second;
 }
 
 // Where x and w stand in a step differs by pass: x w -> y, dy w -> dx, dy x -> dw.
@@ -110,9 +116,61 @@ Convolution convolution(Pass pass, bool graph, const Args& a) {
 }
 
 void compute(const Convolution& c, const Args& a) {
-  const Algorithm& algorithm = choose(c, a);
-  run(c, algorithm.id, {a.in[0].data, a.in[1].data, a.out[0].data, a.workspace, algorithm.workspace_bytes}, a.stream);
+  auto by = [&](const Algorithm& algorithm) {
+    run(c, algorithm.id, {a.in[0].data, a.in[1].data, a.out[0].data, a.workspace, algorithm.workspace_bytes}, a.stream);
+  };
+  const Algorithm* algorithm = settled(c);
+  if (!algorithm) {
+    std::vector<Candidate> list;
+    for (const Algorithm& each : admitted(c)) list.push_back({each, [&by, each] { by(each); }});
+    algorithm = &choose(c, list, a.stream);
+  }
+  by(*algorithm);
 }
+
+// A convolution and the statistics of its output: by an algorithm that sums as it writes, or apart, by the convolution's own best
+// one and then by the kernel of batch_norm.stats. Time decides.
+struct WithStats {
+  Convolution fused, plain;
+  size_t sums_bytes;  // of the workspace; what else a candidate needs lies behind
+  explicit WithStats(const Convolution& c) : fused(c), plain(c) {
+    fused.stats = true;
+    sums_bytes = (2 * static_cast<size_t>(c.shape.k) * sizeof(float) + 255) / 256 * 256;
+  }
+  static constexpr int apart = 999;  // its number among the algorithms: no library's
+
+  size_t workspace(const Problem& p) const {
+    const Problem stats{p.last_op, p.out.first(1), p.out.subspan(1)};
+    return sums_bytes +
+           std::max({largest_workspace(fused), largest_workspace(plain), cuda::batch_norm_workspace(stats)});
+  }
+  void compute(const Args& a) const {
+    Args rest = a;
+    rest.workspace = static_cast<char*>(a.workspace) + sums_bytes;
+    const Args stats{a.last_op, a.out.first(1), a.out.subspan(1), rest.workspace, a.stream};
+    auto by = [&](const Algorithm& algorithm) {
+      if (algorithm.id == apart) {
+        cudnn::compute(plain, rest);
+        cuda::batch_norm_stats(stats);
+        return;
+      }
+      auto* sums = static_cast<float*>(a.workspace);
+      run(fused, algorithm.id,
+          {a.in[0].data, a.in[1].data, a.out[0].data, rest.workspace, algorithm.workspace_bytes, sums}, a.stream);
+      cuda::batch_norm_stats_of_sums(sums, stats);
+    };
+    const Algorithm* algorithm = settled(fused);
+    if (!algorithm) {
+      std::vector<Candidate> list;
+      for (const Algorithm& each : admitted(fused)) list.push_back({each, [&by, each] { by(each); }});
+      const Algorithm pair{apart, "APART", 0, true};
+      list.push_back({pair, [&by, pair] { by(pair); }});
+      if (!settled(plain)) cudnn::compute(plain, rest);  // chosen by itself first
+      algorithm = &choose(fused, list, a.stream);
+    }
+    by(*algorithm);
+  }
+};
 
 }  // namespace
 }  // namespace rt::cudnn
@@ -145,5 +203,16 @@ using cudnn::Pass;
 DEFINE(forward)
 DEFINE(dx)
 DEFINE(dw)
+
+void conv2d_forward_stats(const Args& a) { cudnn::WithStats(cudnn::convolution(Pass::forward, true, a)).compute(a); }
+size_t conv2d_forward_stats_workspace(const Problem& p) {
+  return cudnn::WithStats(cudnn::convolution(Pass::forward, true, p)).workspace(p);
+}
+std::string refuse_conv2d_forward_stats(const Problem& p) {
+  const Spec& x = p.in[0];
+  if (x.dtype != DType::f16 || x.layout != Layout::nhwc) return "needs f16 and nhwc";
+  if (std::string why = refuse_conv2d_forward<true>({p.op, p.in, p.out.first(1)}); !why.empty()) return why;
+  return cudnn::refusal(cudnn::WithStats(cudnn::convolution(Pass::forward, true, p)).fused);
+}
 
 }  // namespace rt::cuda

@@ -2,6 +2,7 @@
 // tests/emulation/cudnn.cpp (the CPU's reference, at costs that a test sets). Everything here throws Error(device) with the
 // call that failed, and computes on the device in use.
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct Convolution {
   DType dtype;         // f32 (never TF32), or f16 and bf16 with sums in f32; of all three values
   Layout layout;       // of all three values: filters are K,C,R,S in memory order on nchw, K,R,S,C on nhwc
   bool graph = false;  // by algorithms of the graph API too, which has its best from compute capability 9.0 up
+  bool stats = false;  // forward, of half precision: with sums over y, by algorithms of the graph API alone
   friend auto operator<=>(const Convolution&, const Convolution&) = default;
 };
 
@@ -38,9 +40,10 @@ struct Operands {
   void* out;
   void* workspace;
   size_t workspace_bytes;  // at least what the algorithm asked for
+  float* sums = nullptr;   // with stats: of y by channel [K], then of its squares [K], from before y is rounded
 };
 void run(const Convolution& c, int algorithm, const Operands& operands, void* stream);
-// The same, timed on the device: waits for it and returns milliseconds.
-double run_timed(const Convolution& c, int algorithm, const Operands& operands, void* stream);
+// What `work` enqueues, timed on the device: waits for it and returns milliseconds.
+double timed(const std::function<void()>& work, void* stream);
 
 }  // namespace rt::cudnn

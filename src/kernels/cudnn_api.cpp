@@ -135,9 +135,11 @@ const Prepared& prepared(const Convolution& c) {
   auto it = all.find(c);
   if (it == all.end()) {
     Prepared p{};
-    describe(p, c);
-    p.algorithms = ask(p, c.pass);
-    if (c.graph)
+    if (!c.stats) {
+      describe(p, c);
+      p.algorithms = ask(p, c.pass);
+    }
+    if (c.graph || c.stats)
       for (Algorithm& a : graph_algorithms(handle(), c, type_of(c.dtype))) p.algorithms.push_back(std::move(a));
     it = all.emplace(c, std::move(p)).first;
   }
@@ -175,7 +177,7 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
   }
 }
 
-double run_timed(const Convolution& c, int algorithm, const Operands& operands, void* stream) {
+double timed(const std::function<void()>& work, void* stream) {
   struct Mark {
     cudaEvent_t event = nullptr;
     Mark() { RT_TRY(cudaEventCreate(&event)); }
@@ -185,11 +187,11 @@ double run_timed(const Convolution& c, int algorithm, const Operands& operands, 
   constexpr int runs = 10;
   cuda::Graph graph;
   try {
-    run(c, algorithm, operands, stream);  // loads code
+    work();  // loads code
     cuda::synchronize(stream);
     cuda::Graph::begin(stream);
     try {
-      for (int i = 0; i < runs; ++i) run(c, algorithm, operands, stream);
+      for (int i = 0; i < runs; ++i) work();
     } catch (...) {
       cuda::Graph::abandon(stream);
       throw;

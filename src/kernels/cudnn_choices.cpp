@@ -7,8 +7,8 @@
 namespace rt::cudnn {
 namespace {
 
-constexpr const char* pass_names[] = {"forward", "dx", "dw"};
-const char* name_of(Pass pass) { return pass_names[static_cast<size_t>(pass)]; }
+constexpr const char* pass_names[] = {"forward", "dx", "dw", "forward.stats"};
+const char* pass_of(const Convolution& c) { return pass_names[c.stats ? 3 : static_cast<size_t>(c.pass)]; }
 // What was admitted. A choice made without the graph API's algorithms says nothing about one made with them.
 constexpr const char* admitted_words[] = {"any", "deterministic", "any+graph", "deterministic+graph"};
 const char* admitted_word(const Convolution& c, bool deterministic) {
@@ -55,13 +55,12 @@ void configure(const Options& options) {
 std::string default_cache_file() { return user_cache_file("cudnn-algorithms.txt"); }
 
 std::string key_of(const Convolution& c, bool deterministic, const std::string& device, int version) {
-  return rt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}", device, version, name_of(c.pass), shape_text(c.shape),
+  return rt::format("{}\t{}\t{}\t{}\t{}\t{}\t{}", device, version, pass_of(c), shape_text(c.shape),
                     rt::name_of(c.dtype), rt::name_of(c.layout), admitted_word(c, deterministic));
 }
 
 std::string describe(const Convolution& c) {
-  return rt::format("conv2d.{} {} {} {}", name_of(c.pass), shape_text(c.shape), rt::name_of(c.dtype),
-                    rt::name_of(c.layout));
+  return rt::format("conv2d.{} {} {} {}", pass_of(c), shape_text(c.shape), rt::name_of(c.dtype), rt::name_of(c.layout));
 }
 
 }  // namespace rt::cudnn

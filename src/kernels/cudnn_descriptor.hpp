@@ -37,6 +37,7 @@ constexpr AttributeType type_of(const float*) { return CUDNN_TYPE_FLOAT; }
 constexpr AttributeType type_of(void* const*) { return CUDNN_TYPE_VOID_PTR; }
 constexpr AttributeType type_of(const cudnnHandle_t*) { return CUDNN_TYPE_HANDLE; }
 constexpr AttributeType type_of(const cudnnDataType_t*) { return CUDNN_TYPE_DATA_TYPE; }
+constexpr AttributeType type_of(const cudnnGenStatsMode_t*) { return CUDNN_TYPE_GENSTATS_MODE; }
 constexpr AttributeType type_of(const cudnnConvolutionMode_t*) { return CUDNN_TYPE_CONVOLUTION_MODE; }
 constexpr AttributeType type_of(const cudnnBackendHeurMode_t*) { return CUDNN_TYPE_HEUR_MODE; }
 constexpr AttributeType type_of(const cudnnBackendKnobType_t*) { return CUDNN_TYPE_KNOB_TYPE; }
@@ -65,6 +66,11 @@ class Descriptor {
   }
   void set(cudnnBackendAttributeName_t name, const Descriptor& value) {
     require(cudnnBackendSetAttribute(descriptor_, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &value.descriptor_),
+            "cudnnBackendSetAttribute");
+  }
+  void set(cudnnBackendAttributeName_t name, const Descriptor& first, const Descriptor& second) {
+    const cudnnBackendDescriptor_t both[] = {first.descriptor_, second.descriptor_};
+    require(cudnnBackendSetAttribute(descriptor_, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 2, both),
             "cudnnBackendSetAttribute");
   }
   void finalize(const char* what) { require(cudnnBackendFinalize(descriptor_), what); }

@@ -1,6 +1,6 @@
 // Convolutions by cuDNN's graph API, whose engines for compute capability 9.0 and up the legacy API does not have: a graph
-// of one operation, the engine configurations that the library's heuristics propose for it, and of those the first few that
-// become an execution plan. It has not run on a GPU yet: cuDNN 9.10 and 9.19 build these graphs and plans for the described
+// of one operation, or of a convolution and the sums of its output by channel; the engine configurations that the library's
+// heuristics propose for it, and of those the first few that become an execution plan. It has not run on a GPU yet: cuDNN 9.10 and 9.19 build these graphs and plans for the described
 // properties of one of 9.0, but no plan has been executed.
 // An algorithm's id is a hash of its engine's number and knobs, not its place among the proposals: a configuration that is
 // no longer proposed is then not found, where a place would silently mean another one.
@@ -72,10 +72,12 @@ constexpr OperationNames operation_names[] = {
      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA},
 };
 
-constexpr std::array<int64_t, 3> operand_ids = {1, 2, 3};  // x, w and y
+constexpr std::array<int64_t, 5> operand_ids = {1, 2, 3, 4, 5};  // x, w, y; sums and sums of squares
 
 struct Graph {  // what it is made of stays beside it: the library does not say that it keeps copies
-  Descriptor x, w, y, convolution, operation, graph;
+  Descriptor x, w, y, convolution, operation;
+  std::optional<Descriptor> sums, squares, stats;
+  Descriptor graph;
 
   Graph(cudnnHandle_t handle, const Convolution& c, cudnnDataType_t type)
       : x(tensor(operand_ids[0], type, c.layout, {c.shape.n, c.shape.c, c.shape.h, c.shape.w})),
@@ -92,8 +94,24 @@ struct Graph {  // what it is made of stays beside it: the library does not say 
     operation.set(names(c).beta, 0.0f);
     operation.finalize("cudnnBackendFinalize of an operation");
     graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, handle);
-    graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
+    if (c.stats) {
+      add_stats(c);
+      graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation, *stats);
+    } else {
+      graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
+    }
     graph.finalize("cudnnBackendFinalize of an operation graph");
+  }
+  void add_stats(const Convolution& c) {
+    sums.emplace(tensor(operand_ids[3], CUDNN_DATA_FLOAT, c.layout, {1, c.shape.k, 1, 1}));
+    squares.emplace(tensor(operand_ids[4], CUDNN_DATA_FLOAT, c.layout, {1, c.shape.k, 1, 1}));
+    stats.emplace(CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR);
+    stats->set(CUDNN_ATTR_OPERATION_GENSTATS_MODE, CUDNN_GENSTATS_SUM_SQSUM);
+    stats->set(CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC, CUDNN_DATA_FLOAT);
+    stats->set(CUDNN_ATTR_OPERATION_GENSTATS_XDESC, y);
+    stats->set(CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC, *sums);
+    stats->set(CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC, *squares);
+    stats->finalize("cudnnBackendFinalize of sums by channel");
   }
   static const OperationNames& names(const Convolution& c) { return operation_names[static_cast<size_t>(c.pass)]; }
 };
@@ -202,11 +220,18 @@ void run_graph(cudnnHandle_t handle, const Convolution& c, int algorithm, const 
   const std::string why = refusal([&] {
     void *a = const_cast<void*>(o.a), *b = const_cast<void*>(o.b);
     using Pointers = std::array<void*, 3>;  // x, w and y
+    const Pointers pointers = c.pass == Pass::forward ? Pointers{a, b, o.out}
+                              : c.pass == Pass::dx    ? Pointers{o.out, b, a}
+                                                      : Pointers{b, o.out, a};
     Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-    pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, operand_ids);
-    pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, c.pass == Pass::forward ? Pointers{a, b, o.out}
-                                                    : c.pass == Pass::dx    ? Pointers{o.out, b, a}
-                                                                            : Pointers{b, o.out, a});
+    if (c.stats) {
+      void *sums = o.sums, *squares = o.sums + c.shape.k;
+      pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, operand_ids);
+      pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, std::array{pointers[0], pointers[1], pointers[2], sums, squares});
+    } else {
+      pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, std::array{operand_ids[0], operand_ids[1], operand_ids[2]});
+      pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, pointers);
+    }
     pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, o.workspace);
     pack.finalize("cudnnBackendFinalize of a variant pack");
     require(cudnnBackendExecute(handle, plan.plan.raw(), pack.raw()), "cudnnBackendExecute");

@@ -7,8 +7,9 @@
 namespace rt {
 
 // Relative error that rounding explains. Both sides start from the same numbers and round alike at the end: results of half
-// precision differ where a sum falls on the other side of a rounding border, f32 by the order of the terms.
-double row_tolerance(DType computed_in, DType result);
+// precision differ where a sum falls on the other side of a rounding border, f32 by the order of the terms. What a step derives
+// from a result in half precision, as the statistics of a convolution's output, may come from before that is rounded.
+double row_tolerance(DType computed_in, std::span<const View> results, size_t i);
 
 // "" where they agree: in L2 norm within the tolerance, and each element within a multiple of it; integers exactly. Else a
 // sentence that names the worst element. A NaN agrees with a NaN.

@@ -30,6 +30,13 @@ Row reference(std::string_view kind, void (*run)(const Args&), int overwrites = 
   return {kind, "cpu.reference", Device::cpu, isa_scalar, nullptr, run, nullptr, overwrites};
 }
 
+// Of a fused step, for tests and the self-test alone: where no other row fits, the sequence that it stands for is run.
+Row fused_reference(std::string_view kind, void (*run)(const Args&)) {
+  Row row = reference(kind, run);
+  row.last_resort = true;
+  return row;
+}
+
 // The vector rows of a kind, one per instruction set. A matrix-product row's workspace depends on the instruction set's
 // tile.
 #define VECTOR_ROW(isa, capability, kind, refuse, Rows, kernels, step, ...) \
@@ -123,6 +130,9 @@ std::span<const Row> kernel_table() {
       CUDNN(dw),
 
       WINOGRAD("conv2d.forward.stats", -1),
+      {"conv2d.forward.stats", "cuda.cudnn_graph", Device::cuda, 90, IN_CUDA(cuda::refuse_conv2d_forward_stats),
+       IN_CUDA(cuda::conv2d_forward_stats), IN_CUDA(cuda::conv2d_forward_stats_workspace)},
+      fused_reference("conv2d.forward.stats", ref::conv2d_forward_stats),
       WINOGRAD("conv2d.forward.stats.on_load", -1),
       WINOGRAD("conv2d.backward", -1),
       WINOGRAD("conv2d.backward.add", 3),

@@ -8,8 +8,8 @@ void run_on_host(void (*reference)(const Args&), size_t (*workspace)(const Probl
   std::vector<Spec> in, out;
   for (const View& v : host.in) in.push_back(v.spec);
   for (const View& v : host.out) out.push_back(v.spec);
-  const Storage scratch(workspace ? workspace({host.op, in, out}) : 0);
-  reference({host.op, host.in, host.out, scratch.data(), nullptr});
+  const Storage scratch(workspace ? workspace({host.op, in, out, host.last_op}) : 0);
+  reference({host.op, host.in, host.out, scratch.data(), nullptr, host.last_op});
 }
 
 void cuda::through_the_host(void (*reference)(const Args&), size_t (*workspace)(const Problem&), const Args& a) {
@@ -23,7 +23,7 @@ void cuda::through_the_host(void (*reference)(const Args&), size_t (*workspace)(
     if (!same) out.push_back(read_back(v, Device::cuda));
     out_views.push_back(same ? *same : out.back().view());
   }
-  run_on_host(reference, workspace, {a.op, in_views, out_views, nullptr, nullptr});
+  run_on_host(reference, workspace, {a.op, in_views, out_views, nullptr, nullptr, a.last_op});
   for (size_t i = 0; i < out_views.size(); ++i) write_to(a.out[i], Device::cuda, out_views[i].data);
 }
 
