@@ -69,7 +69,12 @@ part_ops() {
   done
 }
 part_ablate() {  # each optimisation together with those before it, alone, and left out
-  local batch
+  local batch unfused
+  : >"$out/fusion.jsonl"
+  for unfused in "" conv2d.stats; do  # f16 alone has convolutions that sum their output for batch norm
+    [[ " $precisions " == *" f16 "* ]] && try eval "$build/rbench step --device cuda --precision f16 --batch 512 --repeat 5 \
+      --steps 20 --json optimize.unfused=$unfused | sed 's/^{/{\"unfused\": \"$unfused\", /' >>'$out/fusion.jsonl'"
+  done
   for batch in 16 512; do
     try eval "$build/rbench ablate --device cuda --batch $batch --rounds 1 --repeat 5 --steps 20 --json >'$out/ablate-$batch.json'"
   done

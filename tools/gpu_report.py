@@ -30,7 +30,7 @@ def main():
     parts = [x.split(" ", 1) for x in open(done).read().splitlines()] if os.path.exists(done) else []
     result = {"gpu": gpu, "commit": output("git", "-C", root, "rev-parse", "--short", "HEAD"), "parts": dict(parts),
               "step": [], "ops": {}, "ablate": [],
-              "accuracy": lines(os.path.join(folder, "accuracy.jsonl"))}
+              "accuracy": lines(os.path.join(folder, "accuracy.jsonl")), "fusion": lines(os.path.join(folder, "fusion.jsonl"))}
     text = [f"# {gpu or 'no GPU'}", "", "| part | result |", "|---|---|"] + [f"| {n} | {w} |" for n, w in parts]
 
     for path in sorted(glob.glob(os.path.join(folder, "step-*.json"))):
@@ -55,6 +55,10 @@ def main():
         text += [f"| {r['group']} | {r['name']} | " + (f"failed: {r['failed']} | | | |" if "failed" in r else
                  f"{r['step_ms']:.3f} | {r['images_per_s']:.0f} | {r['speed']:.2f}x | {r['peak_mib']:.0f} |")
                  for r in ablation["rows"]]
+    if result["fusion"]:
+        text += ["", "## Statistics summed by convolutions, f16, batch 512", ""]
+        text += [f"* {'left out' if r['unfused'] else 'where timed faster'}: {r['step_ms']:.3f} ms ({r['step_ms_min']:.3f} to "
+                 f"{r['step_ms_max']:.3f})" for r in result["fusion"]]
     if result["accuracy"]:
         text += ["", "## Accuracy on the synthetic set", "", "| precision | top-1 by seed | mean |", "|---|---|---|"]
         for p in ("f32", "bf16", "f16"):
