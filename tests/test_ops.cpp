@@ -95,6 +95,12 @@ class Guarded {
 
 std::string row_name(const Row& row) { return rt::format("{} {}", row.kind, row.name); }
 
+#ifdef RT_SANITIZED  // finds what reads and writes too far, ten times slower; the other build tells right from wrong
+constexpr bool thorough = false;
+#else
+constexpr bool thorough = true;
+#endif
+
 // The reference replays a case; after each of its steps every other row of that kind does the step again.
 class Parity {
  public:
@@ -158,8 +164,9 @@ class Parity {
     };
     const std::vector<Tensor> want = outputs({Device::cpu, machine().isa, true}, false);
     const int threads = threads_in_use(), other = threads + 2;
-    for (int isa = isa_scalar; isa <= machine().isa; ++isa) {
+    for (int isa = thorough ? isa_scalar : machine().isa; isa <= machine().isa; ++isa) {
       const std::vector<Tensor> got = outputs({Device::cpu, isa, false}, true);
+      if (!thorough) continue;
       set_threads(other);
       const std::vector<Tensor> again = outputs({Device::cpu, isa, false}, true);
       set_threads(threads);
@@ -328,6 +335,7 @@ TEST_CASE("ops: every row matches the reference on every case, and no row and no
       }
     }
   for (const std::string& failure : parity.failures) FAIL_CHECK(failure);
+  if (!thorough) return;
   for (const Row& row : kernel_table()) {
     if (row.device != Device::cpu || row.min_capability > machine().isa || row.last_resort ||
         !(has_reference(row.kind) || is_fused(row.kind)))
