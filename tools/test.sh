@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=${1:-release}
 shift || true
+[ $# -gt 0 ] || set -- -j2
 extra=()
 [ "$preset" = tsan ] && extra=(clang libomp-dev)
 tools/install_deps.sh "${extra[@]}"
