@@ -209,7 +209,10 @@ def options():
 def main():
     a = options()
     if a.print:
-        print(markdown(json.load(open(a.print))))
+        result = json.load(open(a.print))
+        if "cases" not in result:
+            sys.exit(f"{a.print} was not written by tools/compare_torch.py --json")
+        print(markdown(result))
         return 0
     env = {**ISA.get(a.isa, {}), **dict(e.split("=", 1) for e in a.env)}
     peers = [(python, peer_version(python)) for python in a.python or [sys.executable]]
