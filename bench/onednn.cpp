@@ -82,7 +82,7 @@ Peer onednn_peer() {
   auto convolution = [](const Conv2dShape& shape, ConvPass pass) -> std::unique_ptr<PeerConvolution> {
     static const bool limited = [] {  // once, and before its first primitive
       const Isa isa = machine().isa;
-      const auto allowed = isa == isa_avx512 ? dnnl::cpu_isa::avx512_core
+      const auto allowed = isa >= isa_avx512 ? dnnl::cpu_isa::avx512_core
                            : isa == isa_avx2 ? dnnl::cpu_isa::avx2
                                              : dnnl::cpu_isa::sse41;
       return dnnl::set_max_cpu_isa(allowed) == dnnl::status::success;

@@ -37,10 +37,13 @@ struct Recorded {
       Rng rng(7, RngPurpose::test, static_cast<uint32_t>(tensors.size()));
       for (int64_t i = 0; i < spec.shape.numel(); ++i) {
         const float value = rng.uniform(-2.5f, 2.5f);
+        const float number = integers ? std::nearbyint(value) : value;
         if (spec.dtype == DType::f64)
           t.as<double>()[i] = static_cast<double>(value);
+        else if (spec.dtype == DType::bf16)
+          t.as<bf16>()[i] = bf16(number);
         else
-          t.as<float>()[i] = integers ? std::nearbyint(value) : value;
+          t.as<float>()[i] = number;
       }
       return tape.external(t.view(), "in", true);
     };
@@ -163,14 +166,21 @@ struct Expected {
   }
 };
 
+float value_at(const Tensor& t, int64_t i) {
+  return t.spec().dtype == DType::bf16 ? static_cast<float>(t.as<bf16>()[i]) : t.as<float>()[i];
+}
+
 double relative_l2(const Tensor& a, const Tensor& b) {
   double error = 0, norm = 0;
   for (int64_t i = 0; i < a.spec().shape.numel(); ++i) {
-    const double x = static_cast<double>(a.as<float>()[i]), y = static_cast<double>(b.as<float>()[i]);
+    const double x = static_cast<double>(value_at(a, i)), y = static_cast<double>(value_at(b, i));
     error += (x - y) * (x - y), norm += y * y;
   }
   return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
 }
+
+// What rounding the results leaves of it: a few last places of bf16.
+double tolerance(DType dtype, double of_f32) { return dtype == DType::bf16 ? 4e-3 : of_f32; }
 
 constexpr std::string_view conv_kinds[] = {"conv2d.forward", "conv2d.dx", "conv2d.dw"};
 constexpr std::string_view linear_kinds[] = {"linear.forward", "linear.dx", "linear.dw", "linear.dbias"};
@@ -192,6 +202,30 @@ std::vector<Conv> resnet18(bool imagenet) {
   return list;
 }
 
+// The sums are exact, and so is their rounding to bf16.
+void check_integers(const Recorded& recorded, const Expected& expected, DType dtype) {
+  const std::vector<float>* const wanted[] = {&expected.y, &expected.dx, &expected.dw};
+  for (size_t pass = 0; pass < 3; ++pass) {
+    const std::vector<const Row*> rows = recorded.rows(conv_kinds[pass]);
+    CHECK(rows.size() >= 2);
+    for (size_t i = 0; i + 1 < rows.size(); ++i) {  // not the reference: too slow, and compared below
+      INFO(rows[i]->kind << " " << rows[i]->name << " " << recorded.spec({0}).str() << " " << recorded.spec({1}).str());
+      const Tensor got = recorded.run(*rows[i]);
+      const bool winograd = rows[i]->name.ends_with(".winograd");  // its transforms divide by 3 and 15: it comes near
+      int64_t wrong = 0;
+      REQUIRE(got.spec().shape.numel() == static_cast<int64_t>(wanted[pass]->size()));
+      for (int64_t n = 0; n < got.spec().shape.numel(); ++n) {
+        const float sum = (*wanted[pass])[static_cast<size_t>(n)];
+        const float want = dtype == DType::bf16 ? static_cast<float>(bf16(sum)) : sum;
+        const float margin = winograd ? 0.5f + (dtype == DType::bf16 ? std::abs(want) / 128 : 0) : 0;
+        wrong += !(std::abs(value_at(got, n) - want) <= margin);
+      }
+      CHECK(wrong == 0);
+      if (winograd) CHECK(relative_l2(got, recorded.run(*rows[rows.size() - 2])) < tolerance(dtype, 5e-6));
+    }
+  }
+}
+
 const Conv odd_shapes[] = {
     {3, 5, 9, 11, 7, 5, 5, 3, 2},     {2, 1, 7, 5, 1, 3, 3, 1, 1},    {1, 33, 6, 10, 35, 3, 3, 2, 1},
     {2, 4, 5, 5, 6, 1, 1, 3, 0},      {5, 6, 1, 1, 9, 3, 3, 1, 1},    {1, 17, 13, 2, 70, 2, 4, 1, 1},
@@ -205,42 +239,27 @@ const Conv odd_shapes[] = {
 TEST_CASE("conv2d: every row is exact on integers, in all three passes, on every shape of ResNet-18") {
   for (bool imagenet : {false, true})
     for (const Conv& s : resnet18(imagenet)) {
-      const Recorded recorded = record(s, true);
-      const Expected expected(s, recorded.tensors[0].as<float>(), recorded.tensors[1].as<float>(),
-                              recorded.tensors[2].as<float>());
-      const std::vector<float>* const wanted[] = {&expected.y, &expected.dx, &expected.dw};
-      for (size_t pass = 0; pass < 3; ++pass) {
-        const std::vector<const Row*> rows = recorded.rows(conv_kinds[pass]);
-        CHECK(rows.size() >= 2);
-        for (size_t i = 0; i + 1 < rows.size(); ++i) {  // not the reference: too slow, and compared below
-          INFO(rows[i]->kind << " " << rows[i]->name << " " << recorded.spec({0}).str() << " "
-                             << recorded.spec({1}).str());
-          const Tensor got = recorded.run(*rows[i]);
-          REQUIRE(got.spec().bytes() == wanted[pass]->size() * sizeof(float));
-          if (rows[i]->name.ends_with(".winograd")) {  // its transforms divide by 3 and 15, so it only comes near
-            const auto near = [](float a, float b) { return std::abs(a - b) < 0.5f; };
-            CHECK(std::equal(wanted[pass]->begin(), wanted[pass]->end(), got.as<float>(), near));
-            CHECK(relative_l2(got, recorded.run(*rows[rows.size() - 2])) < 5e-6);
-          } else {
-            CHECK(std::memcmp(got.as<float>(), wanted[pass]->data(), got.spec().bytes()) == 0);
-          }
-        }
-      }
+      const Recorded in_f32 = record(s, true);
+      const Expected expected(s, in_f32.tensors[0].as<float>(), in_f32.tensors[1].as<float>(),
+                              in_f32.tensors[2].as<float>());
+      check_integers(in_f32, expected, DType::f32);
+      check_integers(record(s, true, DType::bf16), expected, DType::bf16);
     }
 }
 
 TEST_CASE("conv2d: every row agrees with the reference on odd sizes, strides, paddings and channel counts") {
-  for (const Conv& s : odd_shapes) {
-    const Recorded recorded = record(s, false);
-    for (std::string_view kind : conv_kinds) {
-      const std::vector<const Row*> rows = recorded.rows(kind);
-      const Tensor reference = recorded.run(*rows.back());
-      for (const Row* row : rows) {
-        INFO(row->kind << " " << row->name << " " << recorded.spec({0}).str() << " " << recorded.spec({1}).str());
-        CHECK(relative_l2(recorded.run(*row), reference) < 1e-5);
+  for (const Conv& s : odd_shapes)
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      const Recorded recorded = record(s, false, dtype);
+      for (std::string_view kind : conv_kinds) {
+        const std::vector<const Row*> rows = recorded.rows(kind);
+        const Tensor reference = recorded.run(*rows.back());
+        for (const Row* row : rows) {
+          INFO(row->kind << " " << row->name << " " << recorded.spec({0}).str() << " " << recorded.spec({1}).str());
+          CHECK(relative_l2(recorded.run(*row), reference) < tolerance(dtype, 1e-5));
+        }
       }
     }
-  }
 }
 
 TEST_CASE("linear: every row agrees with the reference") {
@@ -263,7 +282,7 @@ TEST_CASE("conv2d and linear: the bits do not depend on the number of threads") 
   std::vector<Recorded> all;
   for (const Conv& s : {Conv{6, 20, 31, 17, 40, 3, 3, 1, 1}, Conv{3, 64, 15, 15, 72, 3, 3, 2, 1},
                         Conv{2, 130, 7, 7, 150, 1, 1, 2, 0}, Conv{2, 3, 56, 56, 64, 7, 7, 2, 3}})
-    all.push_back(record(s, false));
+    for (DType dtype : {DType::f32, DType::bf16}) all.push_back(record(s, false, dtype));
   all.push_back(record_linear(300, 400, 100, false));
   for (const Recorded& recorded : all)
     for (const Step& step : recorded.steps)
@@ -273,7 +292,7 @@ TEST_CASE("conv2d and linear: the bits do not depend on the number of threads") 
         for (int threads : {2, 3, 4}) {
           set_threads(threads);
           INFO(row->kind << " " << row->name << " " << recorded.spec({0}).str() << " threads " << threads);
-          CHECK(std::memcmp(recorded.run(*row).as<float>(), alone.as<float>(), alone.spec().bytes()) == 0);
+          CHECK(std::memcmp(recorded.run(*row).view().data, alone.view().data, alone.spec().bytes()) == 0);
         }
       }
   set_threads(threads_before);

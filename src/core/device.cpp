@@ -23,7 +23,8 @@ const char* name_of(Isa isa) {
 #else
   constexpr const char* baseline = "scalar";
 #endif
-  return isa == isa_avx512 ? "avx512" : isa == isa_avx2 ? "avx2" : baseline;
+  constexpr const char* names[] = {baseline, "avx2", "avx512", "avx512_bf16"};
+  return names[isa];
 }
 
 namespace {
@@ -42,7 +43,7 @@ Isa detect_isa() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq"))
-    return isa_avx512;
+    return __builtin_cpu_supports("avx512bf16") ? isa_avx512_bf16 : isa_avx512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return isa_avx2;
 #endif
   return isa_scalar;
@@ -55,12 +56,10 @@ void choose_isa(Machine& m) {
   if (forced == nullptr || *forced == '\0') return;
   const std::string want = forced;
   Isa isa = isa_scalar;
-  if (want == "avx512")
-    isa = isa_avx512;
-  else if (want == "avx2")
-    isa = isa_avx2;
-  else if (want != name_of(isa_scalar))
-    fail(ExitCode::usage, "RT_FORCE_ISA={}: known instruction sets are {}, avx2 and avx512", want, name_of(isa_scalar));
+  while (isa <= isa_avx512_bf16 && want != name_of(isa)) isa = static_cast<Isa>(isa + 1);
+  if (isa > isa_avx512_bf16)
+    fail(ExitCode::usage, "RT_FORCE_ISA={}: known instruction sets are {}, avx2, avx512 and avx512_bf16", want,
+         name_of(isa_scalar));
   if (isa > m.isa) fail(ExitCode::usage, "RT_FORCE_ISA={}: this CPU has only {}", want, name_of(m.isa));
   m.isa = isa;
   m.isa_reason = "RT_FORCE_ISA=" + want;

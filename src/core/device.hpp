@@ -12,10 +12,11 @@ const char* name_of(Device device);
 // Capability of a device: the CPU's instruction set below, or a CUDA compute capability as 61, 90.
 enum Isa : int {
   isa_scalar = 0,  // the compiler's baseline for the architecture: SSE2 on x86-64, NEON on 64-bit Arm
-  isa_avx2 = 2,
-  isa_avx512 = 3
+  isa_avx2 = 1,
+  isa_avx512 = 2,
+  isa_avx512_bf16 = 3  // and products of bf16
 };
-const char* name_of(Isa isa);  // scalar, or neon on Arm; avx2, avx512
+const char* name_of(Isa isa);  // scalar, or neon on Arm; avx2, avx512, avx512_bf16
 
 struct Count {
   int64_t value;

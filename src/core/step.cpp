@@ -41,7 +41,7 @@ std::string refusal(const Row& row, const Target& target, const Problem& problem
     return target.device == Device::cpu
                ? rt::format("needs {}", name_of(static_cast<Isa>(row.min_capability)))
                : rt::format("needs compute capability {}.{}", row.min_capability / 10, row.min_capability % 10);
-  return row.refuse ? row.refuse(problem) : "";
+  return row.refuse ? row.refuse({problem.op, problem.in, problem.out, problem.last_op, target.capability}) : "";
 }
 std::string describe(const Problem& problem) {
   std::string s;

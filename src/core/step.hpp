@@ -41,6 +41,7 @@ struct Problem {  // what a row may look at to decide whether it fits
   const Op* op;
   std::span<const Spec> in, out;
   const Op* last_op = nullptr;  // as Step's
+  int capability = 0;           // the target's, for Row::refuse alone
 };
 
 struct Args {  // what a running row gets

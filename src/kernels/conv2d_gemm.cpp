@@ -13,30 +13,32 @@
 
 #include "kernels/conv2d_windows.hpp"
 
-namespace rt::cpu::gemm {
+namespace rt::cpu {
+namespace gemm {
 namespace {
 
 // Block sizes: functions of the shape alone, never of the threads, because they decide the order of additions.
-constexpr int64_t depth_block = 384;     // deep enough to make loading and storing C cheap
+constexpr int64_t depth_block = 384;     // elements; deep enough to make loading and storing C cheap
 constexpr int64_t pixel_block = 96;      // so many rows of windows (150 KiB) stay in the L2 cache
-constexpr int64_t dw_pixel_block = 128;  // depth of the products in dw
+constexpr int64_t dw_pixel_block = 128;  // depth of the products in dw, in elements
 constexpr int64_t dw_tile = 1 << 17;     // elements of dw that one task accumulates: half a MiB
 constexpr int64_t enough_tasks = 32;     // to keep many cores busy, and two evenly
 constexpr int64_t whole_tiles = 48;      // a multiple of the tile height of every instruction set
 constexpr int64_t row_pad = 16;          // rows a power of two apart would share few sets of the L1 cache
 
 // Where the pixels of a windows' grid go in an image of h x w pixels: (i*step+h0, j*step+w0).
+template <class T>
 struct Destination {
-  float* data;
+  T* data;
   int64_t h, w, step, h0, w0;
 };
 
 struct Split {  // of a product with [pixels, outputs] results into tasks
   int64_t pixels, columns, tasks;
-  Split(int64_t all_pixels, int64_t outputs, const GemmKernels& kernels) {
-    const int64_t blocks = ceil_div(all_pixels, pixel_block), panels = ceil_div(outputs, kernels.columns);
+  Split(int64_t all_pixels, int64_t outputs, int64_t panel) {
+    const int64_t blocks = ceil_div(all_pixels, pixel_block), panels = ceil_div(outputs, panel);
     pixels = std::min(all_pixels, round_up(ceil_div(all_pixels, blocks), whole_tiles));
-    columns = ceil_div(panels, std::min(panels, ceil_div(enough_tasks, blocks))) * kernels.columns;
+    columns = ceil_div(panels, std::min(panels, ceil_div(enough_tasks, blocks))) * panel;
     tasks = ceil_div(all_pixels, pixels) * ceil_div(outputs, columns);
   }
 };
@@ -44,72 +46,116 @@ struct Split {  // of a product with [pixels, outputs] results into tasks
 // Threads that have a task, and so need scratch memory.
 int64_t workers(int64_t tasks) { return std::min<int64_t>(threads_in_use(), tasks); }
 
-int64_t correlate_floats_per_worker(bool scatter, const Split& split, int64_t depth) {
-  const int64_t windows = split.pixels * (std::min(depth, depth_block) + row_pad);
-  return round_up(windows + (scatter ? split.pixels * split.columns : 0), 16);
-}
-size_t correlate_floats(bool scatter, int64_t pixels, int64_t depth, int64_t outputs, const GemmKernels& kernels) {
-  const Split split(pixels, outputs, kernels);
-  return static_cast<size_t>(workers(split.tasks) * correlate_floats_per_worker(scatter, split, depth));
+// One thread's part of the workspace: windows, results that are yet to find their places, sums that are yet to be rounded.
+template <class T, class Element>
+struct Scratch {
+  static constexpr bool rounds = !std::is_same_v<T, float>;
+  int64_t windows, results, bytes;  // offsets
+  Scratch(const Split& split, int64_t depth, bool scatter) {
+    const auto lines = [](int64_t count, size_t size) { return round_up(count * static_cast<int64_t>(size), 64); };
+    windows = 0;
+    results = lines(split.pixels * row(depth), sizeof(Element));
+    bytes = results + (scatter ? lines(split.pixels * split.columns, sizeof(T)) : 0);
+    sums = bytes;
+    if (rounds && depth > depth_block) bytes += lines(split.pixels * split.columns, sizeof(float));
+  }
+  int64_t sums;
+  static int64_t row(int64_t depth) { return std::min(depth, depth_block) + row_pad; }
+};
+
+template <class T, class Element>
+size_t correlate_bytes(bool scatter, int64_t pixels, int64_t depth, int64_t outputs, int64_t panel) {
+  const Split split(pixels, outputs, panel);
+  return static_cast<size_t>(workers(split.tasks) *
+                             Scratch<T, Element>(split, ceil_div(depth, per<Element>), scatter).bytes);
 }
 
 // destination[pixel, output] = sum over the depth of windows[pixel, d] * weights[d, output]
-void correlate(const GemmKernels& kernels, const Windows& v, const float* panels, int64_t outputs,
-               const Destination& to, float* scratch) {
-  const int64_t pixels = v.pixels(), depth = v.depth();
-  const bool scatter = to.step != 1, in_place = v.is_source();
-  const Split split(pixels, outputs, kernels);
-  const int64_t a_row = in_place ? v.c : std::min(depth, depth_block) + row_pad;
-  const int64_t worker_floats = correlate_floats_per_worker(scatter, split, depth);
+template <class T, class Element>
+void correlate(const GemmKernelsOf<Element>& kernels, const Windows<T>& v, const Element* panels, int64_t outputs,
+               const Destination<T>& to, std::byte* space) {
+  using Memory = Scratch<T, Element>;
+  const int64_t pixels = v.pixels(), depth = ceil_div(v.depth(), per<Element>);
+  const bool scatter = to.step != 1;
+  const bool in_place = v.is_source() && sizeof(T) * per<Element> == sizeof(Element) && v.c % per<Element> == 0;
+  const Split split(pixels, outputs, kernels.columns);
+  const Memory memory(split, depth, scatter);
+  const int64_t a_row = in_place ? depth : Memory::row(depth);
 #pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(split.tasks))
   for (int64_t first = 0; first < pixels; first += split.pixels)
     for (int64_t column = 0; column < outputs; column += split.columns) {
-      float* const windows = scratch + omp_get_thread_num() * worker_floats;
-      float* const result = windows + (in_place ? 0 : split.pixels * a_row);
+      std::byte* const mine = space + omp_get_thread_num() * memory.bytes;
+      auto* const windows = reinterpret_cast<Element*>(mine + memory.windows);
       const int64_t m = std::min(split.pixels, pixels - first), n = std::min(split.columns, outputs - column);
-      float* const c = scatter ? result : to.data + first * outputs + column;
-      const int64_t c_row = scatter ? n : outputs;
+      T* const result = scatter ? reinterpret_cast<T*>(mine + memory.results) : to.data + first * outputs + column;
+      const int64_t result_row = scatter ? n : outputs;
       for (int64_t d = 0; d < depth; d += depth_block) {
         const int64_t end = std::min(depth, d + depth_block);
-        if (!in_place) copy_windows(v, first, m, d, end, windows, a_row);
-        kernels.multiply({m, n, end - d, in_place ? v.source + first * v.c + d : windows, a_row, 1,
-                          panels + column * depth + d * kernels.columns, depth * kernels.columns, kernels.columns, c,
-                          c_row, d > 0});
+        if (!in_place)
+          copy_windows(v, first, m, d * per<Element>, std::min(v.depth(), end * per<Element>), windows, a_row);
+        const Element* const a = in_place ? reinterpret_cast<const Element*>(v.source) + first * depth + d : windows;
+        GemmBlockOf<Element> block{m,
+                                   n,
+                                   end - d,
+                                   a,
+                                   a_row,
+                                   1,
+                                   panels + column * depth + d * kernels.columns,
+                                   depth * kernels.columns,
+                                   kernels.columns,
+                                   nullptr,
+                                   n,
+                                   d > 0};
+        if constexpr (Memory::rounds) {
+          if (depth > depth_block) block.c = reinterpret_cast<float*>(mine + memory.sums);
+          if (end == depth) block.rounded = result, block.rounded_row = result_row;
+        } else {
+          block.c = result, block.c_row = result_row;
+        }
+        kernels.multiply(block);
       }
       for (int64_t pixel = first; scatter && pixel < first + m; ++pixel) {
         const int64_t j = pixel % v.q, i = pixel / v.q % v.p, image = pixel / v.q / v.p;
         const int64_t at = (image * to.h + i * to.step + to.h0) * to.w + j * to.step + to.w0;
-        std::memcpy(to.data + at * outputs + column, result + (pixel - first) * n,
-                    static_cast<size_t>(n) * sizeof(float));
+        std::memcpy(to.data + at * outputs + column, result + (pixel - first) * n, static_cast<size_t>(n) * sizeof(T));
       }
     }
 }
 
-size_t panel_floats(int64_t outputs, int64_t depth, const GemmKernels& kernels) {
-  return static_cast<size_t>(round_up(outputs, kernels.columns) * depth);
+template <class Element>
+size_t panel_bytes(int64_t outputs, int64_t depth, int64_t panel) {
+  return static_cast<size_t>(round_up(outputs, panel) * ceil_div(depth, per<Element>)) * sizeof(Element);
 }
 
-Windows forward_windows(const Conv2dShape& s, const float* x) {
+// Weights first, then correlate's.
+template <class T, class Element>
+void pack_and_correlate(const GemmKernelsOf<Element>& kernels, const Windows<T>& v, const Taps<T>& taps,
+                        const Destination<T>& to, void* space) {
+  auto* const panels = static_cast<Element*>(space);
+  pack_weights(taps, kernels.columns, panels);
+  correlate(kernels, v, panels, taps.outputs, to,
+            static_cast<std::byte*>(space) + panel_bytes<Element>(taps.outputs, taps.depth(), kernels.columns));
+}
+
+template <class T>
+Windows<T> forward_windows(const Conv2dShape& s, const T* x) {
   return {x, s.n, s.h, s.w, s.c, s.p, s.q, s.stride, -s.pad, -s.pad, s.r, s.s};
 }
 
 }  // namespace
 
-void forward(const GemmKernels& kernels, const Conv2dShape& s, const float* x, const float* w, const float* bias,
-             float* y, void* space) {
-  const Taps taps{w, s.k, s.c, s.c * s.r * s.s, s.r * s.s, s.r, s.s, 0, s.s, 1};
-  float* const panels = static_cast<float*>(space);
-  pack_weights(taps, kernels.columns, panels);
-  correlate(kernels, forward_windows(s, x), panels, s.k, {y, s.p, s.q, 1, 0, 0},
-            panels + panel_floats(s.k, taps.depth(), kernels));
-  for (int64_t pixel = 0; bias && pixel < s.n * s.p * s.q; ++pixel)
-    for (int64_t k = 0; k < s.k; ++k) y[pixel * s.k + k] += bias[k];
+template <class T, class Element>
+void Passes<T, Element>::forward(const Kernels& kernels, const Conv2dShape& s, const T* x, const T* w, T* y,
+                                 void* space) {
+  const Taps<T> taps{w, s.k, s.c, s.c * s.r * s.s, s.r * s.s, s.r, s.s, 0, s.s, 1};
+  pack_and_correlate(kernels, forward_windows(s, x), taps, Destination<T>{y, s.p, s.q, 1, 0, 0}, space);
 }
 
-size_t forward_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
-  const int64_t depth = s.c * s.r * s.s;
-  return (panel_floats(s.k, depth, kernels) + correlate_floats(false, s.n * s.p * s.q, depth, s.k, kernels)) *
-         sizeof(float);
+template <class T, class Element>
+size_t Passes<T, Element>::forward_bytes(const Kernels& kernels, const Conv2dShape& s) {
+  const int64_t depth = s.c * s.r * s.s, panel = kernels.columns;
+  return panel_bytes<Element>(s.k, depth, panel) +
+         correlate_bytes<T, Element>(false, s.n * s.p * s.q, depth, s.k, panel);
 }
 
 namespace {
@@ -134,80 +180,87 @@ void for_each_class(const Conv2dShape& s, F&& f) {
       f(h, w, Reach(h, s.r, s.h, s.stride, s.pad), Reach(w, s.s, s.w, s.stride, s.pad));
 }
 
-void clear_pixels(const Destination& to, const Conv2dShape& s) {
+template <class T>
+void clear_pixels(const Destination<T>& to, const Conv2dShape& s) {
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < s.n; ++row)
     for (int64_t i = to.h0; i < to.h; i += to.step)
       for (int64_t j = to.w0; j < to.w; j += to.step)
-        std::fill_n(to.data + ((row * to.h + i) * to.w + j) * s.c, s.c, 0.0f);
+        std::fill_n(to.data + ((row * to.h + i) * to.w + j) * s.c, s.c, T(0.0f));
 }
 
 }  // namespace
 
-void dx(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const float* w, float* dx, void* space) {
+template <class T, class Element>
+void Passes<T, Element>::dx(const Kernels& kernels, const Conv2dShape& s, const T* dy, const T* w, T* dx, void* space) {
   for_each_class(s, [&](int64_t h0, int64_t w0, const Reach& h, const Reach& v) {
-    const Destination to{dx, s.h, s.w, s.stride, h0, w0};
+    const Destination<T> to{dx, s.h, s.w, s.stride, h0, w0};
     if (h.count * v.count == 0) return clear_pixels(to, s);
-    const Taps taps{
+    const Taps<T> taps{
         w, s.c, s.k, s.r * s.s, s.c * s.r * s.s, h.count, v.count, h.last * s.s + v.last, -s.stride * s.s, -s.stride};
-    float* const panels = static_cast<float*>(space);
-    pack_weights(taps, kernels.columns, panels);
-    correlate(kernels, {dy, s.n, s.p, s.q, s.k, h.outputs, v.outputs, 1, h.offset, v.offset, h.count, v.count}, panels,
-              s.c, to, panels + panel_floats(s.c, taps.depth(), kernels));
+    const Windows<T> windows{dy, s.n, s.p, s.q, s.k, h.outputs, v.outputs, 1, h.offset, v.offset, h.count, v.count};
+    pack_and_correlate(kernels, windows, taps, to, space);
   });
 }
 
-size_t dx_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
-  size_t floats = 0;
+template <class T, class Element>
+size_t Passes<T, Element>::dx_bytes(const Kernels& kernels, const Conv2dShape& s) {
+  const int64_t panel = kernels.columns;
+  size_t bytes = 0;
   for_each_class(s, [&](int64_t, int64_t, const Reach& h, const Reach& v) {
     const int64_t depth = h.count * v.count * s.k;
-    const size_t scratch = correlate_floats(s.stride != 1, s.n * h.outputs * v.outputs, depth, s.c, kernels);
-    floats = std::max(floats, panel_floats(s.c, depth, kernels) + scratch);
+    const size_t scratch = correlate_bytes<T, Element>(s.stride != 1, s.n * h.outputs * v.outputs, depth, s.c, panel);
+    bytes = std::max(bytes, panel_bytes<Element>(s.c, depth, panel) + scratch);
   });
-  return floats * sizeof(float);
+  return bytes;
 }
 
 namespace {
 
 // dw as [depth, K] tiles: a task accumulates one chunk of the depth over one chunk of the pixels.
+template <class Element>
 struct DwSplit {
   int64_t depth, pixels, depth_chunk, pixel_chunk, pixel_chunks, block, tasks;
   explicit DwSplit(const Conv2dShape& s) : depth(s.c * s.r * s.s), pixels(s.n * s.p * s.q) {
+    constexpr int64_t dw_pixels = dw_pixel_block * per<Element>;
     const int64_t chunks = ceil_div(depth, std::max<int64_t>(48, dw_tile / s.k));
     depth_chunk = std::min(depth, round_up(ceil_div(depth, chunks), whole_tiles));
     const int64_t wanted = ceil_div(enough_tasks, ceil_div(depth, depth_chunk));
-    pixel_chunk = ceil_div(pixels, std::min(wanted, ceil_div(pixels, dw_pixel_block)));
+    pixel_chunk = ceil_div(pixels, std::min(wanted, ceil_div(pixels, dw_pixels)));
     pixel_chunks = ceil_div(pixels, pixel_chunk);
-    block = ceil_div(pixel_chunk, ceil_div(pixel_chunk, dw_pixel_block));
+    block = round_up(ceil_div(pixel_chunk, ceil_div(pixel_chunk, dw_pixels)), per<Element>);
     tasks = pixel_chunks * ceil_div(depth, depth_chunk);
   }
   int64_t a_row() const { return depth_chunk + row_pad; }
-  int64_t floats_per_worker(int64_t k, const GemmKernels& kernels) const {
-    return round_up(block * (a_row() + round_up(k, kernels.columns)), 16);
+  int64_t elements_per_worker(int64_t k, int64_t panel) const {
+    return round_up(block / per<Element> * (a_row() + round_up(k, panel)), 16);
   }
   int64_t partial_floats(int64_t k) const { return round_up(depth * k, 16); }
 };
 
 }  // namespace
 
-void dw(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const float* x, float* dw, void* space) {
-  const DwSplit split(s);
-  const Windows v = forward_windows(s, x);
+template <class T, class Element>
+void Passes<T, Element>::dw(const Kernels& kernels, const Conv2dShape& s, const T* dy, const T* x, T* dw, void* space) {
+  const DwSplit<Element> split(s);
+  const Windows<T> v = forward_windows(s, x);
   float* const partial = static_cast<float*>(space);
-  const int64_t partial_floats = split.partial_floats(s.k), worker_floats = split.floats_per_worker(s.k, kernels);
-  float* const scratch = partial + split.pixel_chunks * partial_floats;
+  const int64_t partial_floats = split.partial_floats(s.k);
+  const int64_t worker_elements = split.elements_per_worker(s.k, kernels.columns);
+  auto* const scratch = reinterpret_cast<Element*>(partial + split.pixel_chunks * partial_floats);
 #pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(split.tasks))
   for (int64_t chunk = 0; chunk < split.pixel_chunks; ++chunk)
     for (int64_t d = 0; d < split.depth; d += split.depth_chunk) {
-      float* const windows = scratch + omp_get_thread_num() * worker_floats;
-      float* const panels = windows + split.block * split.a_row();
+      Element* const windows = scratch + omp_get_thread_num() * worker_elements;
+      Element* const panels = windows + split.block / per<Element> * split.a_row();
       const int64_t m = std::min(split.depth_chunk, split.depth - d), begin = chunk * split.pixel_chunk;
       const int64_t end = std::min(split.pixels, begin + split.pixel_chunk);
       for (int64_t first = begin; first < end; first += split.block) {
         const int64_t count = std::min(split.block, end - first);
-        copy_windows(v, first, count, d, d + m, windows, split.a_row());
+        const int64_t rows = ceil_div(count, per<Element>);
+        stack_windows(v, first, count, d, d + m, windows, split.a_row());
         pack_rows(dy + first * s.k, count, s.k, kernels.columns, panels);
-        kernels.multiply({m, s.k, count, windows, 1, split.a_row(), panels, count * kernels.columns, kernels.columns,
+        kernels.multiply({m, s.k, rows, windows, 1, split.a_row(), panels, rows * kernels.columns, kernels.columns,
                           partial + chunk * partial_floats + d * s.k, s.k, first > begin});
       }
     }
@@ -224,15 +277,32 @@ void dw(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const
         std::copy_n(from, n, sum);
         for (int64_t chunk = 1; chunk < split.pixel_chunks; ++chunk)
           for (int64_t j = 0; j < n; ++j) sum[j] += from[chunk * partial_floats + j];
-        for (int64_t j = 0; j < n; ++j) dw[((k + j) * s.c + c) * taps + tap] = sum[j];
+        for (int64_t j = 0; j < n; ++j) dw[((k + j) * s.c + c) * taps + tap] = T(sum[j]);
       }
 }
 
-size_t dw_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
-  const DwSplit split(s);
-  return static_cast<size_t>(split.pixel_chunks * split.partial_floats(s.k) +
-                             workers(split.tasks) * split.floats_per_worker(s.k, kernels)) *
-         sizeof(float);
+template <class T, class Element>
+size_t Passes<T, Element>::dw_bytes(const Kernels& kernels, const Conv2dShape& s) {
+  const DwSplit<Element> split(s);
+  return static_cast<size_t>(split.pixel_chunks * split.partial_floats(s.k)) * sizeof(float) +
+         static_cast<size_t>(workers(split.tasks) * split.elements_per_worker(s.k, kernels.columns)) * sizeof(Element);
 }
 
-}  // namespace rt::cpu::gemm
+template struct Passes<float, float>;
+template struct Passes<bf16, float>;
+template struct Passes<bf16, Bf16Pair>;
+
+}  // namespace gemm
+
+std::string refuse_conv2d_gemm(const Problem& p) {
+  if (p.in[0].layout != Layout::nhwc) return "needs nhwc";
+  if (p.in[1].layout == p.out[0].layout) return "needs weights in K,C,R,S order";  // one of these two is the weight
+  if (p.in[1].dtype != p.in[0].dtype || p.out[0].dtype != p.in[0].dtype) return "needs images and weights of one type";
+  return refuse_all_but_f32_bf16(p);
+}
+
+std::string refuse_conv2d_gemm_of_pairs(const Problem& p) {
+  return p.in[0].dtype == DType::bf16 ? refuse_conv2d_gemm(p) : "needs bf16";
+}
+
+}  // namespace rt::cpu

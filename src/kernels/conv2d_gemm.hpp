@@ -1,6 +1,7 @@
-// Direct convolution as matrix products on the CPU, for any shape, stride and padding: f32, activations [N,H,W,C] in
-// memory (nhwc), weights OIHW. A classifier is a 1x1 convolution of 1x1 images. `workspace` is 64-byte aligned and
-// holds the bytes that the *_bytes function beside it says, for as many threads as are in use when it is asked.
+// Direct convolution as matrix products on the CPU, for any shape, stride and padding: activations [N,H,W,C] in memory
+// (nhwc) and weights OIHW, both of type T, f32 or bf16; sums in f32, rounded once. A classifier is a 1x1 convolution of 1x1
+// images. `workspace` is 64-byte aligned and holds the bytes that the *_bytes function beside it says, for as many threads
+// as are in use when it is asked. Element: what the matrix product multiplies; exist for the pairs of conv2d_windows.hpp.
 #pragma once
 #include "kernels/conv2d.hpp"
 #include "kernels/gemm_simd.hpp"
@@ -9,47 +10,84 @@
 namespace rt::cpu {
 
 namespace gemm {
-void forward(const GemmKernels& kernels, const Conv2dShape& s, const float* x, const float* w, const float* bias,
-             float* y, void* workspace);  // bias [K], or null
-void dx(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const float* w, float* dx, void* workspace);
-void dw(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const float* x, float* dw, void* workspace);
-size_t forward_bytes(const GemmKernels& kernels, const Conv2dShape& s);
-size_t dx_bytes(const GemmKernels& kernels, const Conv2dShape& s);
-size_t dw_bytes(const GemmKernels& kernels, const Conv2dShape& s);
+template <class T, class Element>
+struct Passes {
+  using Kernels = GemmKernelsOf<Element>;
+  static void forward(const Kernels& kernels, const Conv2dShape& s, const T* x, const T* w, T* y, void* workspace);
+  static void dx(const Kernels& kernels, const Conv2dShape& s, const T* dy, const T* w, T* dx, void* workspace);
+  static void dw(const Kernels& kernels, const Conv2dShape& s, const T* dy, const T* x, T* dw, void* workspace);
+  static size_t forward_bytes(const Kernels& kernels, const Conv2dShape& s);
+  static size_t dx_bytes(const Kernels& kernels, const Conv2dShape& s);
+  static size_t dw_bytes(const Kernels& kernels, const Conv2dShape& s);
+};
 }  // namespace gemm
 
 // The rows of conv2d.* and linear.* for one instruction set: Conv2dGemm<avx2::gemm_kernels>::forward.
-template <const GemmKernels& kernels, Conv2dShape (*shape)(const Op*, const Spec& x, const Spec& w)>
+template <const auto& kernels, Conv2dShape (*shape)(const Op*, const Spec& x, const Spec& w)>
 struct GemmRows {
+  template <class T, class Element>
+  static gemm::Passes<T, Element> passes(const GemmKernelsOf<Element>&);
+  template <class T>
+  using Passes = decltype(passes<T>(kernels));
+  static constexpr bool takes_f32 = std::is_same_v<decltype(kernels), const GemmKernels&>;
+
+  // f(T{}, Passes<T>{}), by how the values lie in memory
+  template <class F>
+  static auto by_type(const Spec& x, F&& f) {
+    if constexpr (takes_f32)
+      if (x.dtype == DType::f32) return f(float{}, Passes<float>{});
+    return f(bf16{}, Passes<bf16>{});
+  }
   static void forward(const Args& a) {
-    gemm::forward(kernels, shape(a.op, a.in[0].spec, a.in[1].spec), a.in[0].as<float>(), a.in[1].as<float>(),
-                  a.in.size() > 2 ? a.in[2].as<float>() : nullptr, a.out[0].as<float>(), a.workspace);
+    by_type(a.in[0].spec, [&]<class T>(T, auto passes) {
+      passes.forward(kernels, shape(a.op, a.in[0].spec, a.in[1].spec), a.in[0].as<T>(), a.in[1].as<T>(),
+                     a.out[0].as<T>(), a.workspace);
+    });
   }
   static void dx(const Args& a) {
-    gemm::dx(kernels, shape(a.op, a.out[0].spec, a.in[1].spec), a.in[0].as<float>(), a.in[1].as<float>(),
-             a.out[0].as<float>(), a.workspace);
+    by_type(a.in[0].spec, [&]<class T>(T, auto passes) {
+      passes.dx(kernels, shape(a.op, a.out[0].spec, a.in[1].spec), a.in[0].as<T>(), a.in[1].as<T>(), a.out[0].as<T>(),
+                a.workspace);
+    });
   }
   static void dw(const Args& a) {
-    gemm::dw(kernels, shape(a.op, a.in[1].spec, a.out[0].spec), a.in[0].as<float>(), a.in[1].as<float>(),
-             a.out[0].as<float>(), a.workspace);
+    by_type(a.in[0].spec, [&]<class T>(T, auto passes) {
+      passes.dw(kernels, shape(a.op, a.in[1].spec, a.out[0].spec), a.in[0].as<T>(), a.in[1].as<T>(), a.out[0].as<T>(),
+                a.workspace);
+    });
   }
-  static size_t forward_bytes(const Problem& p) { return gemm::forward_bytes(kernels, shape(p.op, p.in[0], p.in[1])); }
-  static size_t dx_bytes(const Problem& p) { return gemm::dx_bytes(kernels, shape(p.op, p.out[0], p.in[1])); }
-  static size_t dw_bytes(const Problem& p) { return gemm::dw_bytes(kernels, shape(p.op, p.in[1], p.out[0])); }
+  static size_t forward_bytes(const Problem& p) {
+    return by_type(p.in[0],
+                   [&](auto, auto passes) { return passes.forward_bytes(kernels, shape(p.op, p.in[0], p.in[1])); });
+  }
+  static size_t dx_bytes(const Problem& p) {
+    return by_type(p.in[0],
+                   [&](auto, auto passes) { return passes.dx_bytes(kernels, shape(p.op, p.out[0], p.in[1])); });
+  }
+  static size_t dw_bytes(const Problem& p) {
+    return by_type(p.in[0],
+                   [&](auto, auto passes) { return passes.dw_bytes(kernels, shape(p.op, p.in[1], p.out[0])); });
+  }
 };
+template <const auto& kernels>
+using Conv2dGemm = GemmRows<kernels, conv2d_shape>;
 
 inline Conv2dShape linear_shape(const Op*, const Spec& x, const Spec& w) {
   return {x.shape[0], x.shape[1], 1, 1, w.shape[0], 1, 1, 1, 1, 1, 0};
 }
 template <const GemmKernels& kernels>
-using Conv2dGemm = GemmRows<kernels, conv2d_shape>;
-template <const GemmKernels& kernels>
-using LinearGemm = GemmRows<kernels, linear_shape>;
+struct LinearGemm : GemmRows<kernels, linear_shape> {
+  static void forward(const Args& a) {  // of f32: x w bias -> y
+    GemmRows<kernels, linear_shape>::forward(a);
+    float* y = a.out[0].as<float>();
+    const float* bias = a.in[2].as<float>();
+    const Shape& shape = a.out[0].spec.shape;
+    for (int64_t n = 0; n < shape[0]; ++n)
+      for (int64_t k = 0; k < shape[1]; ++k) *y++ += bias[k];
+  }
+};
 
-inline std::string refuse_conv2d_gemm(const Problem& p) {
-  if (p.in[0].layout != Layout::nhwc) return "needs nhwc";
-  if (p.in[1].layout == p.out[0].layout) return "needs weights in K,C,R,S order";  // one of these two is the weight
-  return refuse_all_but_f32_bf16(p);
-}
+std::string refuse_conv2d_gemm(const Problem& p);
+std::string refuse_conv2d_gemm_of_pairs(const Problem& p);
 
 }  // namespace rt::cpu

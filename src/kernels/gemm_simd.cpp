@@ -5,32 +5,66 @@
 #include "kernels/gemm_simd.hpp"
 
 #include "kernels/simd.hpp"
+#ifdef RT_ISA_avx512_bf16
+#include <immintrin.h>
+#endif
 
 namespace rt::RT_ISA {
 namespace {
 
+#ifdef RT_ISA_avx512_bf16
+using Element = Bf16Pair;  // a vector holds as many pairs as it would f32
+using rt::RT_ISA::broadcast, rt::RT_ISA::load;
+inline Vec load(const Bf16Pair* p) { return load(reinterpret_cast<const float*>(p)); }
+inline Vec broadcast(const Bf16Pair& p) {
+  int bits;
+  __builtin_memcpy(&bits, &p, sizeof bits);
+  return (Vec)_mm512_set1_epi32(bits);
+}
+inline Vec multiply_add(Vec x, Vec y, Vec sum) { return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)x, (__m512bh)y); }
+#else
+using Element = float;
+inline Vec multiply_add(Vec x, Vec y, Vec sum) { return x * y + sum; }
+#endif
+using Block = GemmBlockOf<Element>;
+
+struct Result {  // where a tile's goes, and what it adds to
+  float* c;
+  int64_t c_row;
+  bf16* rounded;
+  int64_t rounded_row;
+};
+
 constexpr int vectors = 2;
-#if defined(RT_ISA_avx512) || defined(__aarch64__)  // 32 registers
+#if defined(__AVX512F__) || defined(__aarch64__)  // 32 registers
 constexpr int rows = 8;
 #else
 constexpr int rows = lanes == 8 ? 6 : 4;
 #endif
 constexpr int columns = vectors * lanes;
-constexpr int line = 16;  // floats of a line of the cache
+constexpr int line = 64;  // bytes of the cache's
 
 // Transposed: the rows of A lie side by side in memory (a_row is 1); otherwise its depth does (a_step is 1).
 template <int m, bool transposed>
-void tile(const GemmBlock& g, const float* a, const float* b, float* c, int64_t c_row, bool accumulate) {
+void tile(const Block& g, const Element* a, const Element* b, const Result& to) {
+  float* const c = to.c;
+  bf16* const rounded = to.rounded;
+  const int64_t c_row = to.c_row, rounded_row = to.rounded_row;
   Vec sum[m][vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < m; ++i)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) sum[i][v] = accumulate ? load(c + i * c_row + v * lanes) : Vec{};
-      // The tile below: its lines of C, and of A where they are apart, are beyond the hardware's prefetchers.
+    for (int v = 0; v < vectors; ++v) sum[i][v] = g.accumulate ? load(c + i * c_row + v * lanes) : Vec{};
+  // The tile below: its lines of C, and of A where they are apart, are beyond the hardware's prefetchers.
+  if (rounded != nullptr) {
 #pragma GCC unroll 16
-  for (int i = 0; i < m; ++i)
+    for (int i = 0; i < m; ++i) __builtin_prefetch(rounded + (m + i) * rounded_row, 1);
+  } else {
+#pragma GCC unroll 16
+    for (int i = 0; i < m; ++i)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors * lanes; v += line) __builtin_prefetch(c + (m + i) * c_row + v, 1);
+      for (int v = 0; v < columns; v += line / 4) __builtin_prefetch(c + (m + i) * c_row + v, 1);
+  }
   const int64_t a_row = transposed ? 1 : g.a_row, a_step = transposed ? g.a_step : 1, b_step = g.b_step;
   for (int64_t d = 0; d < g.depth; ++d, a += a_step, b += b_step) {
     if (transposed) __builtin_prefetch(a + m);
@@ -41,8 +75,15 @@ void tile(const GemmBlock& g, const float* a, const float* b, float* c, int64_t 
     for (int i = 0; i < m; ++i) {
       const Vec x = broadcast(a[i * a_row]);
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) sum[i][v] = x * row[v] + sum[i][v];
+      for (int v = 0; v < vectors; ++v) sum[i][v] = multiply_add(x, row[v], sum[i][v]);
     }
+  }
+  if (rounded != nullptr) {
+#pragma GCC unroll 16
+    for (int i = 0; i < m; ++i)
+#pragma GCC unroll 4
+      for (int v = 0; v < vectors; ++v) store(rounded + i * rounded_row + v * lanes, sum[i][v]);
+    return;
   }
 #pragma GCC unroll 16
   for (int i = 0; i < m; ++i)
@@ -50,7 +91,7 @@ void tile(const GemmBlock& g, const float* a, const float* b, float* c, int64_t 
     for (int v = 0; v < vectors; ++v) store(c + i * c_row + v * lanes, sum[i][v]);
 }
 
-using Tile = void (*)(const GemmBlock&, const float*, const float*, float*, int64_t, bool);
+using Tile = void (*)(const Block&, const Element*, const Element*, const Result&);
 template <bool transposed, int m = rows, int... i>
 constexpr Tile tile_of_height(int64_t height) {
   if constexpr (m > 0) {
@@ -62,33 +103,38 @@ constexpr Tile tile_of_height(int64_t height) {
 }
 
 template <bool transposed>
-void multiply_panels(const GemmBlock& g) {
+void multiply_panels(const Block& g) {
   for (int64_t j = 0; j < g.n; j += columns) {
-    const float* b = g.b + j / columns * g.b_panel;
+    const Element* b = g.b + j / columns * g.b_panel;
     const int64_t n = g.n - j < columns ? g.n - j : columns;
     for (int64_t i = 0; i < g.m; i += rows) {
       const int64_t m = g.m - i < rows ? g.m - i : rows;
-      const float* a = g.a + i * g.a_row;
-      float* c = g.c + i * g.c_row + j;
+      const Element* a = g.a + i * g.a_row;
+      float* const c = g.c != nullptr ? g.c + i * g.c_row + j : nullptr;
+      bf16* const rounded = g.rounded != nullptr ? g.rounded + i * g.rounded_row + j : nullptr;
       const Tile run = m == rows ? tile<rows, transposed> : tile_of_height<transposed>(m);
       if (n == columns) {
-        run(g, a, b, c, g.c_row, g.accumulate);
+        run(g, a, b, {c, g.c_row, rounded, g.rounded_row});
         continue;
       }
       float part[rows * columns] = {};
       for (int64_t y = 0; g.accumulate && y < m; ++y)
         for (int64_t x = 0; x < n; ++x) part[y * columns + x] = c[y * g.c_row + x];
-      run(g, a, b, part, columns, g.accumulate);
+      run(g, a, b, {part, columns, nullptr, 0});
       for (int64_t y = 0; y < m; ++y)
-        for (int64_t x = 0; x < n; ++x) c[y * g.c_row + x] = part[y * columns + x];
+        for (int64_t x = 0; x < n; ++x)
+          if (rounded != nullptr)
+            rounded[y * g.rounded_row + x] = bf16(part[y * columns + x]);
+          else
+            c[y * g.c_row + x] = part[y * columns + x];
     }
   }
 }
 
-void multiply(const GemmBlock& g) { g.a_step == 1 ? multiply_panels<false>(g) : multiply_panels<true>(g); }
+void multiply(const Block& g) { g.a_step == 1 ? multiply_panels<false>(g) : multiply_panels<true>(g); }
 
 }  // namespace
 
-extern const GemmKernels gemm_kernels = {rows, columns, multiply};
+extern const GemmKernelsOf<Element> gemm_kernels = {rows, columns, multiply};
 
 }  // namespace rt::RT_ISA

@@ -1,29 +1,50 @@
 // The one matrix product that every dense kernel stands on:  C[m x n] = A[m x depth] * B[depth x n], or += it.
-// A and C are f32 matrices with a row stride; B comes in panels of `columns` columns, each of which stays in cache
+// A and C are matrices with a row stride; B comes in panels of `columns` columns, each of which stays in cache
 // while the rows of A pass by. Each element of C is one chain of fused multiply-adds in the order of the depth,
 // continued across calls by `accumulate`: its bits do not depend on m, n or tile sizes.
+// An element of A and B is an f32, or a pair of bf16 where the instruction set multiplies and sums such pairs (twice as many
+// products in the same time); C is summed in f32.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/half.hpp"
+
 namespace rt {
 
-struct GemmBlock {
-  int64_t m, n, depth;
-  const float* a;  // A(i,d) at a[i * a_row + d * a_step]; one of the two strides is 1
+struct Bf16Pair {  // neighbours along the depth
+  bf16 first, second;
+};
+
+template <class Element>
+struct GemmBlockOf {
+  int64_t m, n, depth;  // depth in elements
+  const Element* a;     // A(i,d) at a[i * a_row + d * a_step]; one of the two strides is 1
   int64_t a_row, a_step;
-  const float* b;  // B(d,j) at b[j / columns * b_panel + d * b_step + j % columns]; readable to the panel's end
+  const Element* b;  // B(d,j) at b[j / columns * b_panel + d * b_step + j % columns]; readable to the panel's end
   int64_t b_panel, b_step;
   float* c;  // C(i,j) at c[i * c_row + j]; nothing beyond n columns is touched
   int64_t c_row;
   bool accumulate;
+  bf16* rounded =
+      nullptr;  // if given, results go to rounded[i * rounded_row + j], rounded, and c is only read to add to
+  int64_t rounded_row = 0;
 };
 
-struct GemmKernels {
+template <class Element>
+struct GemmKernelsOf {
   int rows, columns;  // of the tile that is held in registers
-  void (*multiply)(const GemmBlock&);
+  void (*multiply)(const GemmBlockOf<Element>&);
 };
 
+using GemmBlock = GemmBlockOf<float>;
+using GemmKernels = GemmKernelsOf<float>;
+
+#ifdef RT_HAVE_AVX512_BF16
+namespace avx512_bf16 {
+extern const GemmKernelsOf<Bf16Pair> gemm_kernels;
+}
+#endif
 #ifdef RT_HAVE_AVX512
 namespace avx512 {
 extern const GemmKernels gemm_kernels;

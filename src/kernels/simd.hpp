@@ -10,7 +10,7 @@
 
 namespace rt::RT_ISA {
 
-#if defined(RT_ISA_avx512)
+#if defined(RT_ISA_avx512) || defined(RT_ISA_avx512_bf16)
 inline constexpr int lanes = 16;
 #elif defined(RT_ISA_avx2)
 inline constexpr int lanes = 8;

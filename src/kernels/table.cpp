@@ -41,6 +41,11 @@ Row fused_reference(std::string_view kind, void (*run)(const Args&)) {
 // tile.
 #define VECTOR_ROW(isa, capability, kind, refuse, Rows, kernels, step, ...) \
   { kind, "cpu." #isa, Device::cpu, capability, refuse, Rows<isa::kernels>::step __VA_OPT__(, ) __VA_ARGS__ }
+#define GEMM_ROW(isa, capability, kind, refuse, Rows, pass)                            \
+  {                                                                                    \
+    kind, "cpu." #isa, Device::cpu, capability, refuse, Rows<isa::gemm_kernels>::pass, \
+        Rows<isa::gemm_kernels>::pass##_bytes                                          \
+  }
 #define WIDENED_ROW(isa, capability, kind, refuse, Rows, pass)                                    \
   {                                                                                               \
     kind, "cpu." #isa, Device::cpu, capability, refuse,                                           \
@@ -53,7 +58,15 @@ Row fused_reference(std::string_view kind, void (*run)(const Args&)) {
 #else
 #define PER_ISA(ROW, ...) ROW(baseline, isa_scalar, __VA_ARGS__)
 #endif
-#define CONV2D(pass) PER_ISA(WIDENED_ROW, "conv2d." #pass, cpu::refuse_conv2d_gemm, cpu::Conv2dGemm, pass)
+#ifdef RT_HAVE_AVX512_BF16
+#define CONV2D_OF_PAIRS(pass) \
+  GEMM_ROW(avx512_bf16, isa_avx512_bf16, "conv2d." #pass, cpu::refuse_conv2d_gemm_of_pairs, cpu::Conv2dGemm, pass),
+#else
+#define CONV2D_OF_PAIRS(pass)
+#endif
+#define CONV2D(pass)    \
+  CONV2D_OF_PAIRS(pass) \
+  PER_ISA(GEMM_ROW, "conv2d." #pass, cpu::refuse_conv2d_gemm, cpu::Conv2dGemm, pass)
 #define FEW_PIXELS_ROW(isa, capability, pass)                                                                         \
   {                                                                                                                   \
     "conv2d." #pass, "cpu." #isa ".few", Device::cpu, capability, cpu::refuse_few_##pass,                             \
