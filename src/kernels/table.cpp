@@ -1,6 +1,7 @@
 // The selection table: one line per implementation, best first within a kind and device, reference last. No other kernel
-// chooses by instruction set or compute capability (peak.cpp, which measures the machine and computes nothing, does). This
-// file is compiled once for each device library (CMakeLists.txt): CUDA rows have code behind them where RT_CUDA is set.
+// chooses by instruction set or compute capability (peak.cpp, which measures the machine and computes nothing, does, and
+// Winograd's rows ask whether those of bf16 pairs are there before they refuse). This file is compiled once for each device
+// library (CMakeLists.txt): CUDA rows have code behind them where RT_CUDA is set.
 #include "kernels/table.hpp"
 
 #include <sstream>
