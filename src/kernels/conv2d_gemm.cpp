@@ -50,16 +50,14 @@ int64_t workers(int64_t tasks) { return std::min<int64_t>(threads_in_use(), task
 template <class T, class Element>
 struct Scratch {
   static constexpr bool rounds = !std::is_same_v<T, float>;
-  int64_t windows, results, bytes;  // offsets
+  int64_t results, sums, bytes;  // where they begin; windows at 0
   Scratch(const Split& split, int64_t depth, bool scatter) {
     const auto lines = [](int64_t count, size_t size) { return round_up(count * static_cast<int64_t>(size), 64); };
-    windows = 0;
+    const int64_t tile = split.pixels * split.columns;
     results = lines(split.pixels * row(depth), sizeof(Element));
-    bytes = results + (scatter ? lines(split.pixels * split.columns, sizeof(T)) : 0);
-    sums = bytes;
-    if (rounds && depth > depth_block) bytes += lines(split.pixels * split.columns, sizeof(float));
+    sums = results + (scatter ? lines(tile, sizeof(T)) : 0);
+    bytes = sums + (rounds && depth > depth_block ? lines(tile, sizeof(float)) : 0);
   }
-  int64_t sums;
   static int64_t row(int64_t depth) { return std::min(depth, depth_block) + row_pad; }
 };
 
@@ -85,7 +83,7 @@ void correlate(const GemmKernelsOf<Element>& kernels, const Windows<T>& v, const
   for (int64_t first = 0; first < pixels; first += split.pixels)
     for (int64_t column = 0; column < outputs; column += split.columns) {
       std::byte* const mine = space + omp_get_thread_num() * memory.bytes;
-      auto* const windows = reinterpret_cast<Element*>(mine + memory.windows);
+      auto* const windows = reinterpret_cast<Element*>(mine);
       const int64_t m = std::min(split.pixels, pixels - first), n = std::min(split.columns, outputs - column);
       T* const result = scatter ? reinterpret_cast<T*>(mine + memory.results) : to.data + first * outputs + column;
       const int64_t result_row = scatter ? n : outputs;
@@ -94,18 +92,9 @@ void correlate(const GemmKernelsOf<Element>& kernels, const Windows<T>& v, const
         if (!in_place)
           copy_windows(v, first, m, d * per<Element>, std::min(v.depth(), end * per<Element>), windows, a_row);
         const Element* const a = in_place ? reinterpret_cast<const Element*>(v.source) + first * depth + d : windows;
-        GemmBlockOf<Element> block{m,
-                                   n,
-                                   end - d,
-                                   a,
-                                   a_row,
-                                   1,
-                                   panels + column * depth + d * kernels.columns,
-                                   depth * kernels.columns,
-                                   kernels.columns,
-                                   nullptr,
-                                   n,
-                                   d > 0};
+        const Element* const b = panels + column * depth + d * kernels.columns;
+        GemmBlockOf<Element> block{m,       n, end - d, a, a_row, 1, b, depth * kernels.columns, kernels.columns,
+                                   nullptr, n, d > 0};
         if constexpr (Memory::rounds) {
           if (depth > depth_block) block.c = reinterpret_cast<float*>(mine + memory.sums);
           if (end == depth) block.rounded = result, block.rounded_row = result_row;
