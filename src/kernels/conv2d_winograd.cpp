@@ -290,11 +290,12 @@ Blocks blocks(const Kernels& kernels, const Conv2dFusion& f, const rt::Problem& 
   // With stride 2 planes share a filter: dU sums them block by block, so its bits depend on the block.
   if (f.has_dw && s.stride == 2) return {{}, least};
   const WinogradGrid grid{s.p, s.q, s.k, ceil_div(s.p, 4), ceil_div(s.q, 4)};
-  const Schedule usual(s, grid, 0);
+  const int64_t rows = kernels.gemm.rows;
+  const Schedule usual(s, grid, rows, 0);
   Blocks found{{usual.block}, least};
-  const int64_t tiles = usual.together ? Schedule::tiles_together : Schedule::tiles_alone;
+  const int64_t tiles = usual.together ? Schedule::tiles_together : Schedule::tiles_alone(rows);
   for (const int64_t wanted : {tiles / 2, 2 * tiles}) {
-    const int64_t size = Schedule(s, grid, wanted).block;
+    const int64_t size = Schedule(s, grid, rows, wanted).block;
     const size_t needed = bytes(size);
     if (size == usual.block || needed > least + more) continue;
     found.sizes.push_back(size);
