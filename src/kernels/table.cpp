@@ -234,6 +234,9 @@ std::span<const Row> kernel_table() {
            ref::cross_entropy_forward),
       reference("cross_entropy.backward", ref::cross_entropy_backward),
       CUDA("cross_entropy.backward", cross_entropy_backward, nullptr, -1, ref::cross_entropy_backward),
+      reference("cross_entropy.with_gradient", ref::cross_entropy_with_gradient),
+      CUDA("cross_entropy.with_gradient", cross_entropy_with_gradient, cuda::cross_entropy_workspace, -1,
+           ref::cross_entropy_with_gradient),
 
       {"grad_norm", "cpu", Device::cpu, isa_scalar, nullptr, cpu::grad_norm, cpu::grad_norm_workspace},
       CUDA("grad_norm", grad_norm, cuda::grad_norm_workspace, -1, cpu::grad_norm, cpu::grad_norm_workspace),
@@ -282,6 +285,10 @@ std::span<const Rewrite> fusion_rules() {
         "batch_norm.dx: d x mean rstd gamma dgamma dbeta -> dx"},
        {"bn_relu.sums: dy y x mean rstd -> dgamma dbeta",
         "bn_add_relu.dx: dy y x mean rstd gamma dgamma dbeta -> dx d"}},
+      {"cross_entropy",
+       {"cross_entropy.forward: logits labels -> loss lse correct",
+        "cross_entropy.backward: logits labels lse dloss -> dlogits"},
+       {"cross_entropy.with_gradient: logits labels dloss -> loss correct dlogits"}},
       // Convolutions that do their neighbours' work, where an implementation can (kernels/conv2d_fusion.hpp).
       {"conv2d.backward", {"conv2d.dw: dy x -> dw", "conv2d.dx: dy w -> dx"}, {"conv2d.backward: dy x w -> dx dw"}},
       {"conv2d.stats",
