@@ -31,7 +31,7 @@ std::vector<Algorithm> admitted(const Convolution& c) {
   std::vector<Algorithm> list;
   for (const Algorithm& a : algorithms(c))
     if (a.workspace_bytes <= most_workspace() && (a.deterministic || !choices().deterministic) &&
-        !transforms_in_half(c, a))
+        !transforms_in_half(c, a) && !is_refused(c, a.id))
       list.push_back(a);
   return list;
 }
@@ -125,6 +125,7 @@ void compute(const Convolution& c, const Args& a) {
     for (const Algorithm& each : admitted(c)) list.push_back({each, [&by, each] { by(each); }});
     algorithm = &choose(c, list, a.stream);
   }
+  choices().latest = c;
   by(*algorithm);
 }
 
@@ -159,6 +160,9 @@ struct WithStats {
           {a.in[0].data, a.in[1].data, a.out[0].data, rest.workspace, algorithm.workspace_bytes, sums}, a.stream);
       cuda::batch_norm_stats_of_sums(sums, stats);
     };
+    struct Forget {  // the convolution that a candidate computes by is not what this step stands or falls with
+      ~Forget() { choices().latest.reset(); }
+    } forget;
     const Algorithm* algorithm = settled(fused);
     if (!algorithm) {
       std::vector<Candidate> list;
