@@ -73,6 +73,16 @@ struct Model {
     if (!batch) loader->start(++epoch), batch = loader->next();
     return executor->train(*batch, 1, true, true, lr);
   }
+  // Enqueues steps without looking at any result before the last.
+  void run_ahead(int steps) {
+    for (int i = 0; i < steps; ++i) {
+      const Batch* batch = loader->next();
+      if (!batch) loader->start(++epoch), batch = loader->next();
+      executor->enqueue(*batch, 1, true, true, 0.05);
+    }
+    while (executor->result(true)) {
+    }
+  }
   // Weights, momentum and statistics after some steps, as one list of numbers.
   std::vector<float> after(int steps) {
     for (int i = 0; i < steps; ++i) step();

@@ -69,20 +69,12 @@ TEST_CASE("cuda step: eager, planned, as a graph, with resident images: the same
 
 TEST_CASE("cuda step: a host that runs eight steps ahead of the device disturbs no image of an earlier one") {
   RT_NEEDS_CUDA();
-  auto ahead = [](bool resident) {
-    Model m(cuda_options(), resident);
-    for (int i = 0; i < 8; ++i) {  // more than there are slots and stages: each is used again while its step waits
-      const Batch* batch = m.loader->next();
-      if (!batch) m.loader->start(++m.epoch), batch = m.loader->next();
-      m.executor->enqueue(*batch, 1, true, true, 0.05);
-    }
-    while (m.executor->result(true)) {
-    }
-    return m.after(0);
-  };
   const std::vector<float> want = Model(cuda_options(), true).after(8);
-  CHECK(same(ahead(true), want));
-  CHECK(same(ahead(false), want));
+  for (bool resident : {true, false}) {
+    Model m(cuda_options(), resident);
+    m.run_ahead(8);  // more than there are slots and stages: each is used again while its step waits
+    CHECK(same(m.after(0), want));
+  }
 }
 
 TEST_CASE("cuda step: training in half precision learns what it learns in f32") {
