@@ -36,7 +36,18 @@ std::vector<Algorithm> admitted(const Convolution& c) {
   return list;
 }
 
+// The library counts elements in 32 bits, and says no more than that a parameter is bad. No other row would be of use to so
+// many images, so this ends the program.
+void check_size(const Convolution& c) {
+  const Conv2dShape& s = c.shape;
+  constexpr int64_t most = (int64_t{1} << 31) - 1;
+  if (const int64_t image = std::max(s.c * s.h * s.w, s.k * s.p * s.q); image > most / s.n)
+    fail(ExitCode::device, "{}: cuDNN takes values of less than 2^31 elements; the largest batch that fits here is {}",
+         describe(c), most / image);
+}
+
 std::string refusal(const Convolution& c) {
+  check_size(c);
   if (!admitted(c).empty()) return "";
   return rt::format("cuDNN {} has no{} algorithm for {} within {} MiB of workspace", version(),
                     choices().deterministic ? " deterministic" : "", describe(c), most_workspace() / mib);
