@@ -13,7 +13,6 @@
 
 namespace rt::testing {
 
-
 inline constexpr int64_t count = 4, side = 16, set_size = 11;
 
 // A few images; the last batch of an epoch is not full. Noise, or stripes whose width tells the class.
