@@ -69,13 +69,14 @@ Peak measure_peak(double seconds) {
 Peak measure_cuda_peak(DType precision) {
   constexpr int64_t n = 8192;
   void* stream = cuda::compute_stream();
-  Tape tape(Tape::Mode::trace, kernel_table(), cuda_target());
+  const Target target = cuda_target();
+  Tape tape(Tape::Mode::trace, kernel_table(), target);
   const Spec square{{n, n}, precision}, row_of_n{{n}, DType::f32};
   linear(tape, tape.make(square), tape.make(square), tape.make(row_of_n));
   const Step& step = tape.steps()[0];
   const Spec in[] = {square, square, row_of_n}, out[] = {square};
   const Problem problem{step.op.get(), in, out};
-  const Row& row = select_row(kernel_table(), cuda_target(), step.kind, problem);
+  const Row& row = select_row(kernel_table(), target, step.kind, problem);
 
   const Storage x(square.bytes(), Device::cuda), w(square.bytes(), Device::cuda), y(square.bytes(), Device::cuda),
       bias(row_of_n.bytes(), Device::cuda), workspace(row.workspace ? row.workspace(problem) : 0, Device::cuda);

@@ -2,7 +2,8 @@
 # Compiles the CUDA kernels where there is no GPU to run them:
 #  - every .cu file for compute capability 6.1 with CUDA 12.4 (tools/pascal_toolkit.sh fetches it): each object must hold an
 #    sm_61 cubin, and no kernel may use more than 48 KB of static shared memory, which ptxas accepts without a word;
-#  - with CUDA 13, where it is installed: preset cuda for every architecture from 7.5 up, linked with cuDNN and cuBLAS.
+#  - with CUDA 13, where it is installed: preset cuda for every architecture from 7.5 up, linked with cuDNN and cuBLAS,
+#    the program, the benchmarks and the tests for a GPU.
 #   tests/check_cuda_build.sh [TOOLKIT_FOLDER]       where 12.4 is or goes to; build/pascal-toolkit
 # What cannot be had is skipped with a word.
 set -euo pipefail
@@ -58,9 +59,9 @@ list=$(IFS=';'; echo "${archs[*]}")
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache); fi
 # Host code unoptimised: it is only linked here.
-CUDACXX=$nvcc cmake --preset cuda -B build/check-cuda -DRTRAIN_TESTS=OFF "-DRTRAIN_CUDA_ARCHS=$list" -DCMAKE_CXX_FLAGS_RELEASE=-O0 "${launcher[@]}" |
+CUDACXX=$nvcc cmake --preset cuda -B build/check-cuda "-DRTRAIN_CUDA_ARCHS=$list" -DCMAKE_CXX_FLAGS_RELEASE=-O0 "${launcher[@]}" |
   grep -E '^-- (cudnn|cublas|CUDA [0-9])'
-cmake --build build/check-cuda -j "$jobs" --target rtrain | tail -1
+cmake --build build/check-cuda -j "$jobs" --target rtrain rbench rt_tests_gpu | tail -1
 for own in "$(command -v cuobjdump || true)" "$(dirname "$nvcc")/cuobjdump"; do
   if [ -x "$own" ]; then cuobjdump=$own; fi  # else that of CUDA 12.4, which can list newer objects too
 done

@@ -2,6 +2,7 @@
 #pragma once
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -31,4 +32,16 @@ struct TempFolder {
     std::ifstream in(path / name, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
   }
+};
+
+// User's caches lie in this folder for as long as it lives.
+struct CacheFolder : TempFolder {
+  CacheFolder() {
+    if (const char* set = std::getenv("XDG_CACHE_HOME")) before_ = set;
+    setenv("XDG_CACHE_HOME", path.c_str(), 1);
+  }
+  ~CacheFolder() { before_.empty() ? unsetenv("XDG_CACHE_HOME") : setenv("XDG_CACHE_HOME", before_.c_str(), 1); }
+
+ private:
+  std::string before_;
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/cuda.hpp"
+#include "core/plan.hpp"
 #include "kernels/cross_entropy.hpp"
 #include "kernels/table.hpp"
 
@@ -32,6 +33,34 @@ Result cross_entropy_of(Device device, const std::vector<float>& logits, const s
                                         tape.external({y, y_memory.data()}, "labels"), smoothing);
   const Tensor loss = read_back(tape.view(ce.loss), device), correct = read_back(tape.view(ce.correct), device);
   return {*loss.as<float>(), correct.as<int32_t>()[0], correct.as<int32_t>()[1]};
+}
+
+// Loss, counts and gradient of one plan, fused or not, as they lie in memory.
+std::vector<Tensor> planned(Device device, DType type, bool fuse) {
+  constexpr int64_t n = 37, k = 41;
+  const Spec z{{n, k}, type}, y{{n}, DType::i32}, d{{}, DType::f32};
+  Tensor wide({{n, k}}), logits(z), labels(y);
+  for (int64_t i = 0; i < n * k; ++i) wide.as<float>()[i] = static_cast<float>(i * i % 97) / 16 - 3;
+  copy_convert(wide.view(), logits.view());
+  for (int32_t i = 0; i < n; ++i) labels.as<int32_t>()[i] = i % k;
+  const float dloss = 0.75f;
+  const Storage z_memory(z.bytes(), device), y_memory(y.bytes(), device), d_memory(d.bytes(), device);
+  write_to({z, z_memory.data()}, device, logits.view().data);
+  write_to({y, y_memory.data()}, device, labels.view().data);
+  write_to({d, d_memory.data()}, device, &dloss);
+  Tape tape(Tape::Mode::trace, kernel_table(), device == Device::cpu ? cpu_target() : cuda_target());
+  const Var x = tape.external({z, z_memory.data()}, "logits", true);
+  const CrossEntropy ce = cross_entropy(tape, x, tape.external({y, y_memory.data()}, "labels"), 0.1);
+  tape.backward(ce.loss, tape.external({d, d_memory.data()}, "d loss"));
+  const std::vector<Var> keep{ce.loss, ce.correct, tape.gradient(x)};
+  Plan plan(std::move(tape), std::make_shared<Arena>(device),
+            {fuse ? fusion_rules() : std::span<const Rewrite>{}, true, keep});
+  CHECK(plan.rewritten("cross_entropy") == (fuse ? 1 : 0));
+  CHECK(plan.steps().size() == (fuse ? 1 : 2));
+  plan.replay();
+  std::vector<Tensor> results;
+  for (Var v : keep) results.push_back(read_back(plan.view(v), device));
+  return results;
 }
 
 std::vector<Device> devices() {
@@ -113,5 +142,18 @@ TEST_CASE("cross_entropy: a label that is no class is an error on the CPU, and a
         CHECK_THROWS_AS(cross_entropy_of(device, {1, 2, 3}, {label}), Error);
       else
         CHECK(std::isnan(cross_entropy_of(device, {1, 2, 3}, {label}).loss));
+    }
+}
+
+TEST_CASE("cross_entropy: loss and gradient in one step have the bits of two") {
+  for (Device device : devices())
+    for (DType type : {DType::f32, DType::f16, DType::bf16}) {
+      CAPTURE(std::string(name_of(device)));
+      CAPTURE(std::string(name_of(type)));
+      const std::vector<Tensor> one = planned(device, type, true), two = planned(device, type, false);
+      for (size_t i = 0; i < one.size(); ++i) {
+        CAPTURE(i);
+        CHECK(std::memcmp(one[i].view().data, two[i].view().data, one[i].spec().bytes()) == 0);
+      }
     }
 }

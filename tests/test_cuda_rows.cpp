@@ -113,7 +113,7 @@ class CudaParity {
       row.run({s.op, in, out, memory.back()->data(), cuda::compute_stream(), s.last_op});
       for (size_t i = 0; i < out.size(); ++i) {
         const Tensor got = read_back(out[i], Device::cuda);
-        const std::string wrong = mismatch(got.view(), s.out[i], row_tolerance(in[0].spec.dtype, out, i));
+        const std::string wrong = mismatch(got.view(), s.out[i], row_tolerance(row.kind, in[0].spec.dtype, out, i));
         if (!wrong.empty()) failures.push_back(rt::format("{}: output {}: {}", name, i, wrong));
       }
       for (const auto& block : memory)
@@ -142,7 +142,8 @@ TEST_CASE("cuda: every row matches the reference in every type and layout") {
       if (!precision_problem(cuda_target(), dtype).empty()) continue;
       for (Layout layout : layouts_of(c))
         for (bool fuse : {false, true})
-          if (!fuse || c.op == "bn_relu" || c.op == "bn_add_relu" || c.op == "net") parity.run(c, dtype, layout, fuse);
+          if (!fuse || c.op == "bn_relu" || c.op == "bn_add_relu" || c.op == "cross_entropy" || c.op == "net")
+            parity.run(c, dtype, layout, fuse);
     }
   }
   for (const std::string& f : parity.failures) MESSAGE(f);

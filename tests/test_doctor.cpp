@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/cuda.hpp"
+#include "kernels/table.hpp"
 #include "tools/doctor.hpp"
 
 using namespace rt;
@@ -18,6 +19,11 @@ TEST_CASE("doctor: a device that works passes every check, by computing") {
     CHECK(f.advice.empty());
   }
   CHECK(found.back().what == "computing");
+  const Finding& chosen = found[found.size() - 2];
+  CHECK(chosen.what == "chosen by itself");
+  const ComputeDefaults d = compute_defaults(cuda_target());
+  CHECK(chosen.detail.starts_with(name_of(d.precision)));
+  CHECK(chosen.detail.find(std::string("layout ") + std::string(name_of(d.layout))) != std::string::npos);
   CHECK(cuda::counters().launches > launches);
 }
 

@@ -12,6 +12,8 @@ peers. A variant that a peer cannot run is left out with a word; ours failing is
 """
 import argparse, datetime, json, os, platform, statistics, subprocess, sys, time
 
+from gpu_machine import commit
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VARIANTS = {"eager": [], "channels_last": ["--channels-last"], "compile": ["--channels-last", "--compile"],
             "reduce-overhead": ["--channels-last", "--compile", "reduce-overhead"]}
@@ -216,9 +218,8 @@ def main():
         return 0
     env = {**ISA.get(a.isa, {}), **dict(e.split("=", 1) for e in a.env)}
     peers = [(python, peer_version(python)) for python in a.python or [sys.executable]]
-    git = lambda *words: subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True).stdout.strip()
     result = {"cpu": cpu_model(), "machine": platform.platform(), "cpus": len(os.sched_getaffinity(0)),
-              "commit": git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else ""),
+              "commit": commit(),
               "date": datetime.date.today().isoformat(), "device": a.device, "env": env, "rounds": a.rounds,
               "peers": ["torch " + version for _, version in peers], "cases": []}
     code = 0

@@ -49,8 +49,7 @@ void expect(const char* what, float got, float want) {
     fail(ExitCode::device, "{} gives {} in place of {}", what, got, want);
 }
 
-void compute_on(int index) {
-  cuda::use(index);
+void compute() {
   const Ones x({2, 8, 5, 5}), w({8, 8, 3, 3}), rows({4, 16}), weight({8, 16}), bias({8});
   Tape tape(Tape::Mode::eager, kernel_table(), cuda_target());
   const Var y = conv2d(tape, tape.external(x.view(), "x"), tape.external(w.view(), "w"), {.stride = 1, .pad = 1});
@@ -87,7 +86,13 @@ void examine_cuda(std::vector<Finding>& found) {
   }
   if (chosen < 0) return;
   try {
-    compute_on(chosen);
+    cuda::use(chosen);
+    const ComputeDefaults d = compute_defaults(cuda_target());
+    found.push_back({true, "chosen by itself",
+                     rt::format("{} ({}), layout {} ({})", name_of(d.precision), d.precision_reason, name_of(d.layout),
+                                d.layout_reason),
+                     ""});
+    compute();
     found.push_back({true, "computing",
                      rt::format("cuDNN, cuBLAS and a kernel give the right numbers on GPU {}, {:.1f} GiB free", chosen,
                                 static_cast<double>(cuda::free_bytes()) / gib),

@@ -2,21 +2,25 @@
 # Everything that needs a GPU, unattended: build, the whole test suite on the device, compute-sanitizer, benchmarks beside
 # PyTorch, each optimisation on and off. Writes gpu.json, gpu.md, a log per part and results.tar.gz (all of these) to a folder.
 #   tools/gpu_check.sh [OUT_FOLDER [PART...]]
-#     parts: build test step ablate accuracy ops step-more sanitize report (all, in this order; the most telling first)
+#     parts, the most telling first (the default is all, in this order): build step step-small test ablate-512 accuracy step-large
+#       ablate-16 ops-cifar ops-imagenet step-f32 step-f16 step-bf16 memcheck synccheck racecheck initcheck report
 # Needs nvcc, CMake, ninja and cuDNN (toolkit, system or Python package); the comparisons need python3 with torch. What fails is
-# reported and the rest runs on; the exit code is the number of parts in which something failed. May run for an hour; parts
-# can be run in several calls, `report` last.
+# reported and the rest runs on; the exit code is the number of parts in which something failed. Parts can be run in several
+# calls, `report` last; the step parts go on where they were stopped, if the commit is the same.
 # RTRAIN_PREFIX names a folder with the header-only libraries, where they are not installed. RTRAIN_PYTHON: another python3.
-# RTRAIN_GPU_CHECK_SECONDS bounds each part (default 1500).
+# RTRAIN_GPU_CHECK_SECONDS bounds each part (default 540).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-build/gpu-check}
 shift || true
+all=(build step step-small test ablate-512 accuracy step-large ablate-16 ops-cifar ops-imagenet
+  step-f32 step-f16 step-bf16 memcheck synccheck racecheck initcheck report)
 parts=("$@")
-[ ${#parts[@]} -eq 0 ] && parts=(build test step ablate accuracy ops step-more sanitize report)
-mkdir -p "$out"
+[ ${#parts[@]} -eq 0 ] && parts=("${all[@]}")
+mkdir -p "$out/work"
 out=$(cd "$out" && pwd)
-limit=${RTRAIN_GPU_CHECK_SECONDS:-1500}
+export XDG_CACHE_HOME=$out/work/cache  # choices of this card and build, nobody else's
+limit=${RTRAIN_GPU_CHECK_SECONDS:-540}
 python=${RTRAIN_PYTHON:-python3}
 PATH=$PATH:/usr/local/cuda/bin
 sm=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1 | tr -d '. ')
@@ -31,92 +35,138 @@ half=${precisions##* }
 failed=0
 try() { "$@" || failed=1; }  # goes on: what comes after has its own worth
 
-part_build() {
-  cmake --preset $preset -DRTRAIN_CUDA_ARCHS="$sm" -DRTRAIN_PYTHON="$(command -v "$python")" \
+part_build() {  # warnings of compilers that nobody has tried are no reason to stop
+  cmake --preset $preset -DRTRAIN_WERROR=OFF -DRTRAIN_CUDA_ARCHS="$sm" -DRTRAIN_PYTHON="$(command -v "$python")" \
     ${RTRAIN_PREFIX:+-DCMAKE_PREFIX_PATH="$RTRAIN_PREFIX"} &&
-    cmake --build $build -j "$(nproc)" --target rtrain rbench rt_tests_gpu && $build/rtrain info && $build/rtrain doctor
+    cmake --build $build -j "$(nproc)" --target rtrain rbench rt_tests_gpu || return 1
+  try "$python" tools/gpu_machine.py $build/rtrain "$out/machine.json"
+  try $build/rtrain info
+  try $build/rtrain doctor
+}
+suite() {  # regular expression of ctest: a process per file, so that an error that sticks to the device ends with it
+  ctest --test-dir $build/tests -V --timeout 300 --no-tests=error "$@"
 }
 part_test() {  # the suite on the device, with its own rows and with those of compute capability 6.1
-  try $build/tests/rt_tests_gpu
-  try env RT_FORCE_SM=61 $build/tests/rt_tests_gpu --test-case='cuda*'
+  try suite -R '^gpu_(cuda|cudnn|cross|doctor)'
+  try env RT_FORCE_SM=61 ctest --test-dir $build/tests -V --timeout 300 -R '^gpu_(cuda|cross)'
   try $build/rtrain gradcheck
   try "$python" tests/check_resume.py $build/rtrain --kills 3 --device cuda
+  try suite -R '^gpu_' -E '^gpu_(cuda|cudnn|cross|doctor)'
 }
 compare() {  # stem batch precision steps variants
-  "$python" tools/compare_torch.py --device cuda --rbench $build/rbench --stem "$1" --batch "$2" --precision "$3" --steps "$4" \
-    --rounds 1 --repeat 5 --variants "${5//,/ $3,} $3" --json "$out/step-$1-$2-$3.json"
+  local file=$out/step-$1-$2-$3.json variants="${5//,/ $3,} $3"
+  if ! "$python" tools/gpu_report.py --complete "$file" "$variants"; then
+    "$python" tools/compare_torch.py --device cuda --rbench $build/rbench --stem "$1" --batch "$2" --precision "$3" --steps "$4" \
+      --rounds 1 --repeat 5 --patience 5 --variants "$variants" --json "$file" || return 1
+  fi
+  # PyTorch takes whatever algorithm is fastest; ours once more with that freedom.
+  $build/rbench step --device cuda --stem "$1" --batch "$2" --precision "$3" --steps "$4" --repeat 5 --json \
+    optimize.deterministic=false >"$out/any-order-$1-$2-$3.json"
 }
-part_step() {  # about ten minutes, most of it torch.compile
-  try compare cifar 512 "$half" 20 eager,channels_last,compile,reduce-overhead
-  try compare cifar 16 "$half" 20 eager,channels_last,reduce-overhead
-  try compare imagenet 128 "$half" 5 channels_last,compile
+usual=eager,channels_last,compile,reduce-overhead
+part_step() {  # most of it is torch.compile
+  try compare cifar 512 "$half" 20 $usual
+  try compare imagenet 128 "$half" 5 $usual
 }
-part_step-more() {
-  local batch precision
+part_step-small() {
+  try compare cifar 16 "$half" 20 $usual
+  try compare imagenet 16 "$half" 10 $usual
+  try compare cifar 128 "$half" 20 $usual
+}
+part_step-large() {
+  try compare cifar 1024 "$half" 10 $usual
+  try compare imagenet 512 "$half" 3 $usual
+}
+matrix() {  # precision
+  local batch
+  [[ " $precisions " == *" $1 "* ]] || { echo "this card does not compute in $1"; return; }
+  for batch in 512 16 128 1024; do try compare cifar $batch "$1" 20 $usual; done
+  for batch in 128 16 512; do try compare imagenet $batch "$1" 3 $usual; done
+}
+part_step-f32() { matrix f32; }
+part_step-f16() { matrix f16; }
+part_step-bf16() { matrix bf16; }
+ops() {  # stem
+  local precision
   for precision in $precisions; do
-    for batch in 16 128 512 1024; do
-      [ -f "$out/step-cifar-$batch-$precision.json" ] || try compare cifar $batch "$precision" 20 eager,channels_last,compile,reduce-overhead
-    done
-    [ -f "$out/step-imagenet-128-$precision.json" ] || try compare imagenet 128 "$precision" 5 channels_last,compile,reduce-overhead
+    try eval "$build/rbench ops --device cuda --precision $precision --stem $1 --batch 256 --json >'$out/ops-$1-$precision.json'"
   done
 }
-part_ops() {
-  local stem precision
-  for stem in cifar imagenet; do
-    for precision in $precisions; do
-      try eval "$build/rbench ops --device cuda --precision $precision --stem $stem --batch 256 --json >'$out/ops-$stem-$precision.json'"
-    done
-  done
+part_ops-cifar() { ops cifar; }
+part_ops-imagenet() { ops imagenet; }
+ablate() {  # batch: each optimisation together with those before it, alone, and left out
+  try eval "$build/rbench ablate --device cuda --batch $1 --rounds 1 --repeat 5 --steps 20 --json >'$out/ablate-$1.json'"
 }
-part_ablate() {  # each optimisation together with those before it, alone, and left out
-  local batch unfused
+part_ablate-16() { ablate 16; }
+part_ablate-512() {
+  local unfused
   : >"$out/fusion.jsonl"
-  for unfused in "" conv2d.stats; do  # f16 alone has convolutions that sum their output for batch norm
+  for unfused in "" cross_entropy conv2d.stats; do  # f16 alone has convolutions that sum their output for batch norm
     [[ " $precisions " == *" f16 "* ]] && try eval "$build/rbench step --device cuda --precision f16 --batch 512 --repeat 5 \
       --steps 20 --json optimize.unfused=$unfused | sed 's/^{/{\"unfused\": \"$unfused\", /' >>'$out/fusion.jsonl'"
   done
-  for batch in 16 512; do
-    try eval "$build/rbench ablate --device cuda --batch $batch --rounds 1 --repeat 5 --steps 20 --json >'$out/ablate-$batch.json'"
-  done
+  ablate 512
 }
 part_accuracy() {  # the same short training in each precision, over three seeds
-  local data=$out/synthetic seed precision
+  local data=$out/work/synthetic run=$out/work/run seed precision
   [ -f "$data/data_batch_1.bin" ] || $build/rtrain synth --out "$data" --train 10000 --test 2000 || return 1
   : >"$out/accuracy.jsonl"
   for seed in 0 1 2; do
     for precision in $precisions; do
-      rm -rf "$out/run"
-      $build/rtrain train "$data" device=cuda precision="$precision" run.seed=$seed run.dir="$out/run" train.epochs=6 \
+      rm -rf "$run"
+      $build/rtrain train "$data" device=cuda precision="$precision" run.seed=$seed run.dir="$run" train.epochs=6 \
         augment.enabled=false train.batch=64 >/dev/null 2>"$out/accuracy-$precision-$seed.log" &&
-        $build/rtrain eval "$out/run" --json |
+        cp "$run/metrics.jsonl" "$out/curve-$precision-$seed.jsonl" &&
+        $build/rtrain eval "$run" --json |
         sed "s/^{/{\"precision\": \"$precision\", \"seed\": $seed, /" >>"$out/accuracy.jsonl" || failed=1
     done
   done
 }
-part_sanitize() {
-  local tool
-  command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not installed"; failed=1; return; }
-  for tool in memcheck synccheck racecheck initcheck; do
-    echo "== $tool"
-    try timeout 300 compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 $build/tests/rt_tests_gpu \
-      --test-case='cuda step: once warm*,cuda: batch*,cuda: max*,cross_entropy*,update*,augment*'
+sanitize() {  # tool
+  # Our kernels family by family, since a tool slows them down; a whole step, with the libraries' kernels, under memcheck alone.
+  local op result code said families="batch_norm bn_relu bn_add_relu relu add max_pool global_avg_pool linear cross_entropy layout
+    augment sgd loss_scale report"
+  [ "$1" = memcheck ] && families="$families step"
+  : >"$out/sanitize-$1.jsonl"
+  for op in $families; do
+    local case='cuda: every row*'
+    [ "$op" = step ] && case='cuda step: once warm*'
+    said=$(RT_TEST_OP=$op timeout 200 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 \
+      $build/tests/rt_tests_gpu --test-case="$case" 2>&1)
+    code=$?
+    result=clean
+    if ! grep -q 'SUMMARY' <<<"$said"; then result=unavailable  # not installed, or not allowed to watch this process
+    elif [ $code = 124 ]; then result='timed out'
+    elif [ $code != 0 ]; then result=errors failed=1
+    fi
+    echo "== $1 $op: $result ($code)"
+    tail -n 40 <<<"$said"
+    echo "{\"tool\": \"$1\", \"op\": \"$op\", \"result\": \"$result\"}" >>"$out/sanitize-$1.jsonl"
+    [ "$result" = unavailable ] && break
   done
 }
+part_memcheck() { sanitize memcheck; }
+part_synccheck() { sanitize synccheck; }
+part_racecheck() { sanitize racecheck; }
+part_initcheck() { sanitize initcheck; }
 part_report() { "$python" tools/gpu_report.py "$out"; }
 
-failures=0
+failures=0 built=1
 for part in "${parts[@]}"; do
+  declare -f "part_$part" >/dev/null || { echo "there is no part $part; there are ${all[*]}" >&2; exit 2; }
+  [ $built = 1 ] || [ "$part" = report ] || continue
   start=$SECONDS
   echo "== $part"
   # In a shell of its own, so that it can be stopped as a whole.
-  timeout "$limit" bash -c "$(declare -f try compare "part_$part"; declare -p out build python sm preset precisions half); failed=0
+  timeout "$limit" bash -c "set -o pipefail; $(declare -f); $(declare -p out build python sm preset precisions half usual); failed=0
     part_$part || failed=1; exit \$failed" >"$out/$part.log" 2>&1
   code=$?
   word=ok
   [ $code -ne 0 ] && word="FAILED ($code)" && failures=$((failures + 1)) && tail -n 15 "$out/$part.log"
+  grep -s "unavailable" "$out/sanitize-$part.jsonl" >/dev/null && word=unavailable
   sed -i "/^$part /d" "$out/parts.txt" 2>/dev/null
   echo "$part $word $((SECONDS - start)) s" | tee -a "$out/parts.txt"
-  [ "$part" = build ] && [ $code -ne 0 ] && break
+  [ "$part" = build ] && [ $code -ne 0 ] && [ ! -x $build/rbench ] && built=0
+  (cd "$out" && tar czf results.tar.gz --ignore-failed-read -- *.json *.jsonl *.md *.log parts.txt 2>/dev/null)
 done
-(cd "$out" && tar czf results.tar.gz --ignore-failed-read -- *.json *.jsonl *.md *.log parts.txt 2>/dev/null)
 exit $failures

@@ -1,86 +1,236 @@
 #!/usr/bin/env python3
-"""Puts what tools/gpu_check.sh measured into one JSON and one Markdown file.   tools/gpu_report.py FOLDER"""
-import glob, json, os, statistics, subprocess, sys
+"""Puts what tools/gpu_check.sh measured into one JSON and one Markdown file.
 
+  tools/gpu_report.py FOLDER                        writes FOLDER/gpu.json and FOLDER/gpu.md from whatever is there
+  tools/gpu_report.py --complete FILE "NAME TYPE,…" exit code 0 if FILE has those variants at this commit
+"""
+import glob, json, os, re, statistics, sys
 
-def lines(path):
-    return [json.loads(x) for x in open(path) if x.strip().startswith("{")] if os.path.exists(path) else []
+from gpu_machine import commit
+
+# Images/s of ResNet-18 in half precision on an H200: by arithmetic alone, and with the memory that two-pass batch norm takes.
+FLOORS = {"cifar": (237_000, 90_000), "imagenet": (74_000, 25_000)}
+TYPES = ("f32", "bf16", "f16")
+COMPILED = ("torch compile", "torch reduce-overhead")
+ANY_ORDER = "rtrain, deterministic=false"
 
 
 def whole(path):
-    """A JSON file, or nothing where a part that was stopped left half of it."""
+    """A JSON file, or nothing where a part that was stopped left half of it, or none."""
     try:
-        return json.load(open(path))
-    except ValueError:
+        with open(path) as f:
+            return json.load(f)
+    except (ValueError, OSError):
         return None
 
 
-def output(*command):
+def lines(path):
+    """The whole lines of a file of JSON lines."""
     try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        with open(path) as f:
+            text = f.read().splitlines()
     except OSError:
-        return ""
+        return []
+    found = []
+    for line in text:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            pass
+    return [x for x in found if isinstance(x, dict)]
+
+
+class Folder:
+    def __init__(self, path):
+        self.path = path
+
+    def file(self, name):
+        return os.path.join(self.path, name)
+
+    def each(self, pattern, read):
+        """(what the * stands for, contents) of every file that has any."""
+        start, end = pattern.split("*")
+        for path in sorted(glob.glob(self.file(pattern))):
+            contents = read(path)
+            if contents:
+                yield os.path.basename(path)[len(start):len(os.path.basename(path)) - len(end)], contents
+
+    def log(self, name):
+        try:
+            with open(self.file(name), errors="replace") as f:
+                return f.read()
+        except OSError:
+            return ""
+
+
+def complete(path, variants):
+    result = whole(path) or {}
+    have = {(r["name"].removeprefix("torch "), r["precision"]) for c in result.get("cases", []) for r in c["rows"] + c["left_out"]}
+    wanted = {tuple(v.split(" ")) for v in variants.split(",")}
+    ours = any(name == "rtrain" for name, _ in have)
+    return ours and wanted <= have and result["commit"] == commit() != "unknown"
+
+
+def step_cases(folder):
+    cases = []
+    for name, result in folder.each("step-*.json", whole):
+        cases += result.get("cases", [])
+        free = whole(folder.file(f"any-order-{name}.json"))
+        if free and cases:
+            row = {**free, "name": ANY_ORDER, "precision": name.split("-")[-1]}
+            if peers := [r["images_per_s"] for r in cases[-1]["rows"] if r["name"].startswith("torch")]:
+                row["over_best_" + row["precision"]] = row["images_per_s"] / max(peers)
+            cases[-1]["rows"].append(row)
+    return cases
+
+
+def find(case, *names):
+    """The fastest of the rows of these names, or nothing."""
+    return max((r for r in case["rows"] if r["name"] in names), key=lambda r: r["images_per_s"], default=None)
+
+
+def judged_steps(cases):
+    for case in cases:
+        ours = find(case, "rtrain")
+        if not ours:
+            continue
+        where = f"{case['stem']} stem, batch {case['batch']}, {ours['precision']}"
+        half = ours["precision"] != "f32"
+        for peer, batch, wanted in ((find(case, *COMPILED), 512, 2), (find(case, "torch eager"), 16, 3)):
+            if peer and half and case["batch"] == batch:
+                ratio = ours["images_per_s"] / peer["images_per_s"]
+                yield f"speed over PyTorch's {peer['name'][6:]}, {where}", f"{ratio:.2f}x", f"at least {wanted}x", ratio >= wanted
+        if half:
+            by_arithmetic, reachable = (100 * ours["images_per_s"] / x for x in FLOORS[case["stem"]])
+            yield (f"share of an H200's floor, {where}", f"{by_arithmetic:.0f} % of arithmetic, {reachable:.0f} % of what is reachable",
+                   "", None)
+        if planned := ours.get("planned_mib"):
+            off = 100 * (ours["peak_mib"] / planned - 1)
+            yield f"memory used against planned, {where}", f"{off:+.1f} %", "within 5 %", abs(off) <= 5
+
+
+def accuracy(folder):
+    """By type: top-1 in percent and the last training loss, by seed."""
+    found = {}
+    for r in lines(folder.file("accuracy.jsonl")):
+        trained = [e for e in lines(folder.file(f"curve-{r['precision']}-{r['seed']}.jsonl")) if e.get("event") == "train"]
+        found.setdefault(r["precision"], []).append({"seed": r["seed"], "top1": 100 * r["top1"],
+                                                     "last_loss": trained[-1]["loss"] if trained else None})
+    return found
+
+
+def judged_accuracy(found):
+    mean = {p: statistics.mean(r["top1"] for r in rows) for p, rows in found.items()}
+    for p in ("bf16", "f16"):
+        if p in mean and "f32" in mean:
+            gap = mean["f32"] - mean[p]
+            yield f"top-1 in {p} below f32", f"{gap:.2f} points", "at most 0.3", gap <= 0.3
+
+
+def judged_sanitizers(found):
+    for tool, rows in found.items():
+        bad = [r["op"] for r in rows if r["result"] not in ("clean", "unavailable")]
+        ran = [r for r in rows if r["result"] != "unavailable"]
+        if not ran:
+            yield f"compute-sanitizer {tool}", "unavailable", "clean", None
+        else:
+            yield (f"compute-sanitizer {tool}", f"{len(ran) - len(bad)} of {len(ran)} families clean" +
+                   (f"; not {', '.join(bad)}" if bad else ""), "clean", not bad)
+
+
+def tests(log):
+    """What the test programs of a log counted."""
+    counts = re.findall(r"test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed", log)
+    return {"cases": sum(int(c[0]) for c in counts), "passed": sum(int(c[1]) for c in counts), "failed": sum(int(c[2]) for c in counts)}
+
+
+def table(heads, rows):
+    return ["", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"] + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def step_rows(cases):
+    for case in cases:
+        for r in case["rows"]:
+            over = "over_best_" + r["precision"]
+            memory = f", memory {r['memory_' + over]:.2f}x" if "memory_" + over in r else ""
+            yield (case["stem"], str(case["batch"]), r["precision"], r["name"] + (f" (**{r[over]:.2f}x**{memory})" if over in r else ""),
+                   f"{r['images_per_s']:.0f}", f"{r['step_ms']:.2f} ({r['step_ms_min']:.2f} to {r['step_ms_max']:.2f})",
+                   f"{r['peak_mib']:.0f}", f"{r.get('planned_mib') or 0:.0f}")
+        for x in case["left_out"]:
+            yield (case["stem"], str(case["batch"]), x["precision"], f"{x['name']}: left out, {x['reason'][:100]}", "", "", "", "")
+
+
+def ops_rows(ops):
+    for r in sorted(ops["steps"], key=lambda r: -r["ms"] * r["count"]):
+        percent, of = max((r["percent_of_flops_peak"], "flops"), (r["percent_of_memory_peak"], "memory"))
+        yield (r["kind"], r["layer"], str(r["count"]), r["row"], r["shape"], f"{r['ms']:.4f}", f"{r['gflops'] / 1e3:.1f}",
+               f"{r['gbps']:.0f}", f"{percent:.0f} ({of})")
+
+
+def ablation_rows(ablation):
+    for r in ablation["rows"]:
+        yield (r["group"], r["name"], f"failed: {r['failed']}", "", "", "") if "failed" in r else (
+            r["group"], r["name"], f"{r['step_ms']:.3f}", f"{r['images_per_s']:.0f}", f"{r['speed']:.2f}x", f"{r['peak_mib']:.0f}")
+
+
+def report(folder):
+    machine = whole(folder.file("machine.json")) or {"gpu": "", "commit": "unknown"}
+    parts = [x.split(" ", 1) for x in folder.log("parts.txt").splitlines() if " " in x]
+    cases, precise = step_cases(folder), accuracy(folder)
+    sanitized = dict(folder.each("sanitize-*.jsonl", lines))
+    counts = tests(folder.log("test.log"))
+    judged = [dict(zip(("what", "value", "wanted", "ok"), x))
+              for found in (judged_steps(cases), judged_accuracy(precise), judged_sanitizers(sanitized)) for x in found]
+    if counts["cases"]:
+        judged.append({"what": "test cases on the device", "value": f"{counts['passed']} of {counts['cases']} passed",
+                       "wanted": "all", "ok": counts["failed"] == 0})
+    result = {"machine": machine, "parts": dict(parts), "judged": judged, "tests": counts, "step": cases, "accuracy": precise,
+              "sanitizers": sanitized, "fusion": lines(folder.file("fusion.jsonl")),
+              "ablate": [x for _, x in folder.each("ablate-*.json", whole)], "ops": dict(folder.each("ops-*.json", whole))}
+
+    libraries = machine.get("info", {}).get("cuda", {})
+    text = [f"# {machine['gpu'] or 'no GPU'}", "",
+            f"Commit {machine['commit']}; {machine.get('nvcc') or 'no nvcc'}; cuDNN {libraries.get('cudnn', '?')}, cuBLAS "
+            f"{libraries.get('cublas', '?')}; PyTorch {machine.get('torch') or 'none'}; {machine.get('gcc') or 'no compiler'}."]
+    text += table(("part", "result"), parts)
+    if judged:
+        word = {True: "yes", False: "**no**", None: ""}
+        text += ["", "## What is judged"] + table(("what", "measured", "wanted", "met"),
+                                                  [(j["what"], j["value"], j["wanted"], word[j["ok"]]) for j in judged])
+    if cases:
+        text += ["", "## Training step"] + table(("stem", "batch", "precision", "what", "images/s", "ms (min to max)", "peak MiB",
+                                                  "planned MiB"), step_rows(cases))
+    for ablation in result["ablate"]:
+        text += ["", f"## What each optimisation is worth, batch {ablation['batch']}"]
+        text += table(("group", "what", "ms", "images/s", "speed", "peak MiB"), ablation_rows(ablation))
+    if result["fusion"]:
+        text += ["", "## Rules of fusion left out, f16, batch 512", ""]
+        text += [f"* {r['unfused'] or 'none'}: {r['step_ms']:.3f} ms ({r['step_ms_min']:.3f} to {r['step_ms_max']:.3f})"
+                 for r in result["fusion"]]
+    if precise:
+        text += ["", "## Accuracy on the synthetic set"]
+        text += table(("precision", "top-1 by seed", "mean", "last training loss by seed"),
+                      [(p, ", ".join(f"{r['top1']:.2f}" for r in precise[p]), f"{statistics.mean(r['top1'] for r in precise[p]):.2f}",
+                        ", ".join("?" if r["last_loss"] is None else f"{r['last_loss']:.4f}" for r in precise[p]))
+                       for p in TYPES if p in precise])
+    for name, ops in result["ops"].items():
+        text += ["", f"## Steps, {name}, batch {ops['batch']}"]
+        text += table(("step", "layer", "x", "row", "shape", "ms", "TFLOP/s", "GB/s", "% of measured peak"), ops_rows(ops))
+    return result, text
 
 
 def main():
-    folder = sys.argv[1]
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    gpu = output("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
-    done = os.path.join(folder, "parts.txt")
-    parts = [x.split(" ", 1) for x in open(done).read().splitlines()] if os.path.exists(done) else []
-    result = {"gpu": gpu, "commit": output("git", "-C", root, "rev-parse", "--short", "HEAD"), "parts": dict(parts),
-              "step": [], "ops": {}, "ablate": [],
-              "accuracy": lines(os.path.join(folder, "accuracy.jsonl")), "fusion": lines(os.path.join(folder, "fusion.jsonl"))}
-    text = [f"# {gpu or 'no GPU'}", "", "| part | result |", "|---|---|"] + [f"| {n} | {w} |" for n, w in parts]
-
-    for path in sorted(glob.glob(os.path.join(folder, "step-*.json"))):
-        result["step"] += json.load(open(path))["cases"]
-    if result["step"]:
-        text += ["", "## Training step", "", "| stem | batch | precision | what | images/s | ms (min to max) | peak MiB | planned MiB |",
-                 "|---|---|---|---|---|---|---|---|"]
-    for case in result["step"]:
-        for r in case["rows"]:
-            over = "over_best_" + r["precision"]
-            text.append(f"| {case['stem']} | {case['batch']} | {r['precision']} | {r['name']}"
-                        + (f" (**{r[over]:.2f}x**, memory {r['memory_' + over]:.2f}x)" if over in r else "")
-                        + f" | {r['images_per_s']:.0f} | {r['step_ms']:.2f} ({r['step_ms_min']:.2f} to {r['step_ms_max']:.2f})"
-                        + f" | {r['peak_mib']:.0f} | {r['planned_mib'] or 0:.0f} |")
-    for path in sorted(glob.glob(os.path.join(folder, "ablate-*.json"))):
-        ablation = whole(path)
-        if not ablation:
-            continue
-        result["ablate"].append(ablation)
-        text += ["", f"## What each optimisation is worth, batch {ablation['batch']}", "",
-                 "| group | what | ms | images/s | speed | peak MiB |", "|---|---|---|---|---|---|"]
-        text += [f"| {r['group']} | {r['name']} | " + (f"failed: {r['failed']} | | | |" if "failed" in r else
-                 f"{r['step_ms']:.3f} | {r['images_per_s']:.0f} | {r['speed']:.2f}x | {r['peak_mib']:.0f} |")
-                 for r in ablation["rows"]]
-    if result["fusion"]:
-        text += ["", "## Statistics summed by convolutions, f16, batch 512", ""]
-        text += [f"* {'left out' if r['unfused'] else 'where timed faster'}: {r['step_ms']:.3f} ms ({r['step_ms_min']:.3f} to "
-                 f"{r['step_ms_max']:.3f})" for r in result["fusion"]]
-    if result["accuracy"]:
-        text += ["", "## Accuracy on the synthetic set", "", "| precision | top-1 by seed | mean |", "|---|---|---|"]
-        for p in ("f32", "bf16", "f16"):
-            top1 = [100 * r["top1"] for r in result["accuracy"] if r["precision"] == p]
-            if top1:
-                text.append(f"| {p} | {', '.join('%.2f' % x for x in top1)} | {statistics.mean(top1):.2f} |")
-    for path in sorted(glob.glob(os.path.join(folder, "ops-*.json"))):
-        name = os.path.basename(path)[4:-5]
-        ops = whole(path)
-        if not ops:
-            continue
-        result["ops"][name] = ops
-        text += ["", f"## Steps, {name}, batch {ops['batch']}", "", "| step | layer | x | row | shape | ms | TFLOP/s | GB/s | % of measured peak |",
-                 "|---|---|---|---|---|---|---|---|---|"]
-        for r in sorted(ops["steps"], key=lambda r: -r["ms"] * r["count"]):
-            percent = max((r["percent_of_flops_peak"], "flops"), (r["percent_of_memory_peak"], "memory"))
-            text.append(f"| {r['kind']} | {r['layer']} | {r['count']} | {r['row']} | {r['shape']} | {r['ms']:.4f} | {r['gflops'] / 1e3:.1f} "
-                        f"| {r['gbps']:.0f} | {percent[0]:.0f} ({percent[1]}) |")
-    json.dump(result, open(os.path.join(folder, "gpu.json"), "w"), indent=1)
-    open(os.path.join(folder, "gpu.md"), "w").write("\n".join(text) + "\n")
+    if sys.argv[1] == "--complete":
+        return 0 if complete(*sys.argv[2:]) else 1
+    folder = Folder(sys.argv[1])
+    result, text = report(folder)
+    with open(folder.file("gpu.json"), "w") as f:
+        json.dump(result, f, indent=1)
+    with open(folder.file("gpu.md"), "w") as f:
+        f.write("\n".join(text) + "\n")
     print("\n".join(text[:80]))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

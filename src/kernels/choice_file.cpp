@@ -12,11 +12,19 @@ namespace rt {
 
 namespace fs = std::filesystem;
 
+namespace {
+constexpr uintmax_t most_bytes = 16 << 20;
+}
+
 ChoiceFile::ChoiceFile(std::string path, const Format& format) : path_(std::move(path)), what_(format.what) {
   std::error_code ignored;
   if (path_.empty() || !fs::exists(path_, ignored)) return;
   std::ifstream file(path_, std::ios::binary);
-  if (!file) log_warning("{}: cannot be read; {} is made again", path_, what_);
+  // Reading a folder as a file would throw, and what grew beyond all use would take long.
+  if (!file || !fs::is_regular_file(path_, ignored) || fs::file_size(path_, ignored) > most_bytes) {
+    log_warning("{}: cannot be read, or is larger than {} MiB; {} is made again", path_, most_bytes >> 20, what_);
+    return;
+  }
   std::istringstream all(std::string(std::istreambuf_iterator<char>(file), {}));
   int number = 0;
   for (std::string line; std::getline(all, line);) {

@@ -1,4 +1,4 @@
-// What was once found out by timing, remembered across processes as lines of text: key and value, tab-separated fields of
+// What was once found out, by timing or by a test, remembered across processes as lines of text: key and value, tab-separated fields of
 // which the last is the value.
 #pragma once
 #include <map>

@@ -31,12 +31,23 @@ std::vector<Algorithm> admitted(const Convolution& c) {
   std::vector<Algorithm> list;
   for (const Algorithm& a : algorithms(c))
     if (a.workspace_bytes <= most_workspace() && (a.deterministic || !choices().deterministic) &&
-        !transforms_in_half(c, a))
+        !transforms_in_half(c, a) && !is_refused(c, a.id))
       list.push_back(a);
   return list;
 }
 
+// The library counts elements in 32 bits, and says no more than that a parameter is bad. No other row would be of use to so
+// many images, so this ends the program.
+void check_size(const Convolution& c) {
+  const Conv2dShape& s = c.shape;
+  constexpr int64_t most = (int64_t{1} << 31) - 1;
+  if (const int64_t image = std::max(s.c * s.h * s.w, s.k * s.p * s.q); image > most / s.n)
+    fail(ExitCode::device, "{}: cuDNN takes values of less than 2^31 elements; the largest batch that fits here is {}",
+         describe(c), most / image);
+}
+
 std::string refusal(const Convolution& c) {
+  check_size(c);
   if (!admitted(c).empty()) return "";
   return rt::format("cuDNN {} has no{} algorithm for {} within {} MiB of workspace", version(),
                     choices().deterministic ? " deterministic" : "", describe(c), most_workspace() / mib);
@@ -125,6 +136,7 @@ void compute(const Convolution& c, const Args& a) {
     for (const Algorithm& each : admitted(c)) list.push_back({each, [&by, each] { by(each); }});
     algorithm = &choose(c, list, a.stream);
   }
+  choices().latest = c;
   by(*algorithm);
 }
 
@@ -159,6 +171,9 @@ struct WithStats {
           {a.in[0].data, a.in[1].data, a.out[0].data, rest.workspace, algorithm.workspace_bytes, sums}, a.stream);
       cuda::batch_norm_stats_of_sums(sums, stats);
     };
+    struct Forget {  // the convolution that a candidate computes by is not what this step stands or falls with
+      ~Forget() { choices().latest.reset(); }
+    } forget;
     const Algorithm* algorithm = settled(fused);
     if (!algorithm) {
       std::vector<Candidate> list;

@@ -5,6 +5,8 @@
 //                                             correct [2] i32: samples whose label is the best, and among the best
 //                                             five; of equal logits the lower index ranks first, a NaN is never correct
 //   cross_entropy.backward: logits labels lse dloss -> dlogits
+//   cross_entropy.with_gradient: logits labels dloss -> loss correct dlogits     both, by a rule of fusion: a training step
+//                                             knows dloss before it knows the loss. The same bits, and lse stays inside
 #pragma once
 #include "core/tape.hpp"
 
@@ -20,12 +22,14 @@ double label_smoothing_of(const Op* op);
 namespace cpu::reference {
 void cross_entropy_forward(const Args& a);
 void cross_entropy_backward(const Args& a);
+void cross_entropy_with_gradient(const Args& a);
 }  // namespace cpu::reference
 
 namespace cuda {  // f32, f16, bf16; a label outside 0..K-1 makes the loss a NaN
 void cross_entropy_forward(const Args& a);
-size_t cross_entropy_workspace(const Problem& problem);
+size_t cross_entropy_workspace(const Problem& problem);  // of forward and with_gradient
 void cross_entropy_backward(const Args& a);
+void cross_entropy_with_gradient(const Args& a);
 }  // namespace cuda
 
 }  // namespace rt

@@ -1,5 +1,6 @@
-// Cross-entropy on the GPU: a warp per sample, then one block adds the samples' losses and counts in a fixed order. The loss
-// of a sample is formed relative to its largest logit: the difference of two large numbers is never taken.
+// Cross-entropy on the GPU: a warp per sample, which goes on to its gradient where the step has both, then one block adds the
+// samples' losses and counts in a fixed order. The loss of a sample is formed relative to its largest logit: the difference of
+// two large numbers is never taken.
 #include "kernels/block_sum.hpp"
 #include "kernels/cross_entropy.hpp"
 #include "kernels/cuda.hpp"
@@ -19,9 +20,19 @@ __device__ float warp_max(float x) {
   return x;
 }
 
+struct Gradient {  // of the mean loss by one logit
+  float scale, of_label, of_all;
+  __device__ Gradient(int64_t n, int k, float smoothing, float dloss)
+      : scale(dloss / static_cast<float>(n)), of_label(1 - smoothing), of_all(smoothing / static_cast<float>(k)) {}
+  __device__ float at(float logit, float lse, bool is_label) const {
+    return scale * (expf(logit - lse) - ((is_label ? of_label : 0.0f) + of_all));
+  }
+};
+
+// dloss and dlogits are null where only the loss is asked for, lse where nothing reads it.
 template <class T>
 __global__ void loss_of_samples(int64_t n, int k, float smoothing, const T* logits, const int32_t* labels, float* lse,
-                                SampleResult* results) {
+                                SampleResult* results, const float* dloss, T* dlogits) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int64_t mine = int64_t{blockIdx.x} * samples_per_block + threadIdx.x / 32;
   const int64_t i = mine < n ? mine : n - 1;  // a warp without a sample still takes part in the shuffles
@@ -40,9 +51,15 @@ __global__ void loss_of_samples(int64_t n, int k, float smoothing, const T* logi
     rank += !(x < at_label || (x == at_label && j >= label));  // a NaN outranks everything
   }
   exponentials = warp_sum(exponentials), above = warp_sum(above), rank = warp_sum(rank);
-  if (lane != 0 || mine >= n) return;
-  const float log_sum = logf(exponentials);
-  lse[i] = largest + log_sum;
+  if (mine >= n) return;
+  const float log_sum = logf(exponentials), log_sum_exp = largest + log_sum;
+  if (dlogits) {
+    const Gradient gradient(n, k, smoothing, dloss[0]);
+    for (int j = lane; j < k; j += 32)
+      dlogits[i * k + j] = from_float<T>(gradient.at(to_float(z[j]), log_sum_exp, j == label));
+  }
+  if (lane != 0) return;
+  if (lse) lse[i] = log_sum_exp;
   results[i] = {log_sum - (1 - smoothing) * (at_label - largest) - smoothing * above / static_cast<float>(k), rank};
 }
 
@@ -62,13 +79,25 @@ __global__ void mean_loss(int64_t n, const SampleResult* results, float* loss, i
 template <class T>
 __global__ void logit_gradients(int64_t n, int k, float smoothing, const T* logits, const int32_t* labels,
                                 const float* lse, const float* dloss, T* dlogits) {
-  const float scale = dloss[0] / static_cast<float>(n), rest = smoothing / static_cast<float>(k);
+  const Gradient gradient(n, k, smoothing, dloss[0]);
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t at = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; at < n * k; at += step) {
     const int64_t i = at / k;
-    const float target = (at - i * k == labels[i] ? 1 - smoothing : 0.0f) + rest;
-    dlogits[at] = from_float<T>(scale * (expf(to_float(logits[at]) - lse[i]) - target));
+    dlogits[at] = from_float<T>(gradient.at(to_float(logits[at]), lse[i], at - i * k == labels[i]));
   }
+}
+
+void losses(const Args& a, const View& loss, const View& lse, const View& correct, const View& dloss,
+            const View& dlogits) {
+  const int64_t n = a.in[0].shape()[0], k = a.in[0].shape()[1];
+  auto* results = static_cast<SampleResult*>(a.workspace);
+  with_type(a.in[0].spec.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    RT_LAUNCH((loss_of_samples<T>), static_cast<unsigned>(ceil_div(n, samples_per_block)), threads, 0, a.stream, n,
+              static_cast<int>(k), static_cast<float>(label_smoothing_of(a.op)), pointer<T>(a.in[0]),
+              pointer<int32_t>(a.in[1]), pointer<float>(lse), results, pointer<float>(dloss), pointer<T>(dlogits));
+  });
+  RT_LAUNCH(mean_loss, 1, threads, 0, a.stream, n, results, pointer<float>(loss), pointer<int32_t>(correct));
 }
 
 }  // namespace
@@ -77,17 +106,9 @@ size_t cross_entropy_workspace(const Problem& problem) {
   return static_cast<size_t>(problem.in[0].shape[0]) * sizeof(SampleResult);
 }
 
-void cross_entropy_forward(const Args& a) {
-  const int64_t n = a.in[0].shape()[0], k = a.in[0].shape()[1];
-  auto* results = static_cast<SampleResult*>(a.workspace);
-  with_type(a.in[0].spec.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    RT_LAUNCH((loss_of_samples<T>), static_cast<unsigned>(ceil_div(n, samples_per_block)), threads, 0, a.stream, n,
-              static_cast<int>(k), static_cast<float>(label_smoothing_of(a.op)), pointer<T>(a.in[0]),
-              pointer<int32_t>(a.in[1]), pointer<float>(a.out[1]), results);
-  });
-  RT_LAUNCH(mean_loss, 1, threads, 0, a.stream, n, results, pointer<float>(a.out[0]), pointer<int32_t>(a.out[2]));
-}
+void cross_entropy_forward(const Args& a) { losses(a, a.out[0], a.out[1], a.out[2], {}, {}); }
+
+void cross_entropy_with_gradient(const Args& a) { losses(a, a.out[0], {}, a.out[1], a.in[2], a.out[2]); }
 
 void cross_entropy_backward(const Args& a) {
   const int64_t n = a.in[0].shape()[0], k = a.in[0].shape()[1];

@@ -15,7 +15,7 @@ namespace rt::cudnn {
 namespace {
 
 void check(cudnnStatus_t status, const char* call) {
-  if (status != CUDNN_STATUS_SUCCESS) fail(ExitCode::device, "cuDNN: {} failed: {}", call, cudnnGetErrorString(status));
+  if (status != CUDNN_STATUS_SUCCESS) fail(ExitCode::device, "cuDNN: {} failed: {}", call, reason(status));
 }
 void check(cudaError_t status, const char* call) {
   if (status != cudaSuccess) fail(ExitCode::device, "CUDA: {} failed: {}", call, cudaGetErrorString(status));

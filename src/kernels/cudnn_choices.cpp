@@ -15,6 +15,11 @@ const char* admitted_word(const Convolution& c, bool deterministic) {
   return admitted_words[(c.graph ? 2 : 0) + (deterministic ? 1 : 0)];
 }
 
+Convolution sort_of(Convolution c) {
+  c.shape = {};
+  return c;
+}
+
 std::string shape_text(const Conv2dShape& s) {
   return rt::format("[{},{},{},{}] {}x{}/{} pad {} -> {}", s.n, s.c, s.h, s.w, s.r, s.s, s.stride, s.pad, s.k);
 }
@@ -49,7 +54,22 @@ void configure(const Options& options) {
   choices() = {options.deterministic,
                ChoiceFile(options.cache_file, choice_format),
                ChoiceFile(options.run_file, choice_format),
+               {},
+               std::move(choices().refused),
                {}};
+}
+
+bool is_refused(const Convolution& c, int algorithm) { return choices().refused.contains({sort_of(c), algorithm}); }
+
+std::optional<std::string> refuse_latest() {
+  ConvChoices& known = choices();
+  const auto latest = known.latest ? known.settled.find(*known.latest) : known.settled.end();
+  known.latest.reset();
+  if (latest == known.settled.end()) return {};
+  const auto [c, algorithm] = *latest;
+  known.refused.insert({sort_of(c), algorithm.id});
+  std::erase_if(known.settled, [](const auto& each) { return is_refused(each.first, each.second.id); });
+  return algorithm.name;
 }
 
 std::string default_cache_file() { return user_cache_file("cudnn-algorithms.txt"); }

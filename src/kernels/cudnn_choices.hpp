@@ -3,7 +3,10 @@
 // itself, so every program has it; conv2d_cudnn.cpp chooses.
 #pragma once
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "kernels/choice_file.hpp"
 #include "kernels/cudnn.hpp"
@@ -26,8 +29,15 @@ struct ConvChoices {
   bool deterministic = true;
   ChoiceFile cache, run;
   std::map<Convolution, Algorithm> settled;  // in this process
+  // By the self-test, for every shape of a pass, type and layout: with the shape left out. They outlive configure().
+  std::set<std::pair<Convolution, int>> refused;
+  std::optional<Convolution> latest;  // that was computed, other than one with statistics
 };
 ConvChoices& choices();
+
+bool is_refused(const Convolution& c, int algorithm);
+// What computed the latest convolution computes none of its sort any more. Its name; nothing where there is no latest.
+std::optional<std::string> refuse_latest();
 
 // A line of the file without the algorithm.
 std::string key_of(const Convolution& c, bool deterministic, const std::string& device, int version);

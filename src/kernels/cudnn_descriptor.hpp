@@ -10,15 +10,15 @@
 #include <vector>
 
 #include "core/format.hpp"
+#include "kernels/cudnn_graph.hpp"
 
 namespace rt::cudnn {
 
 struct Refused {  // by the library; for cudnn_graph_api.cpp, which lets none out
-  cudnnStatus_t status;
-  const char* what;
+  std::string why;
 };
 inline void require(cudnnStatus_t status, const char* what) {
-  if (status != CUDNN_STATUS_SUCCESS) throw Refused{status, what};
+  if (status != CUDNN_STATUS_SUCCESS) throw Refused{rt::format("{} failed: {}", what, reason(status))};
 }
 // "" or what was refused.
 template <class F>
@@ -27,7 +27,7 @@ std::string refusal(F&& f) {
     f();
     return "";
   } catch (const Refused& refused) {
-    return rt::format("{} failed: {}", refused.what, cudnnGetErrorString(refused.status));
+    return refused.why;
   }
 }
 
@@ -87,7 +87,7 @@ class Descriptor {
   template <class T>
   T get(cudnnBackendAttributeName_t name) const {
     const std::vector<T> values = get<T>(name, 1);
-    if (values.empty()) throw Refused{CUDNN_STATUS_BAD_PARAM, "cudnnBackendGetAttribute"};
+    if (values.empty()) throw Refused{"cudnnBackendGetAttribute gave nothing"};
     return values[0];
   }
   std::vector<Descriptor> get(cudnnBackendAttributeName_t name, cudnnBackendDescriptorType_t type, int64_t most) const {

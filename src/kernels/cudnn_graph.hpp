@@ -2,9 +2,21 @@
 #pragma once
 #include <cudnn.h>
 
+#include "core/format.hpp"
 #include "kernels/cudnn.hpp"
 
 namespace rt::cudnn {
+
+// What the library says of a call that has just failed: from version 9 on also which argument it did not like, and why.
+inline std::string reason(cudnnStatus_t status) {
+  std::string text = cudnnGetErrorString(status);
+#if CUDNN_MAJOR >= 9
+  char more[1024] = "";
+  cudnnGetLastErrorString(more, sizeof more);
+  if (more[0] != '\0') text += rt::format(" ({})", static_cast<const char*>(more));
+#endif
+  return text;
+}
 
 // The graph API's algorithms have this id or a higher one, the legacy API's are far below.
 constexpr int first_graph_id = 1000;

@@ -24,7 +24,8 @@ void avg_pool_forward(const Args& a);
 void avg_pool_backward(const Args& a);
 }  // namespace cpu::reference
 
-namespace cuda {  // f32, f16, bf16; any layout
+namespace cuda {                                  // f32, f16, bf16; any layout
+std::string refuse_pool(const Problem& problem);  // of any of these: counts in 32 bits
 void max_pool_forward(const Args& a);
 void max_pool_backward(const Args& a);
 void avg_pool_forward(const Args& a);

@@ -127,11 +127,7 @@ __global__ __launch_bounds__(threads) void spread(int64_t n, int channels, int p
   dx[i] = d;
 }
 
-unsigned blocks(const View& v, int64_t items) {
-  RT_CHECK(items < (int64_t{1} << 31),
-           "pooling: {} takes {} accesses, at most 2^31 can be counted; use a smaller batch", v.spec.str(), items);
-  return static_cast<unsigned>(ceil_div(items, threads));
-}
+unsigned blocks(int64_t items) { return static_cast<unsigned>(ceil_div(items, threads)); }
 
 // Calls f(zero, integral_constant<width>) with the widest access of v's type along a run of that many values.
 template <class F>
@@ -157,12 +153,22 @@ Windows windows(const Args& a, const Shape& x, const Shape& y, int packs) {
 
 }  // namespace
 
+std::string refuse_pool(const Problem& p) {
+  for (const Spec& spec : {p.in[0], p.out[0]}) {
+    const int64_t accesses = spec.shape.numel() * (spec.shape.rank() == 2 ? 32 : 1);  // a warp per plane
+    if (accesses >= int64_t{1} << 31)
+      return rt::format("{} takes {} accesses, less than 2^31 can be counted; use a smaller batch", spec.str(),
+                        accesses);
+  }
+  return "";
+}
+
 void max_pool_forward(const Args& a) {
   const View &x = a.in[0], &y = a.out[0];
   with_width(x, channels_aside(x), [&](auto zero, auto width) {
     using P = Pack<decltype(zero), width>;
     const int64_t n = y.numel() / width;
-    RT_LAUNCH((max_forward<decltype(zero), width>), blocks(y, n), threads, 0, a.stream, n,
+    RT_LAUNCH((max_forward<decltype(zero), width>), blocks(n), threads, 0, a.stream, n,
               windows(a, x.shape(), y.shape(), channels_aside(x) / width), pointer<P>(x), pointer<P>(y),
               (pointer<Pack<uint8_t, width>>(a.out[1])));
   });
@@ -173,7 +179,7 @@ void max_pool_backward(const Args& a) {
   with_width(dx, channels_aside(dx), [&](auto zero, auto width) {
     using P = Pack<decltype(zero), width>;
     const int64_t n = dx.numel() / width;
-    RT_LAUNCH((max_backward<decltype(zero), width>), blocks(dx, n), threads, 0, a.stream, n,
+    RT_LAUNCH((max_backward<decltype(zero), width>), blocks(n), threads, 0, a.stream, n,
               windows(a, dx.shape(), dy.shape(), channels_aside(dx) / width), pointer<P>(dy),
               (pointer<Pack<uint8_t, width>>(a.in[1])), pointer<P>(dx));
   });
@@ -185,13 +191,13 @@ void avg_pool_forward(const Args& a) {
   if (x.spec.layout == Layout::nchw)
     return with_type(x.spec.dtype, [&](auto zero) {
       using T = decltype(zero);
-      RT_LAUNCH((average_nchw<T>), blocks(y, y.numel() * 32), threads, 0, a.stream, y.numel(), pixels, pointer<T>(x),
+      RT_LAUNCH((average_nchw<T>), blocks(y.numel() * 32), threads, 0, a.stream, y.numel(), pixels, pointer<T>(x),
                 pointer<T>(y));
     });
   with_width(x, channels, [&](auto zero, auto width) {
     using P = Pack<decltype(zero), width>;
     const int64_t n = y.numel() / width;
-    RT_LAUNCH((average_nhwc<decltype(zero), width>), blocks(y, n), threads, 0, a.stream, n, channels / width, pixels,
+    RT_LAUNCH((average_nhwc<decltype(zero), width>), blocks(n), threads, 0, a.stream, n, channels / width, pixels,
               pointer<P>(x), pointer<P>(y));
   });
 }
@@ -204,10 +210,10 @@ void avg_pool_backward(const Args& a) {
     using T = decltype(zero);
     const int64_t n = dx.numel() / width;
     if (nhwc)
-      RT_LAUNCH((spread<T, width, true>), blocks(dx, n), threads, 0, a.stream, n, channels, pixels, pointer<T>(dy),
+      RT_LAUNCH((spread<T, width, true>), blocks(n), threads, 0, a.stream, n, channels, pixels, pointer<T>(dy),
                 (pointer<Pack<T, width>>(dx)));
     else
-      RT_LAUNCH((spread<T, width, false>), blocks(dx, n), threads, 0, a.stream, n, channels, pixels, pointer<T>(dy),
+      RT_LAUNCH((spread<T, width, false>), blocks(n), threads, 0, a.stream, n, channels, pixels, pointer<T>(dy),
                 (pointer<Pack<T, width>>(dx)));
   });
 }

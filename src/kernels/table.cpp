@@ -103,9 +103,10 @@ template <void (*run)(const Args&), size_t (*workspace)(const Problem&) = nullpt
 constexpr Row via_cpu(std::string_view kind) {
   return {kind, "cuda.via_cpu", Device::cuda, 0, nullptr, cuda::via_cpu<run, workspace>, nullptr, -1, true};
 }
-// Our own kernels take any type and layout.
-#define CUDA(kind, run, workspace, overwrites, ...)                                                         \
-  Row{kind, "cuda", Device::cuda, first_cuda, nullptr, IN_CUDA(cuda::run), IN_CUDA(workspace), overwrites}, \
+// Our own kernels take any type and layout, and but for pooling any size.
+#define CUDA(kind, run, workspace, overwrites, ...) CUDA_WHERE(kind, nullptr, run, workspace, overwrites, __VA_ARGS__)
+#define CUDA_WHERE(kind, refuse, run, workspace, overwrites, ...)                                                   \
+  Row{kind, "cuda", Device::cuda, first_cuda, IN_CUDA(refuse), IN_CUDA(cuda::run), IN_CUDA(workspace), overwrites}, \
       via_cpu<__VA_ARGS__>(kind)
 #define CUDNN_ROW(pass, name, capability, graph)                                                 \
   Row {                                                                                          \
@@ -206,16 +207,16 @@ std::span<const Row> kernel_table() {
 
       POOL("max_pool.forward", max_forward),
       reference("max_pool.forward", ref::max_pool_forward),
-      CUDA("max_pool.forward", max_pool_forward, nullptr, -1, ref::max_pool_forward),
+      CUDA_WHERE("max_pool.forward", cuda::refuse_pool, max_pool_forward, nullptr, -1, ref::max_pool_forward),
       POOL("max_pool.backward", max_backward),
       reference("max_pool.backward", ref::max_pool_backward),
-      CUDA("max_pool.backward", max_pool_backward, nullptr, -1, ref::max_pool_backward),
+      CUDA_WHERE("max_pool.backward", cuda::refuse_pool, max_pool_backward, nullptr, -1, ref::max_pool_backward),
       POOL("avg_pool.forward", avg_forward),
       reference("avg_pool.forward", ref::avg_pool_forward),
-      CUDA("avg_pool.forward", avg_pool_forward, nullptr, -1, ref::avg_pool_forward),
+      CUDA_WHERE("avg_pool.forward", cuda::refuse_pool, avg_pool_forward, nullptr, -1, ref::avg_pool_forward),
       POOL("avg_pool.backward", avg_backward),
       reference("avg_pool.backward", ref::avg_pool_backward),
-      CUDA("avg_pool.backward", avg_pool_backward, nullptr, -1, ref::avg_pool_backward),
+      CUDA_WHERE("avg_pool.backward", cuda::refuse_pool, avg_pool_backward, nullptr, -1, ref::avg_pool_backward),
 
       LINEAR(forward),
       reference("linear.forward", ref::linear_forward),
@@ -234,6 +235,9 @@ std::span<const Row> kernel_table() {
            ref::cross_entropy_forward),
       reference("cross_entropy.backward", ref::cross_entropy_backward),
       CUDA("cross_entropy.backward", cross_entropy_backward, nullptr, -1, ref::cross_entropy_backward),
+      reference("cross_entropy.with_gradient", ref::cross_entropy_with_gradient),
+      CUDA("cross_entropy.with_gradient", cross_entropy_with_gradient, cuda::cross_entropy_workspace, -1,
+           ref::cross_entropy_with_gradient),
 
       {"grad_norm", "cpu", Device::cpu, isa_scalar, nullptr, cpu::grad_norm, cpu::grad_norm_workspace},
       CUDA("grad_norm", grad_norm, cuda::grad_norm_workspace, -1, cpu::grad_norm, cpu::grad_norm_workspace),
@@ -282,6 +286,10 @@ std::span<const Rewrite> fusion_rules() {
         "batch_norm.dx: d x mean rstd gamma dgamma dbeta -> dx"},
        {"bn_relu.sums: dy y x mean rstd -> dgamma dbeta",
         "bn_add_relu.dx: dy y x mean rstd gamma dgamma dbeta -> dx d"}},
+      {"cross_entropy",
+       {"cross_entropy.forward: logits labels -> loss lse correct",
+        "cross_entropy.backward: logits labels lse dloss -> dlogits"},
+       {"cross_entropy.with_gradient: logits labels dloss -> loss correct dlogits"}},
       // Convolutions that do their neighbours' work, where an implementation can (kernels/conv2d_fusion.hpp).
       {"conv2d.backward", {"conv2d.dw: dy x -> dw", "conv2d.dx: dy w -> dx"}, {"conv2d.backward: dy x w -> dx dw"}},
       {"conv2d.stats",

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/check.hpp"
+#include "core/log.hpp"
 #include "kernels/table.hpp"
 #include "train/config.hpp"
 #include "train/config_keys.hpp"
@@ -62,7 +63,14 @@ class Resolver {
     if (c_.precision == "f32") return;
     const bool chosen_elsewhere = where("precision").starts_with("auto: ");
     const std::string problem = precision_problem(facts_.device.target, dtype_named(c_.precision));
-    if (problem.empty()) return;
+    if (problem.empty()) {
+      if (on_cuda() && c_.precision == "f16" && facts_.device.target.capability < 70)
+        log_warning(
+            "{}: precision = \"f16\" is storage only here: arithmetic stays f32, since the card computes in f16 at a 64th of "
+            "the rate; it saves memory and is not faster",
+            where("precision"));
+      return;
+    }
     if (!on_cuda() && chosen_elsewhere)
       fail(ExitCode::usage,
            "this run computes in {}, which the CPU does not: continue it with device=cuda, or start a new run with "

@@ -2,21 +2,20 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <set>
 
 #include "core/log.hpp"
 #include "core/rng.hpp"
+#include "kernels/cudnn_choices.hpp"
 #include "kernels/row_check.hpp"
 #include "kernels/via_cpu.hpp"
-#include "train/files.hpp"
 
 namespace rt {
 namespace {
 
-constexpr int64_t images = 4, width = 16;
+constexpr int64_t images = 4;
 constexpr int problems_per_row = 3;  // a convolution row serves many shapes, and its library picks other code for each
 
 // The same kind of net, narrow, on a few small images.
@@ -29,7 +28,7 @@ struct SmallStep {
   Batch batch;
 
   SmallStep(ExecutorOptions options, ResNetConfig config, std::shared_ptr<const std::vector<RefusedRow>> refused) {
-    config.width = width;
+    config.width = self_test_width;
     net = make_resnet(config);
     state = std::make_unique<ModelState>(*net);
     state->initialise(0);
@@ -78,11 +77,31 @@ std::string check_row(const Row& row, const Step& step, std::span<const View> in
     row.run({step.op.get(), device_in, device_out, workspace.data(), cuda::compute_stream(), step.last_op.get()});
     for (size_t i = 0; i < want.size(); ++i) {
       const Tensor got = read_back(device_out[i], Device::cuda);
-      const std::string wrong = mismatch(got.view(), want[i], row_tolerance(in[0].spec.dtype, want, i));
+      const std::string wrong = mismatch(got.view(), want[i], row_tolerance(row.kind, in[0].spec.dtype, want, i));
       if (!wrong.empty()) return wrong;
     }
   } catch (const Error& e) {
     return e.what();
+  }
+  return "";
+}
+
+// The same where a library offers the row several algorithms: one that is wrong is refused, and the next tried. Only where all
+// are, the row is.
+std::string check_algorithms(const Row& row, const Step& step, std::span<const View> in,
+                             std::span<const View> in_before, std::span<const View> want) {
+  const auto before = cudnn::choices().refused;
+  cudnn::choices().latest.reset();
+  const std::string first = check_row(row, step, in, in_before, want);
+  for (std::string wrong = first; !wrong.empty();) {
+    const std::optional<std::string> algorithm = cudnn::refuse_latest();
+    if (!algorithm) {  // it is not they who are wrong
+      cudnn::choices().refused = before;
+      return first;
+    }
+    log_warning("cuDNN's algorithm {} for {} failed its self-test and will not be used: {}", *algorithm, row.kind,
+                wrong);
+    wrong = check_row(row, step, in, in_before, want);
   }
   return "";
 }
@@ -111,40 +130,37 @@ std::vector<RefusedRow> test_once(const Plan& plan, std::span<const Row> table, 
     run_on_host(reference.run, reference.workspace, {step.op.get(), in, out, nullptr, nullptr, step.last_op.get()});
     const bool refused = std::any_of(bad.begin(), bad.end(), [&](const RefusedRow& r) { return r.kind == step.kind; });
     if (step.row->last_resort || refused || tested.contains(step.row) || done[step.row]++ >= problems_per_row) continue;
-    const std::string wrong = check_row(*step.row, step, in, before_views, out);
+    const std::string wrong = check_algorithms(*step.row, step, in, before_views, out);
     if (!wrong.empty()) bad.push_back({step.row->kind, step.row->name, wrong});
   }
   for (const auto& [row, count] : done) tested.insert(row);
   return bad;
 }
 
-std::string cache_path() {
-  const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
-  if (cache && *cache) return rt::format("{}/rtrain/self-test.txt", cache);
-  return home && *home ? rt::format("{}/.cache/rtrain/self-test.txt", home) : "";
-}
+const ChoiceFile::Format passed_format{"a self-test that passed", [](const std::vector<std::string>& fields) {
+                                         return fields.size() == 2 && fields[1] == "passed";
+                                       }};
 
-// What a passed test holds for: this very program on this device, with these libraries.
+// What a passed test holds for: this very program on this device, with these libraries, computing these steps.
 std::string cache_key(const ExecutorOptions& o, const ResNetConfig& net) {
   const cuda::Support& s = cuda::support();
   std::error_code none;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", none);
   const auto changed = std::filesystem::last_write_time(program, none).time_since_epoch().count();
-  return rt::format("{} {} driver {} runtime {} cudnn {} {} {}{}{} {} {} {}", RT_VERSION, changed, s.driver, s.runtime,
-                    s.cudnn, s.devices.at(static_cast<size_t>(cuda::device_in_use())).name, o.fuse, o.layout, o.select,
-                    cuda_target().capability, name_of(o.precision), net.arch + " " + net.stem);
+  return rt::format("{} {} driver {} runtime {} cudnn {} cublas {} {} {} {}{}{} unfused [{}] {} {} {} {}", RT_VERSION,
+                    changed, s.driver, s.runtime, s.cudnn, s.cublas,
+                    s.devices.at(static_cast<size_t>(cuda::device_in_use())).name, cuda_target().capability, o.fuse,
+                    o.layout, o.select, o.unfused, cudnn::choices().deterministic ? "deterministic" : "any order",
+                    name_of(o.precision), net.arch, net.stem);
 }
 
 }  // namespace
 
 std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& options, const ResNetConfig& net,
                                                          bool use_cache) {
-  const std::string path = use_cache ? cache_path() : "", key = cache_key(options, net);
-  std::string passed;
-  if (!path.empty() && std::filesystem::exists(path)) {
-    passed = read_whole_file(path, 1 << 20, ExitCode::runtime);
-    if (("\n" + passed).find("\n" + key + "\n") != std::string::npos) return nullptr;
-  }
+  const std::string key = cache_key(options, net);
+  ChoiceFile passed(use_cache ? user_cache_file("self-tests.txt") : "", passed_format);
+  if (passed.find(key)) return nullptr;
   const auto start = std::chrono::steady_clock::now();
   auto refused = std::make_shared<std::vector<RefusedRow>>();
   std::set<const Row*> tested;
@@ -162,15 +178,7 @@ std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& 
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   log_info("self-test: {} CUDA kernels agree with the CPU, {} do not ({:.1f} s)", tested.size() - refused->size(),
            refused->size(), seconds);
-  if (refused->empty() && !path.empty()) {
-    std::error_code ignored;  // without the file the test runs again next time
-    std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
-    if (!ignored) try {
-        atomic_write(path, passed + key + "\n");
-      } catch (const Error& e) {
-        log_warning("the self-test's result was not remembered: {}", e.what());
-      }
-  }
+  if (refused->empty() && cudnn::choices().refused.empty()) passed.remember(key, "passed");
   return refused;
 }
 

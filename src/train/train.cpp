@@ -13,6 +13,12 @@ namespace {
 
 double mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
+// Of device=auto in a program that could have used one.
+std::string why_no_gpu(const Session& s) {
+  const bool asked_for = s.device_reason == DeviceChoice().reason;
+  return asked_for || cuda::support().architectures.empty() ? "" : rt::format("; no GPU: {}", s.device_reason);
+}
+
 void describe(Session& s) {
   const Config& c = s.config();
   const DatasetInfo& d = s.data.train->info();
@@ -23,8 +29,8 @@ void describe(Session& s) {
            d.height, d.width, d.classes, d.kind);
   log_info("model: {} with the {} stem, {} parameters", c.model.arch, c.model.stem, s.state->parameter_count());
   if (c.device == "cpu")
-    log_info("machine: {}, {} with {} threads, {}", machine().cpu_model, name_of(machine().isa), c.threads,
-             c.precision);
+    log_info("machine: {}, {} with {} threads, {}{}", machine().cpu_model, name_of(machine().isa), c.threads,
+             c.precision, why_no_gpu(s));
   else
     log_info("device: {}, {} in {}{}{}", c.device, s.device_reason, c.precision,
              c.optimize.graph ? ", one graph a step" : "", c.optimize.resident ? ", images on the device" : "");

@@ -18,7 +18,7 @@ using emulation::graph_algorithm;
 struct Settings {
   std::map<int, double> cost = {{0, 3}, {1, 2}, {2, 1}, {graph_algorithm, 1.5}, {graph_algorithm + 1, 0.5}};
   std::map<int, size_t> workspace;
-  int timings = 0;
+  int timings = 0, wrong = -1;
   double* clock = nullptr;  // of timed(): algorithms add their cost to it instead of running
 };
 Settings settings;
@@ -44,6 +44,7 @@ OpPtr op_of(const cudnn::Convolution& c) {
 
 void emulation::set_cost(int algorithm, double ms) { settings.cost[algorithm] = ms; }
 void emulation::set_workspace(int algorithm, size_t bytes) { settings.workspace[algorithm] = bytes; }
+void emulation::set_wrong(int algorithm) { settings.wrong = algorithm; }
 void emulation::reset_cudnn() { settings = {}; }
 int emulation::timings() { return settings.timings; }
 
@@ -84,7 +85,7 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
     *settings.clock += cost;
     return;
   }
-  emulation::enqueue(stream, [c, o, bytes, op = op_of(c)] {
+  emulation::enqueue(stream, [c, o, bytes, op = op_of(c), wrong = algorithm == settings.wrong] {
     if (bytes > 0) std::memset(o.workspace, 0x5a, bytes);
     const Specs s = specs_of(c);
     const bool forward = c.pass == Pass::forward, dw = c.pass == Pass::dw;
@@ -99,13 +100,15 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
     const Spec in_specs[] = {a.spec(), b.spec()}, out_specs[] = {result.spec()};
     const View in_views[] = {a.view(), b.view()}, out_views[] = {result.view()};
     const Problem problem{op.get(), in_specs, out_specs};
-    const Row& row = select_row(kernel_table(), cpu_target(),
+    const Target target = cpu_target();
+    const Row& row = select_row(kernel_table(), target,
                                 forward ? "conv2d.forward"
                                 : dw    ? "conv2d.dw"
                                         : "conv2d.dx",
                                 problem);
     const Storage workspace(row.workspace ? row.workspace(problem) : 0);
     row.run({op.get(), in_views, out_views, workspace.data(), nullptr});
+    if (wrong) result.as<float>()[0] += 1000;
     copy_convert(result.view(), {out, o.out});
     if (!c.stats) return;
     const int64_t k = c.shape.k;

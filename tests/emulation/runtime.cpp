@@ -218,11 +218,11 @@ using Work = std::function<void()>;
 struct Stream {
   std::deque<Work> queue;
   std::vector<Work>* capture = nullptr;
+  bool early = false;  // does not wait for somebody to wait for it
   void add(Work w) {
-    if (capture)
-      capture->push_back(std::move(w));
-    else
-      queue.push_back(std::move(w));
+    if (capture) return capture->push_back(std::move(w));
+    queue.push_back(std::move(w));
+    if (early) run();
   }
   void run() {
     RT_CHECK(!capture, "emulated stream: waiting while a graph is captured");
@@ -265,6 +265,7 @@ void enqueue_launch(void* stream, dim3 grid, dim3 block, size_t shared_bytes, st
 }
 void enqueue(void* stream, std::function<void()> work) { stream_of(stream).add(std::move(work)); }
 void set_seed(unsigned seed) { random_order.seed(seed); }
+void set_early_copies(bool early) { copy.early = early; }
 void set_profile(const Profile& p) { profile_state() = p; }
 
 }  // namespace rt::emulation

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""tools/gpu_report.py on a made-up folder, with files that a stopped part cut short. It writes both files and judges right.
+   tests/check_gpu_report.py"""
+import json, os, subprocess, sys, tempfile
+
+REPORT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools", "gpu_report.py")
+sys.path.insert(0, os.path.dirname(REPORT))
+from gpu_machine import commit
+
+
+def row(name, images_per_s, peak=1000.0, planned=None):
+    return {"name": name, "precision": "bf16", "images_per_s": images_per_s, "step_ms": 1.0, "step_ms_min": 0.9, "step_ms_max": 1.1,
+            "peak_mib": peak, "planned_mib": planned}
+
+
+def check(condition, what):
+    if not condition:
+        sys.exit("gpu_report: " + what)
+
+
+def run(*words):
+    return subprocess.run([sys.executable, REPORT, *words], capture_output=True, text=True)
+
+
+with tempfile.TemporaryDirectory() as folder:
+    def write(name, text):
+        with open(os.path.join(folder, name), "w") as f:
+            f.write(text if isinstance(text, str) else json.dumps(text))
+
+    check(run(folder).returncode == 0, "an empty folder is no error: " + run(folder).stderr)
+
+    rows = [row("rtrain", 45000.0, 1020.0, 1000.0), row("torch eager", 9000.0), row("torch compile", 20000.0)]
+    case = {"stem": "cifar", "batch": 512, "rows": rows,
+            "left_out": [{"name": "torch reduce-overhead", "precision": "bf16", "reason": "out of memory"}]}
+    write("machine.json", {"gpu": "NVIDIA Card", "commit": "abc", "nvcc": "release 13", "torch": "2.9", "gcc": "c++ 13",
+                           "info": {"cuda": {"cudnn": 91900, "cublas": 130000}}})
+    write("parts.txt", "build ok 60 s\nstep FAILED (124) 540 s\n")
+    write("step-cifar-512-bf16.json", {"commit": commit(), "cases": [case]})
+    write("any-order-cifar-512-bf16.json", row("?", 46000.0))
+    write("step-cifar-16-bf16.json", json.dumps({"commit": "abc", "cases": [case]})[:100])
+    write("ablate-512.json", '{"batch": 512, "ro')
+    write("ops-cifar-f32.json", "")
+    write("accuracy.jsonl", "".join(json.dumps({"precision": p, "seed": s, "top1": t}) + "\n"
+                                    for p, t in (("f32", 0.95), ("bf16", 0.949), ("f16", 0.94)) for s in (0, 1)) + '{"precision": "f3')
+    write("curve-bf16-0.jsonl", '{"event":"train","loss":2.0}\n{"event":"train","loss":0.5}\n{"event":"eval","loss":0.4}\n{"event":"tr')
+    write("sanitize-memcheck.jsonl", '{"tool": "memcheck", "op": "relu", "result": "clean"}\n{"tool": "memcheck", "op": "sgd", "result": "errors"}\n')
+    write("sanitize-racecheck.jsonl", '{"tool": "racecheck", "op": "relu", "result": "unavailable"}\n')
+    write("test.log", "1: [doctest] test cases:  38 |  37 passed | 1 failed | 167 skipped\n2: [doctest] test cases: 2 | 2 passed | 0 failed |\n")
+
+    done = run(folder)
+    check(done.returncode == 0, done.stderr)
+    result = json.load(open(os.path.join(folder, "gpu.json")))
+    text = open(os.path.join(folder, "gpu.md")).read()
+    judged = {j["what"]: j for j in result["judged"]}
+    met = lambda start: [j["ok"] for what, j in judged.items() if what.startswith(start)]
+    check(met("speed over PyTorch's compile") == [True], "2.25x of the compiled step: " + str(judged))
+    check(met("memory used") == [True], "2 % over the plan")
+    check(met("top-1 in bf16") == [True] and met("top-1 in f16") == [False], "gaps of 0.1 and 1 point")
+    check(met("compute-sanitizer memcheck") == [False] and met("compute-sanitizer racecheck") == [None], "sanitizers")
+    check(met("test cases") == [False] and result["tests"] == {"cases": 40, "passed": 39, "failed": 1}, "test counts")
+    check("19 % of arithmetic, 50 % of what is reachable" in text, "shares of the floor")
+    check(result["accuracy"]["bf16"][0]["last_loss"] == 0.5, "the last loss of a curve that is cut short")
+    check(len(result["step"]) == 1 and result["ablate"] == [] and result["ops"] == {}, "files cut short are left out")
+    check("deterministic=false (**2.30x**)" in text and "out of memory" in text and "cuDNN 91900" in text, "the Markdown file: " + text)
+
+    path = os.path.join(folder, "step-cifar-512-bf16.json")
+    known = commit() != "unknown"
+    for variants, there in (("eager bf16,reduce-overhead bf16", known), ("eager bf16,channels_last bf16", False), ("eager f32", False)):
+        check((run("--complete", path, variants).returncode == 0) == there, "--complete " + variants)
+    for name in ("step-cifar-16-bf16.json", "missing.json"):
+        check(run("--complete", os.path.join(folder, name), "eager bf16").returncode == 1, name + " is not complete")
