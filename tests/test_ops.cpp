@@ -141,9 +141,10 @@ class Parity {
     });
   }
 
-  // The rows that are selected with fusion, for every instruction set in turn, against the references without it: the
-  // only test of a fused step whose reference is the sequence it replaces.
-  void run_selected(const OpCase& c, DType dtype, Layout layout) {
+  // The rows that are selected with fusion, for every instruction set in turn, against those of `oracle`, the references, without
+  // it: the only test of a fused step whose reference is the sequence it replaces.
+  void run_selected(const OpCase& c, DType dtype, Layout layout,
+                    const Target& oracle = {Device::cpu, machine().isa, true}) {
     where_ = rt::format("{} {} {} {} selected", c.op, c.label, name_of(dtype), name_of(layout));
     auto outputs = [&](const Target& target, bool fuse) {
       CaseRun run(c, dtype, layout);  // a new one each time: steps update state
@@ -162,7 +163,7 @@ class Parity {
       }
       return list;
     };
-    const std::vector<Tensor> want = outputs({Device::cpu, machine().isa, true}, false);
+    const std::vector<Tensor> want = outputs(oracle, false);
     const int threads = threads_in_use(), other = threads + 2;
     for (int isa = thorough ? isa_scalar : machine().isa; isa <= machine().isa; ++isa) {
       const std::vector<Tensor> got = outputs({Device::cpu, isa, false}, true);
@@ -350,6 +351,25 @@ TEST_CASE("ops: every row matches the reference on every case, and no row and no
     INFO("no case is rewritten by ", name, ": add one to tests/op_cases.cpp");
     CHECK(parity.rules.contains(rule.name));
   }
+}
+
+TEST_CASE("ops: fused convolutions in several blocks that all threads share match direct ones that are not fused") {
+  const Threads guard;
+  Target direct = cpu_target();
+  std::vector<RefusedRow> winograd;
+  for (const Row& row : kernel_table())
+    if (row.name.ends_with(".winograd")) winograd.push_back({row.kind, row.name, "another oracle is wanted", false});
+  direct.refused = std::make_shared<const std::vector<RefusedRow>>(winograd);
+  Parity parity(kernel_table());
+  for (const OpCase& c : large_cases())
+    for (DType dtype : {DType::f32, DType::bf16}) parity.run_selected(c, dtype, Layout::nhwc, direct);
+  for (const std::string& failure : parity.failures) FAIL_CHECK(failure);
+  if (!thorough) return;
+  for (const Rewrite& rule : fusion_rules())
+    if (rule.name.starts_with("conv2d.")) {
+      INFO("no case is rewritten by ", std::string(rule.name));
+      CHECK(parity.rules.contains(rule.name));
+    }
 }
 
 TEST_CASE("ops: a row that is slightly wrong, writes too much or too little, or depends on the threads is caught") {
