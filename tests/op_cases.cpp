@@ -242,6 +242,11 @@ Var neighbours_net(Net& net) {
   x = net.sum(net.conv_bn(x, c, c, 3, 1), x);
   return net.sum(net.conv_bn(net.relu(net.conv_bn(others, c, c, 3, 1)), c, c, 3, 1), x);
 }
+template <int images, int channels, int height, int width>
+Var two_blocks(Net& net) {  // the first one's end is the second one's input, and its skip connection
+  const Var x = net.take({"images", {images, channels, height, width}});
+  return net.basic_block(net.basic_block(x, channels, channels, 1), channels, channels, 1);
+}
 OpCase net_case(std::string label, Var (*net)(Net&)) {
   OpCase c{"net", std::move(label), {}, [net](Tape& t, Vars v) {
              Net recording(t, v);
@@ -385,7 +390,9 @@ std::vector<OpCase> parity_cases() {
 
 std::vector<OpCase> large_cases() {
   return {net_case("neighbours of convolutions, large images", neighbours_net<7, 16, 31, 30>),
-          net_case("neighbours of convolutions, many channels", neighbours_net<9, 144, 13, 13>)};
+          net_case("neighbours of convolutions, many channels", neighbours_net<9, 144, 13, 13>),
+          net_case("two blocks, large images", two_blocks<7, 16, 31, 30>),
+          net_case("two blocks, many channels", two_blocks<9, 144, 13, 13>)};
 }
 
 std::vector<Layout> layouts_of(const OpCase& c) {

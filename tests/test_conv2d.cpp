@@ -216,11 +216,13 @@ TEST_CASE("conv2d: direct rows are exact on integers, in all three passes, on ev
   for (const Conv2dShape& s : of_few_pixels) check_integers(s);
 }
 
+#ifndef RT_SANITIZED  // minutes there; the shapes above run every line of it
 TEST_CASE("conv2d: Winograd comes near sums in f64, in all three passes, on every shape of ResNet-18") {
   for (bool imagenet : {false, true})
     for (const Conv2dShape& s : resnet18_convolutions(imagenet, imagenet ? 1 : 3)) check_errors(s);
   for (const Conv2dShape& s : of_many_images) check_errors(s);
 }
+#endif
 
 TEST_CASE("conv2d: one layer of ResNet-18 on integers and against f64, for where all of them take too long") {
   const Conv2dShape s{1, 64, 16, 16, 64, 3, 3, 16, 16, 1, 1};
