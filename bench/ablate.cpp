@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/child.hpp"
+#include "bench/figures.hpp"
 #include "core/log.hpp"
 #include "train/device_choice.hpp"
 
@@ -42,7 +43,7 @@ std::vector<Optimisation> optimisations(Device device) {
            {"plan", "fuse", "winograd"}},
           switched("memory", {"plan"}),
           {"recompute", {"optimize.recompute=cheap"}, {"optimize.recompute=none"}, {"plan", "memory"}},
-          {"workers", {"--workers", "1"}, {"--workers", "0"}, {}},
+          {"workers and prefetch", {"--workers", "1"}, {"--workers", "0"}, {}},  // without a worker none is ahead
           {"bf16", {"--precision", "bf16"}, {"--precision", "f32"}, {}}};
 }
 
@@ -67,12 +68,13 @@ class Ablation {
   std::vector<Optimisation> chosen() const {
     const std::vector<Optimisation> all = optimisations(choose_device(o_.workload.device, "--device").device);
     if (o_.names.empty()) return all;
+    auto word = [](const Optimisation& x) { return x.name.substr(0, x.name.find(' ')); };  // one on a command line
     std::vector<Optimisation> some;
     for (const Optimisation& x : all)
-      if (std::find(o_.names.begin(), o_.names.end(), x.name) != o_.names.end()) some.push_back(x);
+      if (std::find(o_.names.begin(), o_.names.end(), word(x)) != o_.names.end()) some.push_back(x);
     for (const std::string& name : o_.names) {
       Words known;
-      for (const Optimisation& x : all) known.push_back(x.name);
+      for (const Optimisation& x : all) known.push_back(word(x));
       if (std::find(known.begin(), known.end(), name) == known.end())
         fail(ExitCode::usage, "rbench ablate: there is no optimisation '{}' on this device; there are {}", name,
              fmt::join(known, ", "));
@@ -204,13 +206,14 @@ class Ablation {
 
   void print_json() const {
     const WorkloadOptions& w = o_.workload;
-    nlohmann::ordered_json j = {{"machine", machine_text()},
-                                {"arch", w.arch},
-                                {"stem", w.stem},
-                                {"batch", w.batch},
-                                {"rounds", o_.rounds},
-                                {"rows", nlohmann::ordered_json::array()},
-                                {"left_out", nlohmann::ordered_json::array()}};
+    nlohmann::ordered_json j = provenance();
+    j.update({{"machine", machine_text()},
+              {"arch", w.arch},
+              {"stem", w.stem},
+              {"batch", w.batch},
+              {"rounds", o_.rounds},
+              {"rows", nlohmann::ordered_json::array()},
+              {"left_out", nlohmann::ordered_json::array()}});
     for (const Configuration& c : rows_) {
       nlohmann::ordered_json row = {
           {"group", c.group}, {"name", c.name}, {"settings", fmt::format("{}", fmt::join(c.words, " "))}};

@@ -4,7 +4,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -74,12 +73,6 @@ std::vector<std::string> step_words(const WorkloadOptions& w, int repeat, int st
   words.insert(words.end(), {"--precision", w.precision});
   words.insert(words.end(), w.settings.begin(), w.settings.end());
   return words;
-}
-
-Spread spread_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return {values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2, values.front(), values.back()};
 }
 
 }  // namespace rt

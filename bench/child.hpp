@@ -18,10 +18,4 @@ ChildResult run_self(const std::vector<std::string>& words);
 // `rbench step` as words, also where this program is rtrain ("bench step ...").
 std::vector<std::string> step_words(const WorkloadOptions& workload, int repeat, int steps, bool within_rtrain);
 
-// Median, least and largest of some numbers.
-struct Spread {
-  double median = 0, least = 0, most = 0;
-};
-Spread spread_of(std::vector<double> values);
-
 }  // namespace rt

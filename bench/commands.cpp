@@ -6,6 +6,7 @@
 #include <new>
 
 #include "bench/ablate.hpp"
+#include "bench/accuracy.hpp"
 #include "bench/ops.hpp"
 #include "bench/start.hpp"
 #include "bench/step.hpp"
@@ -133,6 +134,19 @@ void add_bench_commands(CLI::App& app, int& exit_code, bool within_rtrain, Peer 
     start->add_flag("--json", o->json, "one JSON object");
     o->within_rtrain = within_rtrain;
     start->callback([&exit_code, o] { exit_code = run_start_bench(*o); });
+  }
+  {
+    auto o = std::make_shared<AccuracyOptions>();
+    CLI::App* accuracy = app.add_subcommand(
+        "accuracy",
+        fmt::format("Compare convolutions of ResNet-18 on random numbers with sums in f64.\n\n  {} accuracy "
+                    "--stem imagenet",
+                    program));
+    accuracy->add_option("--stem", o->stem, "cifar (32x32 images) or imagenet (224x224)")
+        ->check(CLI::IsMember({"cifar", "imagenet"}));
+    accuracy->add_option("--batch", o->images, "images")->check(CLI::Range(1, 1024))->capture_default_str();
+    accuracy->add_flag("--json", o->json, "one JSON object");
+    accuracy->callback([&exit_code, o] { exit_code = run_accuracy(*o); });
   }
 }
 

@@ -1,23 +1,15 @@
 #include "bench/ops.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <set>
 
+#include "bench/figures.hpp"
+#include "core/clock.hpp"
 #include "core/cuda.hpp"
-#include "tests/op_cases.hpp"
 
 namespace rt {
 namespace {
-
-double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-double median_of(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? 0 : values[values.size() / 2];
-}
 
 struct Group {  // steps of the same kind, shape and row
   StepTiming timing;
@@ -41,13 +33,11 @@ std::vector<Group> groups_of(const Plan& plan, const OpBenchOptions& o) {
   std::map<std::string, size_t> known;
   for (size_t i = 0; i < plan.steps().size(); ++i) {
     const Step& step = plan.steps()[i];
-    std::vector<Spec> in, out;
-    for (Var v : step.in) in.push_back(plan.spec(v));
-    for (Var v : step.out) out.push_back(plan.spec(v));
-    const Problem problem{step.op.get(), in, out, step.last_op.get()};
+    const StepSpecs specs(step, [&](Var v) -> const Spec& { return plan.spec(v); });
+    const Problem problem = specs.problem();
     std::string key = fmt::format("{} {} {}", step.kind, step.row->name, shape_text(step, problem));
-    for (const std::vector<Spec>* specs : {&in, &out})
-      for (const Spec& spec : *specs) key += spec.str();
+    for (const auto& side : {problem.in, problem.out})
+      for (const Spec& spec : side) key += spec.str();
     const auto [at, is_new] = known.try_emplace(key, groups.size());
     if (is_new) {
       StepTiming t{};
@@ -165,9 +155,9 @@ std::vector<StepTiming> bench_ops(const OpBenchOptions& o) {
   for (Group& g : groups) {
     if (g.samples.empty()) continue;
     StepTiming& t = g.timing;
-    t.ms = median_of(g.samples), t.peer_ms = median_of(g.peer_samples);
-    const auto [least, most] = std::minmax_element(g.samples.begin(), g.samples.end());
-    t.ms_min = *least, t.ms_max = *most, t.repeats = static_cast<int>(g.samples.size());
+    const Spread ms = spread_of(g.samples);
+    t.ms = ms.median, t.ms_min = ms.least, t.ms_max = ms.most, t.repeats = static_cast<int>(g.samples.size());
+    t.peer_ms = spread_of(g.peer_samples).median;
     total += t.ms * t.count;
     if (g.wanted) timings.push_back(t);
   }

@@ -3,8 +3,8 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <chrono>
 
+#include "core/clock.hpp"
 #include "core/cuda.hpp"
 #include "core/rng.hpp"
 #include "core/tape.hpp"
@@ -15,17 +15,15 @@
 namespace rt {
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
 // Shortest time of `body`, repeated for `seconds` after one run that warms up.
 template <class F>
 double best_seconds(double seconds, F&& body) {
   body();
   double best = 1e30;
-  for (const double end = now() + seconds; now() < end;) {
-    const double start = now();
+  for (const double end = now_ms() + 1e3 * seconds; now_ms() < end;) {
+    const double start = now_ms();
     body();
-    best = std::min(best, now() - start);
+    best = std::min(best, 1e-3 * (now_ms() - start));
   }
   return best;
 }

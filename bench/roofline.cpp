@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "bench/figures.hpp"
 #include "bench/ops.hpp"
 #include "core/cuda.hpp"
 #include "core/log.hpp"
@@ -75,20 +76,20 @@ void print_table(const std::vector<StepTiming>& timings, const Peak& peak, const
 
 void print_json(const std::vector<StepTiming>& timings, const Peak& peak, const OpBenchOptions& o) {
   const Sums s = sums_of(timings);
-  nlohmann::ordered_json j = {{"cpu", machine().cpu_model},
-                              {"isa", name_of(machine().isa)},
-                              {"threads", threads_in_use()},
-                              {"arch", o.workload.arch},
-                              {"stem", o.workload.stem},
-                              {"batch", o.workload.batch},
-                              {"device", o.workload.device},
-                              {"precision", o.workload.precision},
-                              {"peak_gflops", peak.gflops},
-                              {"peak_gbps", peak.gbps},
-                              {"total_ms", s.ms},
-                              {"outside_convolutions", 1 - s.convolution_ms / s.ms},
-                              {"peer", o.peer ? o.peer->name : ""},
-                              {"steps", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json j = provenance();
+  j.update({{"isa", name_of(machine().isa)},
+            {"threads", threads_in_use()},
+            {"arch", o.workload.arch},
+            {"stem", o.workload.stem},
+            {"batch", o.workload.batch},
+            {"device", o.workload.device},
+            {"precision", o.workload.precision},
+            {"peak_gflops", peak.gflops},
+            {"peak_gbps", peak.gbps},
+            {"total_ms", s.ms},
+            {"outside_convolutions", 1 - s.convolution_ms / s.ms},
+            {"peer", o.peer ? o.peer->name : ""},
+            {"steps", nlohmann::ordered_json::array()}});
   for (const StepTiming& t : timings) {
     const Percent p = percent_of(t, peak);
     nlohmann::ordered_json step = {{"layer", t.layer},

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/child.hpp"
+#include "bench/figures.hpp"
 
 namespace rt {
 
@@ -26,7 +27,8 @@ int run_start_bench(const StartOptions& o) {
     for (Part& part : parts) part.ms.push_back(run.at(part.key).get<double>());
   }
   if (o.json) {
-    nlohmann::ordered_json j = {{"stem", o.workload.stem}, {"batch", o.workload.batch}, {"rounds", o.rounds}};
+    nlohmann::ordered_json j = provenance();
+    j.update({{"stem", o.workload.stem}, {"batch", o.workload.batch}, {"rounds", o.rounds}});
     for (const Part& part : parts) {
       const Spread s = spread_of(part.ms);
       j[part.key] = {{"median", s.median}, {"min", s.least}, {"max", s.most}};

@@ -4,19 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "bench/figures.hpp"
+#include "core/clock.hpp"
 #include "core/cuda.hpp"
 
 namespace rt {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double ms_since(Clock::time_point t) { return std::chrono::duration<double, std::milli>(Clock::now() - t).count(); }
 
 // Since the process was started, by the kernel's account: to 10 ms, as it counts in ticks. 0 where /proc does not say.
 double process_age_ms() {
@@ -29,8 +27,8 @@ double process_age_ms() {
   for (int i = 3; i <= 22; ++i) fields >> field;  // proc(5): 22 is starttime
   timespec now{};
   if (!fields || clock_gettime(CLOCK_BOOTTIME, &now) != 0) return 0;
-  const double now_ms = 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
-  return now_ms - 1e3 * std::stod(field) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  const double since_boot_ms = 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
+  return since_boot_ms - 1e3 * std::stod(field) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 struct Start {        // of this process, in ms
@@ -49,87 +47,85 @@ double mib(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 int run_step_bench(const StepBenchOptions& o) {
   Start start{};
   start.startup = process_age_ms();
-  Clock::time_point began = Clock::now();
+  double began = now_ms();
   Workload w(o.workload);
-  start.setup = ms_since(began);
+  start.setup = now_ms() - began;
   const ExecutorOptions& options = w.options();
   const int batch = o.workload.batch;
   const MemoryFigures memory = w.executor().memory(batch);
-  // Program, images and parameters are in memory by now; the arena comes with the first step.
-  const double planned_mib = mib(memory.arena_bytes + (w.on_cuda() ? memory.fixed_bytes : peak_resident_bytes()));
-  began = Clock::now();
+  const double planned_mib = mib(memory.peak_bytes);
+  began = now_ms();
   if (options.plan) w.plan();
   if (options.tuner) start.autotune = options.tuner->timing_ms();
-  start.plan = ms_since(began) - start.autotune;
-  began = Clock::now();
+  start.plan = now_ms() - began - start.autotune;
+  began = now_ms();
   w.step(), w.finish();
-  start.first_step = ms_since(began);
+  start.first_step = now_ms() - began;
   start.total = process_age_ms();
 
   for (int i = 0; i < 2; ++i) w.step(), w.finish();
   std::vector<double> times;
   for (int r = 0; r < o.repeat; ++r) {
-    began = Clock::now();
+    began = now_ms();
     for (int i = 0; i < o.steps; ++i) w.step();
     w.finish();
-    times.push_back(ms_since(began) / o.steps);
+    times.push_back((now_ms() - began) / o.steps);
   }
-  std::sort(times.begin(), times.end());
-  const double median = times[times.size() / 2];
+  const Spread step_ms = spread_of(times);
 
   std::map<std::string, double> share;  // of one more step, by kind
   double total = 0;
   if (options.plan) {
-    Clock::time_point last;
+    double last = 0;
     w.executor().set_observer([&](const Step& s) {
       if (w.on_cuda()) cuda::synchronize(cuda::compute_stream());
-      const double ms = ms_since(last);
+      const double ms = now_ms() - last;
       share[std::string(s.kind)] += ms, total += ms;
-      last = Clock::now();
+      last = now_ms();
     });
     const Batch& next = w.next();
-    last = Clock::now();
+    last = now_ms();
     w.enqueue(next), w.finish();
   }
   const double peak_mib = mib(w.on_cuda() ? static_cast<int64_t>(cuda::counters().peak_bytes) : peak_resident_bytes());
   if (o.json) {
-    nlohmann::json j = {{"cpu", machine().cpu_model},
-                        {"isa", name_of(machine().isa)},
-                        {"threads", threads_in_use()},
-                        {"workers", w.workers()},
-                        {"arch", o.workload.arch},
-                        {"stem", o.workload.stem},
-                        {"side", options.height},
-                        {"batch", batch},
-                        {"device", w.device_name()},
-                        {"device_name", w.where()},
-                        {"precision", name_of(options.precision)},
-                        {"graph", options.graph},
-                        {"resident", w.resident()},
-                        {"startup_ms", start.startup},
-                        {"setup_ms", start.setup},
-                        {"weights_ms", w.weights_ms()},
-                        {"plan_ms", start.plan},
-                        {"autotune_ms", start.autotune},
-                        {"first_step_ms", start.first_step},
-                        {"first_step_after_ms", start.total},
-                        {"planned_mib", planned_mib},
-                        {"step_ms", median},
-                        {"step_ms_min", times.front()},
-                        {"step_ms_max", times.back()},
-                        {"images_per_s", 1e3 * batch / median},
-                        {"peak_mib", peak_mib},
-                        {"loss", w.loss()},
-                        {"arena_mib", mib(memory.arena_bytes)},
-                        {"unshared_mib", mib(memory.unshared_bytes)}};
+    nlohmann::json j = provenance();
+    j.update({{"isa", name_of(machine().isa)},
+              {"threads", threads_in_use()},
+              {"workers", w.workers()},
+              {"arch", o.workload.arch},
+              {"stem", o.workload.stem},
+              {"side", options.height},
+              {"batch", batch},
+              {"device", w.device_name()},
+              {"device_name", w.where()},
+              {"precision", name_of(options.precision)},
+              {"graph", options.graph},
+              {"resident", w.resident()},
+              {"startup_ms", start.startup},
+              {"setup_ms", start.setup},
+              {"weights_ms", w.weights_ms()},
+              {"plan_ms", start.plan},
+              {"autotune_ms", start.autotune},
+              {"first_step_ms", start.first_step},
+              {"first_step_after_ms", start.total},
+              {"planned_mib", planned_mib},
+              {"step_ms", step_ms.median},
+              {"step_ms_min", step_ms.least},
+              {"step_ms_max", step_ms.most},
+              {"images_per_s", 1e3 * batch / step_ms.median},
+              {"peak_mib", peak_mib},
+              {"loss", w.loss()},
+              {"arena_mib", mib(memory.arena_bytes)},
+              {"unshared_mib", mib(memory.unshared_bytes)}});
     for (const auto& [kind, ms] : share) j["share"][kind] = ms / total;
     fmt::print("{}\n", j.dump());
     return 0;
   }
   fmt::print("{} with the {} stem, batch {}, {}x{}, {}, {}\n", o.workload.arch, o.workload.stem, batch, options.height,
              options.width, name_of(options.precision), w.where());
-  fmt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n", median,
-             o.repeat, times.front(), times.back(), 1e3 * batch / median, peak_mib);
+  fmt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n",
+             step_ms.median, o.repeat, step_ms.least, step_ms.most, 1e3 * batch / step_ms.median, peak_mib);
   fmt::print("planned {:.0f} MiB; arena {:.0f} MiB, {:.0f} MiB without sharing\n", planned_mib, mib(memory.arena_bytes),
              mib(memory.unshared_bytes));
   fmt::print(

@@ -1,8 +1,8 @@
 #include "bench/workload.hpp"
 
 #include <algorithm>
-#include <chrono>
 
+#include "core/clock.hpp"
 #include "core/rng.hpp"
 #include "kernels/cudnn_choices.hpp"
 #include "train/config.hpp"
@@ -69,9 +69,9 @@ Workload::Workload(const WorkloadOptions& o) {
 
   net_ = make_resnet({o.arch, o.stem, classes});
   state_ = std::make_unique<ModelState>(*net_);
-  const auto began = std::chrono::steady_clock::now();
+  const double began = now_ms();
   state_->initialise(0);
-  weights_ms_ = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count();
+  weights_ms_ = now_ms() - began;
   executor_ = std::make_unique<Executor>(*net_, *state_, options_);
   // Enough that batches differ; more where they stay on the device, and do not count as the program's memory.
   const int64_t image = int64_t{info.channels} * info.height * info.width, two = 2 * int64_t{o.batch};

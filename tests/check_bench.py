@@ -3,7 +3,7 @@
 
   tests/check_bench.py RBENCH        RBENCH: the program
 """
-import json, subprocess, sys
+import json, re, subprocess, sys
 
 RBENCH = sys.argv[1]
 TINY = ["--batch", "2", "--side", "16"]
@@ -26,15 +26,32 @@ def refused(saying, *words):
     assert saying in done.stderr and not done.stdout, (words, done.stdout, done.stderr)
 
 
+def says_where(figures):
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", figures["date"]), figures["date"]
+    assert re.fullmatch(r"[0-9a-f]{7,}\+?|unknown", figures["commit"]), figures["commit"]
+    assert figures["cpu"], figures
+    if "cpu family" in open("/proc/cpuinfo").read():
+        assert " (family " in figures["cpu"], figures["cpu"]
+
+
 step = result("step", "--json", *TINY, *SHORT, "--workers", "0", "optimize.fuse=false")
 for key in ("step_ms", "step_ms_min", "step_ms_max", "images_per_s", "peak_mib", "planned_mib", "first_step_after_ms", "startup_ms",
             "setup_ms", "plan_ms", "first_step_ms", "loss", "threads", "share"):
     assert key in step, key
+says_where(step)
 assert step["workers"] == 0 and step["side"] == 16 and step["batch"] == 2
 assert "relu.forward" in step["share"] and abs(sum(step["share"].values()) - 1) < 1e-6
 assert step["first_step_after_ms"] > step["setup_ms"] + step["first_step_ms"] - 20  # the process's age counts in ticks of 10 ms
 
+# Memory planned before the first step is what the process has held after some, in small and in large.
+for batch in ("1", "24"):
+    for precision in ("f32", "bf16"):
+        for switch in ("optimize.plan=true", "optimize.plan=false"):
+            memory = result("step", "--json", "--batch", batch, *SHORT, "--precision", precision, switch)
+            assert abs(memory["peak_mib"] / memory["planned_mib"] - 1) < 0.1, (batch, precision, switch, memory)
+
 ops = result("ops", "--json", *TINY, "--repeat", "1", "optimize.fuse=false")
+says_where(ops)
 assert {"peak_gflops", "peak_gbps", "total_ms", "outside_convolutions", "steps"} <= ops.keys()
 assert abs(sum(s["share"] for s in ops["steps"]) - 1) < 1e-6
 assert 0 < ops["outside_convolutions"] < 1
@@ -52,9 +69,26 @@ for words in (["ablate", "fuse", "memory"], ["fuse", "memory", "--ablate"]):
     assert ablation["rows"][1]["settings"] == "optimize.fuse=true optimize.memory=false"
     assert all(r["step_ms_min"] <= r["step_ms"] <= r["step_ms_max"] and r["peak_mib"] > 0 for r in ablation["rows"])
     assert not ablation["left_out"]
+    says_where(ablation)
+
+ablation = result("ablate", "--json", *TINY, *SHORT, "--rounds", "1")
+together = [r["name"] for r in ablation["rows"] if r["group"] == "together"]
+assert together == ["baseline", "+ plan", "+ fuse", "+ winograd", "+ conv2d_fusion", "+ memory", "+ recompute",
+                    "+ workers and prefetch", "+ bf16"], together
+for group in ("alone", "without"):
+    names = [r["name"].split(" (with")[0] for r in ablation["rows"] if r["group"] == group]
+    assert names == [name[2:] for name in together[1:]], names
 
 start = result("start", "--json", "--batch", "1", "--side", "16", "--rounds", "1")
+says_where(start)
 assert start["first_step_after_ms"]["median"] >= start["setup_ms"]["median"] - 20
+
+accuracy = result("accuracy", "--json", "--batch", "1")
+says_where(accuracy)
+assert {row["pass"] for row in accuracy["rows"]} == {"conv2d.forward", "conv2d.dx", "conv2d.dw"}
+assert len({row["shape"] for row in accuracy["rows"]}) == 11 and all(0 < row["error"] < 5e-6 for row in accuracy["rows"])
+assert any(row["row"].endswith(".winograd") for row in accuracy["rows"])
+assert run("accuracy", "--batch", "1").stdout.count(".winograd") == sum(r["row"].endswith(".winograd") for r in accuracy["rows"])
 
 assert run("step", *TINY, *SHORT).stdout.count("first step after") == 1
 assert "of the FMA peak" in run("ops", "conv2d", *TINY, "--repeat", "1").stdout

@@ -232,14 +232,20 @@ Var bottleneck_net(Net& net) {
 }
 // Convolutions beside all that one of them may do the work of: what it reads comes from a batch norm or does not, has other
 // readers or none, and what it writes is normalised with or without a ReLU.
-template <int images>
+template <int images, int channels = 16, int height = 9, int width = 13>
 Var neighbours_net(Net& net) {
-  Var x = net.take({"images", {images, 16, 9, 13}});
-  const Var others = net.take({"other images", {images, 16, 9, 13}});
-  x = net.basic_block(x, 16, 16, 1);
-  x = net.sum(net.conv_bn(x, 16, 16, 3, 1), x);
-  x = net.sum(net.conv_bn(x, 16, 16, 3, 1), x);
-  return net.sum(net.conv_bn(net.relu(net.conv_bn(others, 16, 16, 3, 1)), 16, 16, 3, 1), x);
+  constexpr int c = channels;
+  Var x = net.take({"images", {images, c, height, width}});
+  const Var others = net.take({"other images", {images, c, height, width}});
+  x = net.basic_block(x, c, c, 1);
+  x = net.sum(net.conv_bn(x, c, c, 3, 1), x);
+  x = net.sum(net.conv_bn(x, c, c, 3, 1), x);
+  return net.sum(net.conv_bn(net.relu(net.conv_bn(others, c, c, 3, 1)), c, c, 3, 1), x);
+}
+template <int images, int channels, int height, int width>
+Var two_blocks(Net& net) {  // the first one's end is the second one's input, and its skip connection
+  const Var x = net.take({"images", {images, channels, height, width}});
+  return net.basic_block(net.basic_block(x, channels, channels, 1), channels, channels, 1);
 }
 OpCase net_case(std::string label, Var (*net)(Net&)) {
   OpCase c{"net", std::move(label), {}, [net](Tape& t, Vars v) {
@@ -382,6 +388,13 @@ std::vector<OpCase> parity_cases() {
   return cases;
 }
 
+std::vector<OpCase> large_cases() {
+  return {net_case("neighbours of convolutions, large images", neighbours_net<7, 16, 31, 30>),
+          net_case("neighbours of convolutions, many channels", neighbours_net<9, 144, 13, 13>),
+          net_case("two blocks, large images", two_blocks<7, 16, 31, 30>),
+          net_case("two blocks, many channels", two_blocks<9, 144, 13, 13>)};
+}
+
 std::vector<Layout> layouts_of(const OpCase& c) {
   const bool any = std::any_of(c.in.begin(), c.in.end(), [](const CaseInput& i) {
     return i.shape.rank() == 4 && (i.role == Role::activation || i.role == Role::image);
@@ -447,12 +460,6 @@ std::vector<Var> CaseRun::outputs(const Tape& tape) const {
     if (op_case.in[i].role == Role::state) list.push_back(in[i]);
   }
   return list;
-}
-
-StepViews::StepViews(const Step& step, const std::function<View(Var)>& view_of)
-    : op(step.op.get()), last_op(step.last_op.get()) {
-  for (Var v : step.in) in.push_back(view_of(v)), in_specs.push_back(in.back().spec);
-  for (Var v : step.out) out.push_back(view_of(v)), out_specs.push_back(out.back().spec);
 }
 
 }  // namespace rt

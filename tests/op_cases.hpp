@@ -47,6 +47,10 @@ std::vector<OpCase> small_cases();
 // Those, and larger ones that rows cut into several blocks and chunks (too many outputs for a finite difference).
 std::vector<OpCase> parity_cases();
 
+// Nets of which Winograd's convolutions take several blocks that all threads share, as most layers of a large batch do. Minutes
+// for the reference.
+std::vector<OpCase> large_cases();
+
 std::vector<Layout> layouts_of(const OpCase& c);  // both, or one where no input has a layout
 
 // A case in memory: its inputs, filled, and the direction in which its output is differentiated. Two runs of one case
@@ -72,15 +76,6 @@ class CaseRun {
   View where(const Tensor& value, size_t i) const;
   DType dtype_;
   std::vector<Storage> device_;  // of values, then of direction; empty on the CPU
-};
-
-// A recorded step with the memory that a row needs to run it again: what a Plan binds, spelled out.
-struct StepViews {
-  StepViews(const Step& step, const std::function<View(Var)>& view_of);
-  Problem problem() const { return {op, in_specs, out_specs, last_op}; }
-  const Op *op, *last_op;
-  std::vector<Spec> in_specs, out_specs;
-  std::vector<View> in, out;
 };
 
 }  // namespace rt

@@ -1,5 +1,6 @@
 // Convolution and the classifier: every row that this machine can run, on every shape of ResNet-18 and on shapes chosen
-// to break blocking. Small integers make f32 sums exact, so there any difference at all is a wrong index.
+// to break blocking. Small integers make f32 sums exact, so there any difference at all is a wrong index; Winograd's algorithm is
+// compared with sums in f64 instead.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <cstring>
 #include <functional>
 
+#include "bench/accuracy.hpp"
 #include "core/device.hpp"
 #include "core/rng.hpp"
 #include "core/tape.hpp"
@@ -116,56 +118,6 @@ Recorded record_linear(int64_t n, int64_t c, int64_t k, bool integers) {
       integers);
 }
 
-// The definition with the innermost loop over contiguous channels; quick, and exact on small integers.
-struct Expected {
-  std::vector<float> y, dx, dw;
-  Expected(const Conv& s, const float* x, const float* w, const float* dy) {
-    const int64_t p = (s.h + 2 * s.pad - s.r) / s.stride + 1, q = (s.w + 2 * s.pad - s.s) / s.stride + 1;
-    const int64_t taps = s.r * s.s, ck = s.c * s.k;
-    std::vector<float> w_ck(static_cast<size_t>(taps * ck)), w_kc(w_ck.size()), dw_ck(w_ck.size());
-    auto each_weight = [&](auto&& f) {
-      for (int64_t t = 0; t < taps; ++t)
-        for (int64_t c = 0; c < s.c; ++c)
-          for (int64_t k = 0; k < s.k; ++k)
-            f(static_cast<size_t>((k * s.c + c) * taps + t), static_cast<size_t>(t * ck + c * s.k + k),
-              static_cast<size_t>(t * ck + k * s.c + c));
-    };
-    each_weight([&](size_t oihw, size_t tck, size_t tkc) { w_ck[tck] = w_kc[tkc] = w[oihw]; });
-    y.resize(static_cast<size_t>(s.n * p * q * s.k));
-    dx.resize(static_cast<size_t>(s.n * s.h * s.w * s.c));
-    dw.resize(w_ck.size());
-    auto each_pixel = [&](int64_t n, int64_t t, auto&& f) {  // that tap t reaches: f(pixel of y, pixel of x)
-      for (int64_t i = 0; i < p; ++i)
-        for (int64_t j = 0; j < q; ++j) {
-          const int64_t h = i * s.stride - s.pad + t / s.s, v = j * s.stride - s.pad + t % s.s;
-          if (h >= 0 && h < s.h && v >= 0 && v < s.w) f((n * p + i) * q + j, (n * s.h + h) * s.w + v);
-        }
-    };
-    auto add_scaled = [](float* to, const float* from, float factor, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) to[i] += factor * from[i];
-    };
-#pragma omp parallel for
-    for (int64_t n = 0; n < s.n; ++n)
-      for (int64_t t = 0; t < taps; ++t)
-        each_pixel(n, t, [&](int64_t out, int64_t in) {
-          for (int64_t c = 0; c < s.c; ++c)
-            add_scaled(&y[static_cast<size_t>(out * s.k)], &w_ck[static_cast<size_t>(t * ck + c * s.k)],
-                       x[in * s.c + c], s.k);
-          for (int64_t k = 0; k < s.k; ++k)
-            add_scaled(&dx[static_cast<size_t>(in * s.c)], &w_kc[static_cast<size_t>(t * ck + k * s.c)],
-                       dy[out * s.k + k], s.c);
-        });
-#pragma omp parallel for
-    for (int64_t t = 0; t < taps; ++t)
-      for (int64_t n = 0; n < s.n; ++n)
-        each_pixel(n, t, [&](int64_t out, int64_t in) {
-          for (int64_t c = 0; c < s.c; ++c)
-            add_scaled(&dw_ck[static_cast<size_t>(t * ck + c * s.k)], dy + out * s.k, x[in * s.c + c], s.k);
-        });
-    each_weight([&](size_t oihw, size_t tck, size_t) { dw[oihw] = dw_ck[tck]; });
-  }
-};
-
 float value_at(const Tensor& t, int64_t i) {
   return t.spec().dtype == DType::bf16 ? static_cast<float>(t.as<bf16>()[i]) : t.as<float>()[i];
 }
@@ -185,46 +137,67 @@ double tolerance(DType dtype, double of_f32) { return dtype == DType::bf16 ? 4e-
 constexpr std::string_view conv_kinds[] = {"conv2d.forward", "conv2d.dx", "conv2d.dw"};
 constexpr std::string_view linear_kinds[] = {"linear.forward", "linear.dx", "linear.dw", "linear.dbias"};
 
-std::vector<Conv> resnet18(bool imagenet) {
-  const int64_t n = imagenet ? 1 : 2;
-  std::vector<Conv> list;
-  if (imagenet)
-    list.push_back({n, 3, 224, 224, 64, 7, 7, 2, 3});
-  else
-    list.push_back({n, 3, 32, 32, 64, 3, 3, 1, 1});
-  int64_t size = imagenet ? 56 : 32;
-  for (int64_t c = 64; c <= 512; c *= 2, size /= 2) {
-    list.push_back({n, c, size, size, c, 3, 3, 1, 1});
-    if (c == 512) break;
-    list.push_back({n, c, size, size, 2 * c, 3, 3, 2, 1});
-    list.push_back({n, c, size, size, 2 * c, 1, 1, 2, 0});
-  }
-  return list;
-}
+constexpr bool is_winograd(const Row& row) { return row.name.ends_with(".winograd"); }
 
-// The sums are exact, and so is their rounding to bf16.
-void check_integers(const Recorded& recorded, const Expected& expected, DType dtype) {
-  const std::vector<float>* const wanted[] = {&expected.y, &expected.dx, &expected.dw};
+// Direct products: the sums are exact, and so is their rounding to bf16. Winograd's transforms divide by 3 and 15: in bf16, where
+// its sums are rounded once, each result is a neighbour of the right one at most; in f32 its error is measured below.
+void check_integers(const Recorded& recorded, const ConvolutionSums& expected, DType dtype) {
+  const std::vector<double>* const wanted[] = {&expected.y, &expected.dx, &expected.dw};
   for (size_t pass = 0; pass < 3; ++pass) {
     const std::vector<const Row*> rows = recorded.rows(conv_kinds[pass]);
     CHECK(rows.size() >= 2);
     for (size_t i = 0; i + 1 < rows.size(); ++i) {  // not the reference: too slow, and compared below
+      if (is_winograd(*rows[i]) && dtype == DType::f32) continue;
       INFO(rows[i]->kind << " " << rows[i]->name << " " << recorded.spec({0}).str() << " " << recorded.spec({1}).str());
       const Tensor got = recorded.run(*rows[i]);
-      const bool winograd = rows[i]->name.ends_with(".winograd");  // its transforms divide by 3 and 15: it comes near
       int64_t wrong = 0;
       REQUIRE(got.spec().shape.numel() == static_cast<int64_t>(wanted[pass]->size()));
       for (int64_t n = 0; n < got.spec().shape.numel(); ++n) {
-        const float sum = (*wanted[pass])[static_cast<size_t>(n)];
+        const float sum = static_cast<float>((*wanted[pass])[static_cast<size_t>(n)]);
         const float want = dtype == DType::bf16 ? static_cast<float>(bf16(sum)) : sum;
-        const float margin = winograd ? 0.5f + (dtype == DType::bf16 ? std::abs(want) / 128 : 0) : 0;
+        const float margin = is_winograd(*rows[i]) ? 0.01f + std::abs(want) / 128 : 0;
         wrong += !(std::abs(value_at(got, n) - want) <= margin);
       }
       CHECK(wrong == 0);
-      if (winograd) CHECK(relative_l2(got, recorded.run(*rows[rows.size() - 2])) < tolerance(dtype, 5e-6));
     }
   }
 }
+
+void check_integers(const Conv2dShape& shape) {
+  const Conv s{shape.n, shape.c, shape.h, shape.w, shape.k, shape.r, shape.s, shape.stride, shape.pad};
+  const Recorded in_f32 = record(s, true);
+  const ConvolutionSums expected(shape, in_f32.tensors[0].as<float>(), in_f32.tensors[1].as<float>(),
+                                 in_f32.tensors[2].as<float>());
+  check_integers(in_f32, expected, DType::f32);
+  check_integers(record(s, true, DType::bf16), expected, DType::bf16);
+}
+
+// Measured: direct products 1e-7 to 1.1e-6, Winograd 4e-7 to 3.4e-6, more with more channels. A single wrong element of the
+// largest result would be 1e-3.
+void check_errors(const Conv2dShape& s) {
+  bool winograd = false;
+  for (const RowError& e : convolution_errors(s)) {
+    const std::string what = rt::format("{} {} {}@{}x{} {}x{}/{} -> {}, {} images: {:.2e}", e.row->name, e.pass, s.c,
+                                        s.h, s.w, s.r, s.s, s.stride, s.k, s.n, e.relative_l2);
+    INFO(what);
+    CHECK(e.relative_l2 < (is_winograd(*e.row) ? 5e-6 : 2e-6));
+    if (!is_winograd(*e.row)) continue;
+    winograd = true;
+    if (e.row->min_capability == std::min<int>(machine().isa, isa_avx512)) MESSAGE(what);
+  }
+  CHECK(winograd == (s.r == 3 && s.c > 3));
+}
+
+// With so many images the layers of 64 and 128 channels are computed chunk by chunk, each thread its own; of three images of 7x7
+// the tiles do not divide among threads.
+const Conv2dShape of_many_images[] = {{9, 64, 32, 32, 64, 3, 3, 32, 32, 1, 1},
+                                      {11, 64, 32, 32, 128, 3, 3, 16, 16, 2, 1},
+                                      {9, 128, 16, 16, 128, 3, 3, 16, 16, 1, 1},
+                                      {3, 512, 7, 7, 512, 3, 3, 7, 7, 1, 1}};
+const Conv2dShape of_few_pixels[] = {{2, 256, 8, 8, 512, 3, 3, 4, 4, 2, 1},
+                                     {2, 512, 4, 4, 512, 3, 3, 4, 4, 1, 1},
+                                     {1, 256, 14, 14, 512, 3, 3, 7, 7, 2, 1},
+                                     {1, 512, 7, 7, 512, 3, 3, 7, 7, 1, 1}};
 
 const Conv odd_shapes[] = {
     {3, 5, 9, 11, 7, 5, 5, 3, 2},     {2, 1, 7, 5, 1, 3, 3, 1, 1},    {1, 33, 6, 10, 35, 3, 3, 2, 1},
@@ -236,15 +209,25 @@ const Conv odd_shapes[] = {
 
 }  // namespace
 
-TEST_CASE("conv2d: every row is exact on integers, in all three passes, on every shape of ResNet-18") {
+TEST_CASE("conv2d: direct rows are exact on integers, in all three passes, on every shape of ResNet-18") {
   for (bool imagenet : {false, true})
-    for (const Conv& s : resnet18(imagenet)) {
-      const Recorded in_f32 = record(s, true);
-      const Expected expected(s, in_f32.tensors[0].as<float>(), in_f32.tensors[1].as<float>(),
-                              in_f32.tensors[2].as<float>());
-      check_integers(in_f32, expected, DType::f32);
-      check_integers(record(s, true, DType::bf16), expected, DType::bf16);
-    }
+    for (const Conv2dShape& s : resnet18_convolutions(imagenet, imagenet ? 1 : 2)) check_integers(s);
+  for (const Conv2dShape& s : of_many_images) check_integers(s);
+  for (const Conv2dShape& s : of_few_pixels) check_integers(s);
+}
+
+#ifndef RT_SANITIZED  // minutes there; the shapes above run every line of it
+TEST_CASE("conv2d: Winograd comes near sums in f64, in all three passes, on every shape of ResNet-18") {
+  for (bool imagenet : {false, true})
+    for (const Conv2dShape& s : resnet18_convolutions(imagenet, imagenet ? 1 : 3)) check_errors(s);
+  for (const Conv2dShape& s : of_many_images) check_errors(s);
+}
+#endif
+
+TEST_CASE("conv2d: one layer of ResNet-18 on integers and against f64, for where all of them take too long") {
+  const Conv2dShape s{1, 64, 16, 16, 64, 3, 3, 16, 16, 1, 1};
+  check_integers(s);
+  check_errors(s);
 }
 
 TEST_CASE("conv2d: every row agrees with the reference on odd sizes, strides, paddings and channel counts") {

@@ -61,10 +61,13 @@ def peer_version(python):
 
 
 def cpu_model():
+    """As rbench says it: many CPUs share a name, as "AMD EPYC"."""
+    first = {}
     for line in open("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            return line.split(": ")[1].strip()
-    return platform.processor()
+        key, _, value = line.partition(":")
+        first.setdefault(key.strip(), value.strip())
+    name = first.get("model name") or platform.processor()
+    return name + (" (family {cpu family}, model {model}, stepping {stepping})".format(**first) if "cpu family" in first else "")
 
 
 def summary(figures):

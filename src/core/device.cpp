@@ -5,14 +5,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <set>
-#include <sstream>
 #include <vector>
 
 #include "core/check.hpp"
+#include "core/probe.hpp"
 
 namespace rt {
 
@@ -28,13 +26,6 @@ const char* name_of(Isa isa) {
 }
 
 namespace {
-
-std::string read_line(const std::string& path) {
-  std::ifstream in(path);
-  std::string line;
-  std::getline(in, line);
-  return line;
-}
 
 std::string gib(double bytes) { return rt::format("{:.1f} GiB", bytes / (1024.0 * 1024 * 1024)); }
 
@@ -65,110 +56,31 @@ void choose_isa(Machine& m) {
   m.isa_reason = "RT_FORCE_ISA=" + want;
 }
 
-std::string core_of(int cpu) {  // "package/core"; a name of its own where the kernel does not say
-  const std::string topology = rt::format("/sys/devices/system/cpu/cpu{}/topology/", cpu);
-  const std::string core = read_line(topology + "core_id");
-  return core.empty() ? rt::format("cpu{}", cpu) : read_line(topology + "physical_package_id") + "/" + core;
+std::vector<int> affinity_mask() {
+  std::vector<int> cpus;
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  if (sched_getaffinity(0, sizeof mask, &mask) == 0)
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+      if (CPU_ISSET(cpu, &mask)) cpus.push_back(cpu);
+  return cpus;
 }
 
-// Physical cores among the CPUs this process may run on.
-int count_cores(const cpu_set_t& mask) {
-  std::set<std::string> cores;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-    if (CPU_ISSET(cpu, &mask)) cores.insert(core_of(cpu));
-  return static_cast<int>(cores.size());
-}
-
-// The tightest value of a cgroup file on the path from this process's group to the root; v2 first, then v1.
-template <class Parse>
-double tightest(const char* v2_file, const char* v1_controller, const char* v1_file, Parse parse) {
-  double best = 0;
-  auto consider = [&](const std::string& folder, const char* file) {
-    const double value = parse(folder, read_line(folder + "/" + file));
-    if (value > 0 && (best == 0 || value < best)) best = value;
-  };
-  auto walk = [&](const std::string& root, std::string path, const char* file) {
-    for (;;) {
-      consider(root + path, file);
-      if (path.empty() || path == "/") break;
-      path.erase(path.find_last_of('/'));
-    }
-  };
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    const size_t first = line.find(':'), second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = line.substr(first + 1, second - first - 1), path = line.substr(second + 1);
-    if (controllers.empty())
-      walk("/sys/fs/cgroup", path, v2_file);
-    else if (("," + controllers + ",").find("," + std::string(v1_controller) + ",") != std::string::npos)
-      walk("/sys/fs/cgroup/" + std::string(v1_controller), path, v1_file);
-  }
-  return best;
-}
-
-double cgroup_cpus() {
-  return tightest("cpu.max", "cpu", "cpu.cfs_quota_us", [](const std::string& folder, const std::string& line) {
-    std::istringstream in(line);
-    double quota = 0, period = 0;
-    if (!(in >> quota) || quota <= 0) return 0.0;  // "max" and -1 mean no limit
-    if (!(in >> period)) std::istringstream(read_line(folder + "/cpu.cfs_period_us")) >> period;
-    return period > 0 ? quota / period : 0.0;
-  });
-}
-
-double cgroup_memory() {
-  return tightest("memory.max", "memory", "memory.limit_in_bytes", [](const std::string&, const std::string& line) {
-    std::istringstream in(line);
-    double bytes = 0;
-    return (in >> bytes) && bytes < 1e18 ? bytes : 0.0;
-  });
-}
-
-int64_t meminfo_bytes(const char* key) {
-  std::ifstream in("/proc/meminfo");
-  for (std::string line; std::getline(in, line);)
-    if (line.rfind(key, 0) == 0) return std::strtoll(line.c_str() + std::string(key).size() + 1, nullptr, 10) * 1024;
-  return 0;
-}
-
-std::string cpu_model() {
-  std::ifstream info("/proc/cpuinfo");
-  std::string implementer, part;  // all that Arm's kernels say, in hexadecimal
-  for (std::string line; std::getline(info, line);) {
-    const size_t colon = line.find(": ");
-    if (colon == std::string::npos) continue;
-    const std::string value = line.substr(colon + 2);
-    if (line.starts_with("model name")) return value;
-    if (line.starts_with("CPU implementer")) implementer = value;
-    if (line.starts_with("CPU part")) part = value;
-  }
-  return part.empty() ? "unknown CPU" : rt::format("Arm CPU, implementer {}, part {}", implementer, part);
-}
-
-Machine probe() {
+Machine probe_machine() {
   Machine m;
-  m.cpu_model = cpu_model();
+  m.cpu_model = probe::cpu_model("");
   choose_isa(m);
 
   m.logical_cpus = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  if (sched_getaffinity(0, sizeof mask, &mask) != 0)
-    for (int i = 0; i < m.logical_cpus; ++i) CPU_SET(i, &mask);
-  m.affinity_cpus = CPU_COUNT(&mask);
-  m.physical_cores = count_cores(mask);
-  m.cgroup_cpus = cgroup_cpus();
-  m.threads = {m.physical_cores, rt::format("{} physical core{}", m.physical_cores, m.physical_cores == 1 ? "" : "s")};
-  if (m.affinity_cpus < m.logical_cpus)
-    m.threads.reason += rt::format(" among {} of {} CPUs in the affinity mask", m.affinity_cpus, m.logical_cpus);
-  if (m.cgroup_cpus > 0 && m.cgroup_cpus < static_cast<double>(m.threads.value))
-    m.threads = {std::max<int64_t>(1, static_cast<int64_t>(m.cgroup_cpus)),
-                 rt::format("cgroup CPU quota {:.2f}", m.cgroup_cpus)};
+  std::vector<int> cpus = affinity_mask();
+  if (cpus.empty())
+    for (int cpu = 0; cpu < m.logical_cpus; ++cpu) cpus.push_back(cpu);
+  probe::limit_threads(m, "", cpus);
 
-  m.usable_memory_bytes = {meminfo_bytes("MemAvailable"), ""};
+  m.usable_memory_bytes = {probe::meminfo_bytes("", "MemAvailable"), ""};
   m.usable_memory_bytes.reason = gib(static_cast<double>(m.usable_memory_bytes.value)) + " of memory available";
-  if (const double limit = cgroup_memory(); limit > 0 && limit < static_cast<double>(m.usable_memory_bytes.value))
+  if (const double limit = probe::cgroup_memory("");
+      limit > 0 && limit < static_cast<double>(m.usable_memory_bytes.value))
     m.usable_memory_bytes = {static_cast<int64_t>(limit), "cgroup memory limit " + gib(limit)};
   rlimit limit{};
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
@@ -183,7 +95,7 @@ int g_threads = 0;
 }  // namespace
 
 const Machine& machine() {
-  static const Machine m = probe();
+  static const Machine m = probe_machine();
   return m;
 }
 
@@ -206,10 +118,8 @@ void set_threads(int threads) {
   static const std::vector<int> cpus = [] {
     std::vector<int> first, siblings;  // one CPU of each core before any core's second
     std::set<std::string> cores;
-    cpu_set_t mask;
-    if (sched_getaffinity(0, sizeof mask, &mask) == 0)
-      for (int i = 0; i < CPU_SETSIZE; ++i)
-        if (CPU_ISSET(i, &mask)) (cores.insert(core_of(i)).second ? first : siblings).push_back(i);
+    for (const int cpu : affinity_mask())
+      (cores.insert(probe::core_of("", cpu)).second ? first : siblings).push_back(cpu);
     first.insert(first.end(), siblings.begin(), siblings.end());
     return first;
   }();

@@ -24,7 +24,7 @@ struct Count {
 };
 
 struct Machine {
-  std::string cpu_model;
+  std::string cpu_model;   // with family, model and stepping, where the kernel says them
   Isa isa;                 // what the kernels may use (RT_FORCE_ISA applied)
   std::string isa_reason;  // "found", or "RT_FORCE_ISA=avx2"
   int physical_cores;

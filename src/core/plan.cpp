@@ -6,14 +6,9 @@
 namespace rt {
 namespace {
 
-struct Specs {  // of what a step reads and writes
-  std::vector<Spec> in, out;
-  Specs(const std::vector<Value>& values, const Step& step) {
-    for (Var v : step.in) in.push_back(values[static_cast<size_t>(v.id)].spec);
-    for (Var v : step.out) out.push_back(values[static_cast<size_t>(v.id)].spec);
-  }
-  Problem problem(const Step& step) const { return {step.op.get(), in, out, step.last_op.get()}; }
-};
+StepSpecs specs_of(const std::vector<Value>& values, const Step& step) {
+  return {step, [&](Var v) -> const Spec& { return values[static_cast<size_t>(v.id)].spec; }};
+}
 
 }  // namespace
 
@@ -31,7 +26,7 @@ Plan::Plan(Tape&& traced, std::shared_ptr<Arena> arena, PlanOptions options)
       arena_(std::move(arena)) {
   RT_CHECK(traced.mode() == Tape::Mode::trace, "a plan is made of a traced tape, not of an eager one");
   auto fits = [&](const Step& step) {
-    return find_row(table_, target_, step.kind, Specs(list_.values, step).problem(step)) != nullptr;
+    return find_row(table_, target_, step.kind, specs_of(list_.values, step).problem()) != nullptr;
   };
   const std::vector<int> counts = rewrite(list_.steps, list_.values, options.rewrites, options.keep, fits);
   for (size_t i = 0; i < counts.size(); ++i) rewrite_counts_.emplace_back(options.rewrites[i].name, counts[i]);
@@ -47,8 +42,8 @@ Plan::Plan(Tape&& traced, std::shared_ptr<Arena> arena, PlanOptions options)
 
 void Plan::choose_rows() {
   for (Step& step : list_.steps) {
-    const Specs specs(list_.values, step);
-    const Problem problem = specs.problem(step);
+    const StepSpecs specs = specs_of(list_.values, step);
+    const Problem problem = specs.problem();
     step.row = &select_row(table_, target_, step.kind, problem);
     list_.workspace_bytes.push_back(step.row->workspace ? step.row->workspace(problem) : 0);
   }
@@ -123,11 +118,11 @@ std::string Plan::explain() const {
   std::vector<std::string> lines;
   std::map<std::string, int> count;
   for (const Step& step : steps()) {
-    const Specs specs(list_.values, step);
-    const std::string shape = specs.out.empty() ? "" : specs.out[0].str();
-    const std::string line = rt::format("{:<26} {:<28} {}{}{}", step.kind, shape,
-                                        explain_row(table_, target_, step.kind, specs.problem(step)),
-                                        step.timings.empty() ? "" : ", ", step.timings);
+    const StepSpecs specs = specs_of(list_.values, step);
+    const std::string shape = specs.out_specs.empty() ? "" : specs.out_specs[0].str();
+    const std::string line =
+        rt::format("{:<26} {:<28} {}{}{}", step.kind, shape, explain_row(table_, target_, step.kind, specs.problem()),
+                   step.timings.empty() ? "" : ", ", step.timings);
     if (count[line]++ == 0) lines.push_back(line);
   }
   std::string text;

@@ -80,11 +80,32 @@ struct Step {
   std::string timings;  // why this one, for --explain
 };
 
+// What a step reads and writes, by whoever knows its values: spec_of(Var) gives a Spec.
+struct StepSpecs {
+  template <class F>
+  StepSpecs(const Step& step, F&& spec_of) : op(step.op.get()), last_op(step.last_op.get()) {
+    for (Var v : step.in) in_specs.push_back(spec_of(v));
+    for (Var v : step.out) out_specs.push_back(spec_of(v));
+  }
+  Problem problem() const { return {op, in_specs, out_specs, last_op}; }
+  const Op *op, *last_op;
+  std::vector<Spec> in_specs, out_specs;
+};
+// The same with their memory, which a row needs to run: view_of(Var) gives a View.
+struct StepViews : StepSpecs {
+  template <class F>
+  StepViews(const Step& step, F&& view_of) : StepSpecs(step, [&](Var v) { return view_of(v).spec; }) {
+    for (Var v : step.in) in.push_back(view_of(v));
+    for (Var v : step.out) out.push_back(view_of(v));
+  }
+  std::vector<View> in, out;
+};
+
 // The first row of `kind` that fits; else the device's last resort, with a warning; else an error that lists every refusal.
 const Row& select_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem);
 // The same, or null where no row but a last resort fits. Under target.reference_only: null where none is a reference.
 const Row* find_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem);
-// "conv2d.forward: cpu.avx512 (not cuda.nhwc: needs cuda)" for --explain.
+// "cpu.avx2 (not cpu.avx512: needs avx512)" for --explain.
 std::string explain_row(std::span<const Row> table, const Target& target, std::string_view kind,
                         const Problem& problem);
 

@@ -57,15 +57,12 @@ void Tape::step(std::string_view kind, OpPtr op, std::vector<Var> in, std::vecto
 }
 
 void Tape::run(const Step& s) {
-  std::vector<Spec> in_specs, out_specs;
-  std::vector<View> in, out;
-  for (Var v : s.in) in_specs.push_back(spec(v)), in.push_back(view(v));
-  for (Var v : s.out) out_specs.push_back(spec(v)), out.push_back(view(v));
-  const Problem problem{s.op.get(), in_specs, out_specs};
+  const StepViews views(s, [&](Var v) { return view(v); });
+  const Problem problem = views.problem();
   const Row& row = select_row(table_, target_, s.kind, problem);
   if (const size_t bytes = row.workspace ? row.workspace(problem) : 0; bytes > scratch_.bytes())
     scratch_ = Storage(bytes, target_.device);
-  row.run({s.op.get(), in, out, scratch_.data(), stream_of(target_)});
+  row.run({views.op, views.in, views.out, scratch_.data(), stream_of(target_)});
 }
 
 bool Gradients::wants(int i) const { return tape_.value(in[static_cast<size_t>(i)]).needs_grad; }

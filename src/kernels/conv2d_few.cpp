@@ -3,7 +3,10 @@
 // column of windows), of dx its right one, and of dw the result.
 #include "kernels/conv2d_few.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/conv2d_windows.hpp"
 
@@ -22,23 +25,49 @@ int64_t source(const Conv2dShape& s, int64_t p, int64_t tap) {
 }
 
 // put(d) -> place of window value d of pixel p, for every d, channel by channel.
-template <class Put>
-void copy_window(const Conv2dShape& s, const Sizes& size, const float* x, int64_t p, Put put) {
+template <class T, class Put>
+void copy_window(const Conv2dShape& s, const Sizes& size, const T* x, int64_t p, Put put) {
   for (int64_t tap = 0; tap < size.taps; ++tap) {
     const int64_t from = source(s, p, tap);
-    for (int64_t c = 0; c < s.c; ++c) put(c * size.taps + tap) = from < 0 ? 0.0f : x[from * s.c + c];
+    for (int64_t c = 0; c < s.c; ++c)
+      put(c * size.taps + tap) = from < 0 ? 0.0f : static_cast<float>(x[from * s.c + c]);
   }
 }
 
+// The matrix product takes f32. Weights in bf16 are widened in parts that stay in a cache until they were multiplied, so that
+// memory is read at bf16's size; they are all that counts here.
+template <class T>
+constexpr bool narrow = std::is_same_v<T, bf16>;
+
+// A matrix with a row stride as f32: itself, or a copy without gaps in `space`, whose stride is `columns`.
+struct Matrix {
+  const float* data;
+  int64_t row;
+};
+template <class T>
+Matrix widened(const T* from, int64_t rows, int64_t columns, int64_t row, float* space) {
+  if constexpr (narrow<T>) {
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j) space[i * columns + j] = from[i * row + j];
+    return {space, columns};
+  } else {
+    return {from, row};
+  }
+}
+
+constexpr int64_t forward_block = 24;  // rows of weights that a task takes
+constexpr int64_t dx_panels = 4;       // columns of them that it takes, so many panels: whole cache lines in bf16 too
+
 }  // namespace
 
-void forward(const GemmKernels& kernels, const Conv2dShape& s, const float* x, const float* w, float* y, void* space) {
-  constexpr int64_t block = 24;  // rows of weights that a task takes
+template <class T>
+void forward(const GemmKernels& kernels, const Conv2dShape& s, const T* x, const T* w, T* y, void* space) {
   const Sizes size(s);
   const int64_t columns = kernels.columns, padded = round_up(size.pixels, columns);
   float *const windows = static_cast<float*>(space), *const result = windows + padded * size.depth;  // [K][pixels]
-#pragma omp parallel
+#pragma omp parallel num_threads(threads_in_use())
   {
+    float* const own = result + s.k * padded + omp_get_thread_num() * forward_block * size.depth;
 #pragma omp for schedule(static)
     for (int64_t p = 0; p < padded; ++p) {
       float* const to = windows + p / columns * size.depth * columns + p % columns;
@@ -48,70 +77,109 @@ void forward(const GemmKernels& kernels, const Conv2dShape& s, const float* x, c
         for (int64_t d = 0; d < size.depth; ++d) to[d * columns] = 0;
     }
 #pragma omp for schedule(dynamic, 1)
-    for (int64_t k = 0; k < s.k; k += block) {
-      const int64_t count = std::min(block, s.k - k);
-      kernels.multiply({count, padded, size.depth, w + k * size.depth, size.depth, 1, windows, size.depth * columns,
-                        columns, result + k * padded, padded, false});
+    for (int64_t k = 0; k < s.k; k += forward_block) {
+      const int64_t count = std::min(forward_block, s.k - k);
+      const Matrix rows = widened(w + k * size.depth, count, size.depth, size.depth, own);
+      kernels.multiply({count, padded, size.depth, rows.data, rows.row, 1, windows, size.depth * columns, columns,
+                        result + k * padded, padded, false});
     }
 #pragma omp for schedule(static)
     for (int64_t p = 0; p < size.pixels; ++p)
-      for (int64_t k = 0; k < s.k; ++k) y[p * s.k + k] = result[k * padded + p];
+      for (int64_t k = 0; k < s.k; ++k) y[p * s.k + k] = T(result[k * padded + p]);
   }
 }
 
+template <class T>
 size_t forward_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
   const Sizes size(s);
-  return static_cast<size_t>(round_up(size.pixels, kernels.columns) * (size.depth + s.k)) * sizeof(float);
+  const int64_t own = narrow<T> ? threads_in_use() * forward_block * size.depth : 0;
+  return static_cast<size_t>(round_up(size.pixels, kernels.columns) * (size.depth + s.k) + own) * sizeof(float);
 }
 
-void dx(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const float* w, float* dx, void* space) {
+template <class T>
+void dx(const GemmKernels& kernels, const Conv2dShape& s, const T* dy, const T* w, T* dx, void* space) {
+  constexpr int64_t at_once = 64;  // channels
   const Sizes size(s);
   float* const windows = static_cast<float*>(space);  // their gradients, [pixels][depth]
-  const int64_t columns = kernels.columns;
-#pragma omp parallel
+  float* const free = windows + size.pixels * size.depth;
+  const int64_t task = dx_panels * kernels.columns;
+  const Matrix gradients = widened(dy, size.pixels, s.k, s.k, free);
+#pragma omp parallel num_threads(threads_in_use())
   {
-#pragma omp for schedule(dynamic, 4)
-    for (int64_t d = 0; d < size.depth; d += columns)
-      kernels.multiply(
-          {size.pixels, columns, s.k, dy, s.k, 1, w + d, columns, size.depth, windows + d, size.depth, false});
+    float* const own = free + size.pixels * s.k + omp_get_thread_num() * s.k * task;
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t d = 0; d < size.depth; d += task) {
+      const int64_t count = std::min(task, size.depth - d);
+      const Matrix panels = widened(w + d, s.k, count, size.depth, own);
+      kernels.multiply({size.pixels, count, s.k, gradients.data, s.k, 1, panels.data, kernels.columns, panels.row,
+                        windows + d, size.depth, false});
+    }
 #pragma omp for schedule(static)
     for (int64_t at = 0; at < s.n * s.h * s.w; ++at) {
-      float* const to = dx + at * s.c;
       const int64_t n = at / s.w / s.h, h = at / s.w % s.h + s.pad, v = at % s.w + s.pad;
-      std::fill_n(to, s.c, 0.0f);
-      for (int64_t tap = 0; tap < size.taps; ++tap) {
-        const int64_t i = h - tap / s.s, j = v - tap % s.s;
-        if (i < 0 || j < 0 || i % s.stride || j % s.stride || i / s.stride >= s.p || j / s.stride >= s.q) continue;
-        const float* from = windows + ((n * s.p + i / s.stride) * s.q + j / s.stride) * size.depth + tap;
-        for (int64_t c = 0; c < s.c; ++c) to[c] += from[c * size.taps];
+      for (int64_t first = 0; first < s.c; first += at_once) {
+        const int64_t count = std::min(at_once, s.c - first);
+        float sum[at_once] = {};
+        for (int64_t tap = 0; tap < size.taps; ++tap) {
+          const int64_t i = h - tap / s.s, j = v - tap % s.s;
+          if (i < 0 || j < 0 || i % s.stride || j % s.stride || i / s.stride >= s.p || j / s.stride >= s.q) continue;
+          const float* from =
+              windows + ((n * s.p + i / s.stride) * s.q + j / s.stride) * size.depth + first * size.taps + tap;
+          for (int64_t c = 0; c < count; ++c) sum[c] += from[c * size.taps];
+        }
+        for (int64_t c = 0; c < count; ++c) dx[at * s.c + first + c] = T(sum[c]);
       }
     }
   }
 }
 
-size_t dx_bytes(const GemmKernels&, const Conv2dShape& s) {
+template <class T>
+size_t dx_bytes(const GemmKernels& kernels, const Conv2dShape& s) {
   const Sizes size(s);
-  return static_cast<size_t>(size.pixels * size.depth) * sizeof(float);
+  const int64_t wide = narrow<T> ? size.pixels * s.k + threads_in_use() * s.k * dx_panels * kernels.columns : 0;
+  return static_cast<size_t>(size.pixels * size.depth + wide) * sizeof(float);
 }
 
-void dw(const GemmKernels& kernels, const Conv2dShape& s, const float* dy, const float* x, float* dw, void* space) {
+template <class T>
+void dw(const GemmKernels& kernels, const Conv2dShape& s, const T* dy, const T* x, T* dw, void* space) {
   const Sizes size(s);
   float* const windows = static_cast<float*>(space);
   const int64_t columns = kernels.columns, panel = size.pixels * columns;
-#pragma omp parallel
+  const Matrix gradients = widened(dy, size.pixels, s.k, s.k, windows + size.pixels * size.depth);
+#pragma omp parallel num_threads(threads_in_use())
   {
 #pragma omp for schedule(static)
     for (int64_t p = 0; p < size.pixels; ++p)
       copy_window(s, size, x, p,
                   [&](int64_t d) -> float& { return windows[d / columns * panel + p * columns + d % columns]; });
 #pragma omp for schedule(dynamic, 4)
-    for (int64_t d = 0; d < size.depth; d += columns)
-      kernels.multiply({s.k, columns, size.pixels, dy, 1, s.k, windows + d / columns * panel, panel, columns, dw + d,
-                        size.depth, false});
+    for (int64_t d = 0; d < size.depth; d += columns) {
+      GemmBlock block{s.k,   columns, size.pixels, gradients.data, 1,    s.k, windows + d / columns * panel,
+                      panel, columns, windows,     size.depth,     false};
+      if constexpr (narrow<T>)  // then C, which must be given, is not touched
+        block.rounded = dw + d, block.rounded_row = size.depth;
+      else
+        block.c = dw + d;
+      kernels.multiply(block);
+    }
   }
 }
 
-size_t dw_bytes(const GemmKernels& kernels, const Conv2dShape& s) { return dx_bytes(kernels, s); }
+template <class T>
+size_t dw_bytes(const GemmKernels&, const Conv2dShape& s) {
+  const Sizes size(s);
+  return static_cast<size_t>(size.pixels * (size.depth + (narrow<T> ? s.k : 0))) * sizeof(float);
+}
+
+#define RT_FEW(T)                                                                                  \
+  template void forward<T>(const GemmKernels&, const Conv2dShape&, const T*, const T*, T*, void*); \
+  template void dx<T>(const GemmKernels&, const Conv2dShape&, const T*, const T*, T*, void*);      \
+  template void dw<T>(const GemmKernels&, const Conv2dShape&, const T*, const T*, T*, void*);      \
+  template size_t forward_bytes<T>(const GemmKernels&, const Conv2dShape&);                        \
+  template size_t dx_bytes<T>(const GemmKernels&, const Conv2dShape&);                             \
+  template size_t dw_bytes<T>(const GemmKernels&, const Conv2dShape&);
+RT_FEW(float)
+RT_FEW(bf16)
 
 std::string refuse(const Problem& p, const Spec& x, const Spec& w) {
   if (std::string why = refuse_conv2d_gemm(p); !why.empty()) return why;

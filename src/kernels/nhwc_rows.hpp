@@ -3,6 +3,7 @@
 #pragma once
 #include <string>
 #include <type_traits>
+#include <utility>
 
 #include "core/step.hpp"
 #include "kernels/batch_norm_simd.hpp"
@@ -62,9 +63,13 @@ struct PoolRows {
 
 // with_storage(view, [&](auto zero) { using T = decltype(zero); ... kernels_of<T>(kernels).add(...) }), T = float or bf16.
 template <class F>
-void with_storage(const View& view, F&& f) {
-  if (view.spec.dtype == DType::bf16) return f(bf16{});
-  f(float{});
+auto with_storage(const Spec& spec, F&& f) {
+  if (spec.dtype == DType::bf16) return f(bf16{});
+  return f(float{});
+}
+template <class F>
+auto with_storage(const View& view, F&& f) {
+  return with_storage(view.spec, std::forward<F>(f));
 }
 template <class T, class Kernels>
 const auto& kernels_of(const Kernels& kernels) {

@@ -2,17 +2,11 @@
 // operands, into 16 registers. Arm's large cores start four a cycle, and have 32.
 #include "kernels/peak_simd.hpp"
 
+#include "kernels/simd.hpp"
+
 namespace rt::RT_ISA {
 namespace {
 
-#if defined(RT_ISA_avx512)
-constexpr int lanes = 16;
-#elif defined(RT_ISA_avx2)
-constexpr int lanes = 8;
-#else
-constexpr int lanes = 4;
-#endif
-using Vec = float __attribute__((vector_size(lanes * sizeof(float)), may_alias));
 #if defined(__aarch64__)
 constexpr int chains = 24;
 #else
@@ -21,7 +15,7 @@ constexpr int chains = 12;
 
 float multiply_add(int64_t iterations, float factor, float term) {
   Vec sum[chains];
-  const Vec f = factor - Vec{}, t = term - Vec{};
+  const Vec f = broadcast(factor), t = broadcast(term);
   for (int j = 0; j < chains; ++j) sum[j] = t * static_cast<float>(j);
   for (int64_t i = 0; i < iterations; ++i) {
 #pragma GCC unroll 24
@@ -35,9 +29,7 @@ float multiply_add(int64_t iterations, float factor, float term) {
 
 void triad(float* a, const float* b, const float* c, float scale, int64_t n) {
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes)
-    *reinterpret_cast<Vec*>(a + i) =
-        *reinterpret_cast<const Vec*>(b + i) + scale * *reinterpret_cast<const Vec*>(c + i);
+  for (; i + lanes <= n; i += lanes) store(a + i, load(b + i) + scale * load(c + i));
   for (; i < n; ++i) a[i] = b[i] + scale * c[i];
 }
 

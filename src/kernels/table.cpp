@@ -68,11 +68,10 @@ Row fused_reference(std::string_view kind, void (*run)(const Args&)) {
 #define CONV2D(pass)    \
   CONV2D_OF_PAIRS(pass) \
   PER_ISA(GEMM_ROW, "conv2d." #pass, cpu::refuse_conv2d_gemm, cpu::Conv2dGemm, pass)
-#define FEW_PIXELS_ROW(isa, capability, pass)                                                                         \
-  {                                                                                                                   \
-    "conv2d." #pass, "cpu." #isa ".few", Device::cpu, capability, cpu::refuse_few_##pass,                             \
-        cpu::Widened<cpu::Conv2dFew<isa::gemm_kernels>::pass, cpu::Conv2dFew<isa::gemm_kernels>::pass##_bytes>::run,  \
-        cpu::Widened<cpu::Conv2dFew<isa::gemm_kernels>::pass, cpu::Conv2dFew<isa::gemm_kernels>::pass##_bytes>::bytes \
+#define FEW_PIXELS_ROW(isa, capability, pass)                                                    \
+  {                                                                                              \
+    "conv2d." #pass, "cpu." #isa ".few", Device::cpu, capability, cpu::refuse_few_##pass,        \
+        cpu::Conv2dFew<isa::gemm_kernels>::pass, cpu::Conv2dFew<isa::gemm_kernels>::pass##_bytes \
   }
 #define FEW_PIXELS(pass) PER_ISA(FEW_PIXELS_ROW, pass)
 #define WINOGRAD_ROW(isa, capability, kind, overwrites)                                     \

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cstring>
 
+#include "core/build.hpp"
+#include "core/clock.hpp"
 #include "core/log.hpp"
 #include "core/rng.hpp"
 #include "kernels/flops.hpp"
@@ -18,18 +19,9 @@ constexpr double too_short_ms = 1;   // a step that nobody would notice
 constexpr int least_rounds = 2, most_rounds = 8;
 constexpr size_t line = 64;
 
-double now_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+StepSpecs specs_of(const Plan& plan, const Step& step) {
+  return {step, [&](Var v) -> const Spec& { return plan.spec(v); }};
 }
-
-struct Specs {
-  std::vector<Spec> in, out;
-  Specs(const Plan& plan, const Step& step) {
-    for (Var v : step.in) in.push_back(plan.spec(v));
-    for (Var v : step.out) out.push_back(plan.spec(v));
-  }
-  Problem problem(const Step& step) const { return {step.op.get(), in, out}; }
-};
 
 std::string text_of(std::span<const Spec> specs) {
   std::string text;
@@ -121,8 +113,9 @@ Tuner::Tuner(const std::string& cache_file) : file_(cache_file, choice_format) {
 std::string Tuner::default_cache_file() { return user_cache_file("cpu-tuning.txt"); }
 
 std::string Tuner::key_of(const Step& step, const Problem& problem) {
-  return rt::format("{}\t{} threads\trtrain {}, {}\t{}\t{}\t{} -> {}", machine().cpu_model, threads_in_use(),
-                    RT_VERSION, __VERSION__, step.row->name, step.kind, text_of(problem.in), text_of(problem.out));
+  return rt::format("{}\t{} threads\trtrain {}, {}, kernels {}\t{}\t{}\t{} -> {}", machine().cpu_model,
+                    threads_in_use(), RT_VERSION, __VERSION__, build::kernels(), step.row->name, step.kind,
+                    text_of(problem.in), text_of(problem.out));
 }
 
 void Tuner::tune(Plan& plan, Arena& scratch, double seconds) {
@@ -141,8 +134,8 @@ void Tuner::tune(Plan& plan, Arena& scratch, double seconds) {
   for (size_t s = 0; s < plan.steps().size(); ++s) {
     const Step& step = plan.steps()[s];
     if (!step.row->variants) continue;
-    const Specs specs(plan, step);
-    const Problem problem = specs.problem(step);
+    const StepSpecs specs = specs_of(plan, step);
+    const Problem problem = specs.problem();
     const std::vector<int64_t> variants = step.row->variants(problem);
     const std::string key = key_of(step, problem);
     if (variants.size() < 2 || known(s, key, variants)) continue;
@@ -159,10 +152,10 @@ void Tuner::tune(Plan& plan, Arena& scratch, double seconds) {
     const auto& [key, group] = order[done];
     const Step& step = plan.steps()[group.steps[0]];
     log_status(rt::format("timing variants of {} steps, once: {}", order.size(), done + 1));
-    const Specs specs(plan, step);
-    const std::vector<int64_t> variants = step.row->variants(specs.problem(step));
+    const StepSpecs specs = specs_of(plan, step);
+    const std::vector<int64_t> variants = step.row->variants(specs.problem());
     const double box_ms = (end - now_ms()) / static_cast<double>(order.size() - done);
-    file_.remember(key, timed(OnScratch(step, specs.problem(step), scratch), variants, box_ms));
+    file_.remember(key, timed(OnScratch(step, specs.problem(), scratch), variants, box_ms));
     for (const size_t s : group.steps) known(s, key, variants);
   }
   log_status("");

@@ -136,10 +136,12 @@ Executor::Compiled Executor::compile(const Key& key) {
   const Recorded recorded = record(tape, key);
   PlanOptions plan;
   const std::vector<Rewrite> rules = fusion_rules_without(options_.unfused);
-  if (options_.fuse) plan.rewrites = rules;
   plan.memory = options_.memory, plan.graph = options_.graph;
   plan.keep = {recorded.logits};
-  plan.recompute = {options_.recompute, cheap_steps(), recorded.dloss};
+  if (options_.plan) {  // else it stands for eager steps, which are what was recorded
+    if (options_.fuse) plan.rewrites = rules;
+    plan.recompute = {options_.recompute, cheap_steps(), recorded.dloss};
+  }
   return {recorded.logits, std::make_unique<Plan>(std::move(tape), arena_, std::move(plan))};
 }
 
@@ -153,7 +155,7 @@ Executor::Compiled& Executor::plan_of(const Key& key) {
 }
 
 void Executor::tune(const Key& key, Plan& plan) {
-  if (options_.tuner && key.kind == Kind::train) options_.tuner->tune(plan, *arena_);
+  if (options_.tuner && options_.plan && key.kind == Kind::train) options_.tuner->tune(plan, *arena_);
 }
 
 void Executor::run(const Key& key) {
@@ -245,8 +247,17 @@ MemoryFigures Executor::memory(int64_t batch, bool training) {
   const int64_t copies = !on_cuda ? 1 : held_train_ ? 0 : 3;  // of a batch's bytes: in place, and on their way
   const size_t fixed = state_.step_bytes() + resident + (on_cuda ? cublas::workspace_bytes : 0) +
                        static_cast<size_t>(copies * batch * net_.config().channels * options_.height * options_.width);
-  return {static_cast<int64_t>(options_.plan ? plan.arena_bytes() : plan.unshared_bytes()),
-          static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed)};
+  MemoryFigures f{static_cast<int64_t>(options_.plan ? plan.arena_bytes() : plan.unshared_bytes()),
+                  static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed), 0};
+  if (on_cuda) {
+    f.peak_bytes = f.arena_bytes + f.fixed_bytes;
+  } else {
+    f.peak_bytes = peak_resident_bytes() + f.arena_bytes;
+    if (const View copy = state_.compute_weights();
+        state_.has_compute_weights() && !copy.data)  // made by the first step
+      f.peak_bytes += static_cast<int64_t>(copy.spec.bytes());
+  }
+  return f;
 }
 
 std::string Executor::rows(int64_t batch) {

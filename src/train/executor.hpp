@@ -44,6 +44,9 @@ struct MemoryFigures {
   int64_t arena_bytes, unshared_bytes;  // activations and workspaces of one step, shared by lifetime and not
   int64_t
       fixed_bytes;  // weights, gradients, momentum, statistics, the batch; on CUDA resident images and cuBLAS's share
+  // Most at any time, by what is known before the first step: of the process, which holds program, images and parameters by
+  // then; on CUDA of the device.
+  int64_t peak_bytes;
 };
 
 class Executor {

@@ -1,5 +1,6 @@
 #include "train/train.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/log.hpp"
@@ -17,6 +18,14 @@ double mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20);
 std::string why_no_gpu(const Session& s) {
   const bool asked_for = s.device_reason == DeviceChoice().reason;
   return asked_for || cuda::support().architectures.empty() ? "" : rt::format("; no GPU: {}", s.device_reason);
+}
+
+void describe_memory(Session& s) {
+  const MemoryFigures training = s.executor->memory(s.config().train.batch),
+                      evaluation = s.executor->memory(s.config().eval.batch, false);
+  log_info("{}", memory_line(training));
+  if (s.config().device == "cpu")
+    log_info("peak memory: {:.0f} MiB planned", mebibytes(std::max(training.peak_bytes, evaluation.peak_bytes)));
 }
 
 void describe(Session& s) {
@@ -37,10 +46,7 @@ void describe(Session& s) {
   log_info("batch {}{}, learning rate {:.4g}, schedule {}", c.train.batch,
            c.train.accumulate > 1 ? rt::format(" x {} accumulated", c.train.accumulate) : "", c.optimizer.lr,
            c.schedule.name);
-  const MemoryFigures memory = s.executor->memory(c.train.batch);
-  log_info("{}", memory_line(memory));
-  if (c.device == "cpu")  // program, images and parameters are in memory by now; the arena comes with the first step
-    log_info("peak memory: {:.0f} MiB planned", mebibytes(peak_resident_bytes() + memory.arena_bytes));
+  describe_memory(s);
 }
 
 // Whatever can be known to fail is refused before anything is written.
@@ -131,6 +137,7 @@ int resume(const TrainRequest& request) {
   atomic_write(folder.config, to_toml(session->loaded));
   log_info("continuing {} after update {} (epoch {}, {} images into it) from {}", folder.dir, loop.step, loop.epoch + 1,
            loop.position, checkpoint.file.path());
+  describe_memory(*session);
   Trainer trainer(*session, folder, loop);
   const int code = trainer.run();
   if (code == 0 && trainer.step() == loop.step && loop.evaluated)
