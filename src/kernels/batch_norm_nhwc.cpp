@@ -1,7 +1,6 @@
 // Batch normalisation of NHWC values. A reduction is split into groups of rows whose number follows from the shape,
 // and their results are merged in order: no bit depends on the thread count.
 #include <algorithm>
-#include <cmath>
 
 #include "kernels/batch_norm.hpp"
 #include "kernels/nhwc_rows.hpp"
@@ -48,7 +47,7 @@ void sums(const BatchNormKernelsOf<T>& kernels, const Args& a) {
   const Matrix m(a.in[0].spec);
   const auto in = a.in.subspan(masked ? 2 : 1);
   const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = in[0].as<T>();
-  const float *mean = in[1].as<float>(), *rstd = in[2].as<float>();
+  const float* mean = in[1].as<float>();
   double* partial = static_cast<double*>(a.workspace);  // per group: sum of d [C], sum of d * (x - mean) [C]
   const int64_t groups = m.groups(), channels = m.channels;
   each_part(m, groups, [&](int64_t g, int64_t begin, int64_t rows) {
@@ -56,12 +55,7 @@ void sums(const BatchNormKernelsOf<T>& kernels, const Args& a) {
     double* sum = partial + g * 2 * channels;
     kernels.sums(dy + at, {y ? y + at : nullptr}, x + at, mean, rows, channels, channels, sum, sum + channels);
   });
-  for (int64_t g = 1; g < groups; ++g)
-    for (int64_t i = 0; i < 2 * channels; ++i) partial[i] += partial[g * 2 * channels + i];
-  for (int64_t c = 0; c < channels; ++c) {
-    a.out[0].as<float>()[c] = static_cast<float>(partial[channels + c] * static_cast<double>(rstd[c]));
-    a.out[1].as<float>()[c] = static_cast<float>(partial[c]);
-  }
+  BatchNormSums{in[2].as<float>(), a.out[0].as<float>(), a.out[1].as<float>()}.set(partial, groups, channels);
 }
 
 // in: dy [y] x mean rstd gamma [beta] dgamma dbeta; y, the mask, or beta, by which it follows from x.
@@ -105,12 +99,8 @@ void stats(const BatchNormKernels& kernels, const Args& a) {
     const double* group = partial + g * 2 * channels;
     kernels.merge(begin, mean, m2, end - begin, group, group + channels, channels);
   }
-  const double count = static_cast<double>(m.rows), eps = batch_norm_attrs(a.op).eps;
-  for (int64_t c = 0; c < channels; ++c) {
-    a.out[0].as<float>()[c] = static_cast<float>(mean[c]);
-    a.out[1].as<float>()[c] = static_cast<float>(1 / std::sqrt(m2[c] / count + eps));
-    a.out[2].as<float>()[c] = static_cast<float>(m2[c] / (count - 1));
-  }
+  const BatchNormStats of{a.out[0].as<float>(), a.out[1].as<float>(), a.out[2].as<float>(), batch_norm_attrs(a.op).eps};
+  for (int64_t c = 0; c < channels; ++c) of.set(c, mean[c], m2[c], static_cast<double>(m.rows));
 }
 
 }  // namespace

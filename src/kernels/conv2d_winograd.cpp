@@ -1,8 +1,6 @@
 // Forward and backward as blocks of tiles pass by: transform, 36 or 81 matrix products, inverse transform.
 #include "kernels/conv2d_winograd.hpp"
 
-#include <cmath>
-
 #include "kernels/batch_norm.hpp"
 #include "kernels/conv2d_few.hpp"
 #include "kernels/conv2d_winograd_parts.hpp"
@@ -18,8 +16,7 @@ struct Forward {
   const T *x, *w;
   BatchNormOf on_load;
   T* y;
-  double eps;
-  float *mean, *rstd, *var;
+  BatchNormStats stats;
 };
 template <class T>
 struct Backward {
@@ -28,9 +25,9 @@ struct Backward {
   const T* x;
   BatchNormOf on_load;
   const T *w, *other, *summed;
-  const float *mean, *rstd;  // of what is summed
+  const float* mean;  // of what is summed
   T *d, *dx, *dw;
-  float *dgamma, *dbeta;
+  BatchNormSums sums;
 };
 
 template <class T>
@@ -121,21 +118,10 @@ struct BackwardRun {
                   sums + 2 * n * c + channel, sums + (2 * n + 1) * c + channel);
     }
   }
-
-  void finish_sums() const {
-    const int64_t c = p.s.c;
-    for (int64_t n = 1; n < p.s.n; ++n)
-      for (int64_t i = 0; i < 2 * c; ++i) sums[i] += sums[2 * n * c + i];
-    for (int64_t i = 0; i < c; ++i) {
-      o.dgamma[i] = static_cast<float>(sums[c + i] * static_cast<double>(o.rstd[i]));
-      o.dbeta[i] = static_cast<float>(sums[i]);
-    }
-  }
 };
 
 // Chan, Golub & LeVeque, 1979, over the images in order: sums as WinogradKernels::outputs leaves them, of `count` values each.
-template <class T>
-void finish_stats(const float* sums, int64_t images, int64_t channels, int64_t count, const Forward<T>& o) {
+void finish_stats(const float* sums, int64_t images, int64_t channels, int64_t count, const BatchNormStats& stats) {
 #pragma omp parallel for schedule(static)
   for (int64_t c = 0; c < channels; ++c) {
     double total = 0, m2 = 0;
@@ -148,10 +134,7 @@ void finish_stats(const float* sums, int64_t images, int64_t channels, int64_t c
       total += delta / static_cast<double>(n + 1);
     }
     m2 = std::max(m2, 0.0);  // differences of nearly equal sums may round below
-    const double all = static_cast<double>(images * count);
-    o.mean[c] = static_cast<float>(total);
-    o.rstd[c] = static_cast<float>(1 / std::sqrt(m2 / all + o.eps));
-    o.var[c] = static_cast<float>(m2 / (all - 1));
+    stats.set(c, total, m2, static_cast<double>(images * count));
   }
 }
 
@@ -178,7 +161,7 @@ void forward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSha
     team.wait();
     p.transform.outputs(p.out, to.part, to.of(m), o.y, fusion.stats ? f.sums : nullptr);
   });
-  if (fusion.stats) finish_stats(f.sums, s.n, s.k, s.p * s.q, o);
+  if (fusion.stats) finish_stats(f.sums, s.n, s.k, s.p * s.q, o.stats);
 }
 
 template <class T>
@@ -218,7 +201,7 @@ void backward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSh
     }
   });
   if (dw) b.gradients.finish_all();
-  if (fusion.sums) b.finish_sums();
+  if (fusion.sums) o.sums.set(b.sums, s.n, s.c);
 }
 
 template <class T>
@@ -239,14 +222,12 @@ void run_as(const Kernels& kernels, const Conv2dFusion& f, const Args& a) {
   };
   const BatchNormOf on_load = norm(f.on_load, f.norm_of_x());
   if (!f.backward()) {
-    const Forward<T> o{in(true, f.x()),
-                       in(true, f.w()),
-                       on_load,
-                       out(true, 0),
-                       f.stats ? batch_norm_attrs(a.last_op).eps : 0,
-                       result(f.stats, 1),
-                       result(f.stats, 2),
-                       result(f.stats, 3)};
+    const Forward<T> o{.x = in(true, f.x()),
+                       .w = in(true, f.w()),
+                       .on_load = on_load,
+                       .y = out(true, 0),
+                       .stats = {result(f.stats, 1), result(f.stats, 2), result(f.stats, 3),
+                                 f.stats ? batch_norm_attrs(a.last_op).eps : 0}};
     return forward(kernels, f, conv2d_shape(a.op, a.in[f.x()].spec, a.in[f.w()].spec), o, a.workspace);
   }
   const size_t t = f.norm_of_dy() + (f.of_bn_add_relu ? 1 : 0);
@@ -264,12 +245,11 @@ void run_as(const Kernels& kernels, const Conv2dFusion& f, const Args& a) {
                       .other = in(f.add, f.other()),
                       .summed = of_t ? in(true, f.summed()) : in(f.sums, f.x()),
                       .mean = of_t ? channel(true, f.summed() + 1) : on_load.mean,
-                      .rstd = of_t ? channel(true, f.summed() + 2) : on_load.rstd,
                       .d = out(f.of_bn_add_relu, 0),
                       .dx = out(f.has_dx, f.dx()),
                       .dw = out(f.has_dw, f.dw()),
-                      .dgamma = result(f.sums, f.dgamma()),
-                      .dbeta = result(f.sums, f.dgamma() + 1)};
+                      .sums = {of_t ? channel(true, f.summed() + 2) : on_load.rstd, result(f.sums, f.dgamma()),
+                               result(f.sums, f.dgamma() + 1)}};
   const Spec& x = f.has_dw ? a.in[f.x()].spec : a.out[f.dx()].spec;
   const Spec& w = f.has_dx ? a.in[f.w()].spec : a.out[f.dw()].spec;
   backward(kernels, f, conv2d_shape(a.op, x, w), o, a.workspace);

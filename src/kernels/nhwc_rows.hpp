@@ -1,6 +1,7 @@
 // Rows made of the vector kernels: values in f32 or bf16, what belongs to a channel f32; what is 4-d must be NHWC, but for the
 // element-wise ones. Each is a template over the kernels of one instruction set; table.cpp lists one row for each.
 #pragma once
+#include <cmath>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -32,6 +33,31 @@ struct BatchNormOf {
     for (int64_t c = 0; c < channels; ++c) {
       mean_dy[c] = dbeta[c] / count;
       slope[c] = rstd[c] * dgamma[c] / count;
+    }
+  }
+};
+
+// What the reductions give: batch_norm.stats of a channel, from the mean of `count` values and the sum of their squared distances
+// from it,
+struct BatchNormStats {
+  float *mean = nullptr, *rstd = nullptr, *var = nullptr;
+  double eps = 0;
+  void set(int64_t c, double of_all, double m2, double count) const {
+    mean[c] = static_cast<float>(of_all);
+    rstd[c] = static_cast<float>(1 / std::sqrt(m2 / count + eps));
+    var[c] = static_cast<float>(m2 / (count - 1));
+  }
+};
+// and batch_norm.sums, from sums over `parts` parts of the rows, of d [C] and of d * (x - mean) [C], which are added in order.
+struct BatchNormSums {
+  const float* rstd = nullptr;
+  float *dgamma = nullptr, *dbeta = nullptr;
+  void set(double* sums, int64_t parts, int64_t channels) const {
+    for (int64_t part = 1; part < parts; ++part)
+      for (int64_t i = 0; i < 2 * channels; ++i) sums[i] += sums[part * 2 * channels + i];
+    for (int64_t c = 0; c < channels; ++c) {
+      dgamma[c] = static_cast<float>(sums[channels + c] * static_cast<double>(rstd[c]));
+      dbeta[c] = static_cast<float>(sums[c]);
     }
   }
 };
