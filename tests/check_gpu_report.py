@@ -45,6 +45,8 @@ with tempfile.TemporaryDirectory() as folder:
     write("curve-bf16-0.jsonl", '{"event":"train","loss":2.0}\n{"event":"train","loss":0.5}\n{"event":"eval","loss":0.4}\n{"event":"tr')
     write("sanitize-memcheck.jsonl", '{"tool": "memcheck", "op": "relu", "result": "clean"}\n{"tool": "memcheck", "op": "sgd", "result": "errors"}\n')
     write("sanitize-racecheck.jsonl", '{"tool": "racecheck", "op": "relu", "result": "unavailable"}\n')
+    write("sanitize-synccheck.jsonl", '{"tool": "synccheck", "op": "relu", "result": "clean"}\n'
+          '{"tool": "synccheck", "op": "sgd", "result": "timed out"}\n{"tool": "synccheck", "op": "add", "result": "unavailable"}\n')
     write("test.log", "1: [doctest] test cases:  38 |  37 passed | 1 failed | 167 skipped\n2: [doctest] test cases: 2 | 2 passed | 0 failed |\n")
 
     done = run(folder)
@@ -57,6 +59,8 @@ with tempfile.TemporaryDirectory() as folder:
     check(met("memory used") == [True], "2 % over the plan")
     check(met("top-1 in bf16") == [True] and met("top-1 in f16") == [False], "gaps of 0.1 and 1 point")
     check(met("compute-sanitizer memcheck") == [False] and met("compute-sanitizer racecheck") == [None], "sanitizers")
+    check(met("compute-sanitizer synccheck") == [False] and "1 of 3 families clean; not sgd (timed out), add (unavailable)" in text,
+          "a tool is not clean where families timed out or could not be run")
     check(met("test cases") == [False] and result["tests"] == {"cases": 40, "passed": 39, "failed": 1}, "test counts")
     check("19 % of arithmetic, 50 % of what is reachable" in text, "shares of the floor")
     check(result["accuracy"]["bf16"][0]["last_loss"] == 0.5, "the last loss of a curve that is cut short")

@@ -124,25 +124,31 @@ part_accuracy() {  # the same short training in each precision, over three seeds
 }
 sanitize() {  # tool
   # Our kernels family by family, since a tool slows them down; a whole step, with the libraries' kernels, under memcheck alone.
-  local op result code said families="batch_norm bn_relu bn_add_relu relu add max_pool global_avg_pool linear cross_entropy layout
+  local op result code first=1 said=$out/work/sanitize.log families="batch_norm bn_relu bn_add_relu relu add max_pool global_avg_pool linear cross_entropy layout
     augment sgd loss_scale report"
   [ "$1" = memcheck ] && families="$families step"
   : >"$out/sanitize-$1.jsonl"
   for op in $families; do
     local case='cuda: every row*'
     [ "$op" = step ] && case='cuda step: once warm*'
-    said=$(RT_TEST_OP=$op timeout 200 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 \
-      $build/tests/rt_tests_gpu --test-case="$case" 2>&1)
+    # In this part's process group (--foreground), so that the part's own limit reaches it too.
+    RT_TEST_OP=$op timeout --foreground -k 5 200 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 \
+      $build/tests/rt_tests_gpu --test-case="$case" >"$said" 2>&1
     code=$?
     result=clean
-    if ! grep -q 'SUMMARY' <<<"$said"; then result=unavailable  # not installed, or not allowed to watch this process
-    elif [ $code = 124 ]; then result='timed out'
+    if [ $code = 124 ] || [ $code = 137 ]; then
+      result='timed out' failed=1
+      pkill -KILL -g 0 -x rt_tests_gpu 2>/dev/null  # of this part alone: the tool may have left it behind
+    elif ! grep -q 'SUMMARY' "$said"; then  # at the first: not installed, or not allowed to watch this process
+      result=unavailable
+      [ $first = 1 ] || failed=1
     elif [ $code != 0 ]; then result=errors failed=1
     fi
     echo "== $1 $op: $result ($code)"
-    tail -n 40 <<<"$said"
+    tail -n 40 "$said"
     echo "{\"tool\": \"$1\", \"op\": \"$op\", \"result\": \"$result\"}" >>"$out/sanitize-$1.jsonl"
-    [ "$result" = unavailable ] && break
+    [ $first = 1 ] && [ "$result" = unavailable ] && break
+    first=0
   done
 }
 part_memcheck() { sanitize memcheck; }
@@ -151,19 +157,23 @@ part_racecheck() { sanitize racecheck; }
 part_initcheck() { sanitize initcheck; }
 part_report() { "$python" tools/gpu_report.py "$out"; }
 
-failures=0 built=1
+failures=0 built=1 running=
+trap '[ -z "$running" ] || kill "$running" 2>/dev/null; exit 130' INT TERM
 for part in "${parts[@]}"; do
   declare -f "part_$part" >/dev/null || { echo "there is no part $part; there are ${all[*]}" >&2; exit 2; }
   [ $built = 1 ] || [ "$part" = report ] || continue
   start=$SECONDS
   echo "== $part"
-  # In a shell of its own, so that it can be stopped as a whole.
-  timeout "$limit" bash -c "set -o pipefail; $(declare -f); $(declare -p out build python sm preset precisions half usual); failed=0
-    part_$part || failed=1; exit \$failed" >"$out/$part.log" 2>&1
+  # In a process group of its own, so that it can be stopped as a whole, and leaves nothing to run beside the next part.
+  timeout -k 10 "$limit" bash -c "set -o pipefail; $(declare -f); $(declare -p out build python sm preset precisions half usual); failed=0
+    part_$part || failed=1; exit \$failed" >"$out/$part.log" 2>&1 </dev/null &
+  running=$!
+  wait $running
   code=$?
+  kill -KILL -- -$running 2>/dev/null
   word=ok
   [ $code -ne 0 ] && word="FAILED ($code)" && failures=$((failures + 1)) && tail -n 15 "$out/$part.log"
-  grep -s "unavailable" "$out/sanitize-$part.jsonl" >/dev/null && word=unavailable
+  [ $code -eq 0 ] && grep -qs "unavailable" "$out/sanitize-$part.jsonl" && word=unavailable
   sed -i "/^$part /d" "$out/parts.txt" 2>/dev/null
   echo "$part $word $((SECONDS - start)) s" | tee -a "$out/parts.txt"
   [ "$part" = build ] && [ $code -ne 0 ] && [ ! -x $build/rbench ] && built=0

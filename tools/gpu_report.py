@@ -129,12 +129,11 @@ def judged_accuracy(found):
 
 def judged_sanitizers(found):
     for tool, rows in found.items():
-        bad = [r["op"] for r in rows if r["result"] not in ("clean", "unavailable")]
-        ran = [r for r in rows if r["result"] != "unavailable"]
-        if not ran:
+        bad = [f"{r['op']} ({r['result']})" for r in rows if r["result"] != "clean"]
+        if all(r["result"] == "unavailable" for r in rows):
             yield f"compute-sanitizer {tool}", "unavailable", "clean", None
         else:
-            yield (f"compute-sanitizer {tool}", f"{len(ran) - len(bad)} of {len(ran)} families clean" +
+            yield (f"compute-sanitizer {tool}", f"{len(rows) - len(bad)} of {len(rows)} families clean" +
                    (f"; not {', '.join(bad)}" if bad else ""), "clean", not bad)
 
 
