@@ -44,11 +44,11 @@ part_build() {  # warnings of compilers that nobody has tried are no reason to s
   try $build/rtrain doctor
 }
 suite() {  # regular expression of ctest: a process per file, so that an error that sticks to the device ends with it
-  ctest --test-dir $build/tests -V --timeout 300 --no-tests=error "$@"
+  ctest --test-dir $build/tests -V --no-tests=error "$@"
 }
 part_test() {  # the suite on the device, with its own rows and with those of compute capability 6.1
   try suite -R '^gpu_(cuda|cudnn|cross|doctor)'
-  try env RT_FORCE_SM=61 ctest --test-dir $build/tests -V --timeout 300 -R '^gpu_(cuda|cross)'
+  try env RT_FORCE_SM=61 ctest --test-dir $build/tests -V -R '^gpu_(cuda|cross)'
   try $build/rtrain gradcheck
   try "$python" tests/check_resume.py $build/rtrain --kills 3 --device cuda
   try suite -R '^gpu_' -E '^gpu_(cuda|cudnn|cross|doctor)'
