@@ -61,11 +61,28 @@ with tempfile.TemporaryDirectory() as folder:
     check(met("compute-sanitizer memcheck") == [False] and met("compute-sanitizer racecheck") == [None], "sanitizers")
     check(met("compute-sanitizer synccheck") == [False] and "1 of 3 families clean; not sgd (timed out), add (unavailable)" in text,
           "a tool is not clean where families timed out or could not be run")
-    check(met("test cases") == [False] and result["tests"] == {"cases": 40, "passed": 39, "failed": 1}, "test counts")
+    check(met("test cases") == [False] and result["tests"] == {"cases": 40, "passed": 39, "failed": 1, "programs": []},
+          "test counts")
     check("19 % of arithmetic, 50 % of what is reachable" in text, "shares of the floor")
     check(result["accuracy"]["bf16"][0]["last_loss"] == 0.5, "the last loss of a curve that is cut short")
     check(len(result["step"]) == 1 and result["ablate"] == [] and result["ops"] == {}, "files cut short are left out")
     check("deterministic=false (**2.30x**)" in text and "out of memory" in text and "cuDNN 91900" in text, "the Markdown file: " + text)
+
+    passed = "1: [doctest] test cases:  38 |  38 passed | 0 failed | 167 skipped\n1/2 Test #1: gpu_cuda ....   Passed    0.50 sec\n"
+    for part, log, ok, value in (
+            ("ok", passed + "100% tests passed, 0 tests failed out of 1\n", True, "38 of 38 passed"),
+            ("FAILED (1)", passed, False, "38 of 38 passed; the part: FAILED (1) 9 s"),
+            ("ok", passed + "2/2 Test #2: gpu_cudnn ....***Exception: SegFault  0.50 sec\n50% tests passed, 1 tests failed out of 2\n", False,
+             "38 of 38 passed; gpu_cudnn exception"),
+            ("ok", passed + "2/2 Test #2: gpu_cross .......***Timeout 150.03 sec\n", False, "38 of 38 passed; gpu_cross timeout"),
+            ("ok", passed + "2/2 Test #2: gpu_cross ....***Skipped   0.03 sec\n", True, "38 of 38 passed"),
+            ("ok", passed + "50% tests passed, 1 tests failed out of 2\n", False, "38 of 38 passed; another failed"),
+            ("FAILED (1)", "", False, "0 of 0 passed; the part: FAILED (1) 9 s")):
+        write("parts.txt", f"test {part} 9 s\n")
+        write("test.log", log)
+        run(folder)
+        found = [j for j in json.load(open(os.path.join(folder, "gpu.json")))["judged"] if j["what"].startswith("test cases")]
+        check([(j["ok"], j["value"]) for j in found] == [(ok, value)], f"test part {part}: {found}")
 
     path = os.path.join(folder, "step-cifar-512-bf16.json")
     known = commit() != "unknown"

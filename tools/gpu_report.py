@@ -138,9 +138,23 @@ def judged_sanitizers(found):
 
 
 def tests(log):
-    """What the test programs of a log counted."""
+    """What the test programs of a log counted, and what ctest says of those that failed, crashed or took too long."""
     counts = re.findall(r"test cases:\s*(\d+) \|\s*(\d+) passed \|\s*(\d+) failed", log)
-    return {"cases": sum(int(c[0]) for c in counts), "passed": sum(int(c[1]) for c in counts), "failed": sum(int(c[2]) for c in counts)}
+    said = re.findall(r"Test +#\d+: (\S+) [. ]*\*\*\*(Failed|Exception|Timeout|Not Run)", log)
+    programs = [f"{name} {how.lower()}" for name, how in said]
+    missing = sum(int(n) for n in re.findall(r"(\d+) tests? failed out of", log)) - len(programs)
+    return {"cases": sum(int(c[0]) for c in counts), "passed": sum(int(c[1]) for c in counts), "failed": sum(int(c[2]) for c in counts),
+            "programs": programs + ["another failed"] * max(0, missing)}
+
+
+def judged_tests(counts, word):
+    """Of the counts, and of what parts.txt says of the part, which does more than these programs."""
+    ran = word and not word.startswith("left out")
+    if ran or counts["cases"] or counts["programs"]:
+        of_part = [] if (word or "").startswith("ok ") else [f"the part: {word or 'stopped'}"]
+        ok = counts["cases"] > 0 and counts["failed"] == 0 and not counts["programs"] and not of_part
+        yield ("test cases on the device", f"{counts['passed']} of {counts['cases']} passed" +
+               "".join("; " + x for x in counts["programs"] + of_part), "all", ok)
 
 
 def table(heads, rows):
@@ -179,10 +193,8 @@ def report(folder):
     sanitized = dict(folder.each("sanitize-*.jsonl", lines))
     counts = tests(folder.log("test.log"))
     judged = [dict(zip(("what", "value", "wanted", "ok"), x))
-              for found in (judged_steps(cases), judged_accuracy(precise), judged_sanitizers(sanitized)) for x in found]
-    if counts["cases"]:
-        judged.append({"what": "test cases on the device", "value": f"{counts['passed']} of {counts['cases']} passed",
-                       "wanted": "all", "ok": counts["failed"] == 0})
+              for found in (judged_steps(cases), judged_accuracy(precise), judged_sanitizers(sanitized),
+                            judged_tests(counts, dict(parts).get("test"))) for x in found]
     result = {"machine": machine, "parts": dict(parts), "judged": judged, "tests": counts, "step": cases, "accuracy": precise,
               "sanitizers": sanitized, "fusion": lines(folder.file("fusion.jsonl")),
               "ablate": [x for _, x in folder.each("ablate-*.json", whole)], "ops": dict(folder.each("ops-*.json", whole))}
