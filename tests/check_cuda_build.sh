@@ -58,10 +58,20 @@ done
 list=$(IFS=';'; echo "${archs[*]}")
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache); fi
+log=build/check-cuda/build.log
+mkdir -p build/check-cuda
+# logged COMMAND...: what it says goes to the log alone, unless it fails
+logged() {
+  local code=0
+  "$@" >$log 2>&1 || code=$?
+  if [ $code != 0 ]; then tail -n 60 $log >&2; fi
+  return $code
+}
 # Host code unoptimised: it is only linked here.
-CUDACXX=$nvcc cmake --preset cuda -B build/check-cuda "-DRTRAIN_CUDA_ARCHS=$list" -DCMAKE_CXX_FLAGS_RELEASE=-O0 "${launcher[@]}" |
-  grep -E '^-- (cudnn|cublas|CUDA [0-9])'
-cmake --build build/check-cuda -j "$jobs" --target rtrain rbench rt_tests_gpu | tail -1
+logged env CUDACXX="$nvcc" cmake --preset cuda -B build/check-cuda "-DRTRAIN_CUDA_ARCHS=$list" -DCMAKE_CXX_FLAGS_RELEASE=-O0 "${launcher[@]}"
+grep -E '^-- (cudnn|cublas|CUDA [0-9])' $log || true
+logged cmake --build build/check-cuda -j "$jobs" --target rtrain rbench rt_tests_gpu
+tail -n 1 $log
 for own in "$(command -v cuobjdump || true)" "$(dirname "$nvcc")/cuobjdump"; do
   if [ -x "$own" ]; then cuobjdump=$own; fi  # else that of CUDA 12.4, which can list newer objects too
 done
