@@ -22,6 +22,9 @@ if(git AND EXISTS ${ROOT}/.git)
   execute_process(COMMAND ${git} -C ${ROOT} describe --always --dirty=+ --exclude=*
                   OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 endif()
+if(NOT commit AND "$ENV{RTRAIN_COMMIT}" MATCHES "^[A-Za-z0-9_.+-]+$")  # a copy without git can be told what it is
+  set(commit $ENV{RTRAIN_COMMIT})
+endif()
 if(NOT commit)
   set(commit unknown)
 endif()
