@@ -37,6 +37,9 @@ with tempfile.TemporaryDirectory() as folder:
     write("parts.txt", "build ok 60 s\nstep FAILED (124) 540 s\n")
     write("step-cifar-512-bf16.json", {"commit": commit(), "cases": [case]})
     write("any-order-cifar-512-bf16.json", row("?", 46000.0))
+    write("ours-cifar-512-bf16.json", row("?", 1.0))
+    write("ours-imagenet-128-bf16.json", row("?", 20000.0))
+    write("any-order-imagenet-16-bf16.json", row("?", 777.0))
     write("step-cifar-16-bf16.json", json.dumps({"commit": "abc", "cases": [case]})[:100])
     write("ablate-512.json", '{"batch": 512, "ro')
     write("ops-cifar-f32.json", "")
@@ -64,8 +67,10 @@ with tempfile.TemporaryDirectory() as folder:
     check(met("test cases") == [False] and result["tests"] == {"cases": 40, "passed": 39, "failed": 1, "programs": []},
           "test counts")
     check("19 % of arithmetic, 50 % of what is reachable" in text, "shares of the floor")
+    check([len(c["rows"]) for c in result["step"]] == [4, 1, 1] and met("share of an H200's floor, imagenet stem, batch 128") == [None],
+          "ours alone, where there are no figures of PyTorch's")
     check(result["accuracy"]["bf16"][0]["last_loss"] == 0.5, "the last loss of a curve that is cut short")
-    check(len(result["step"]) == 1 and result["ablate"] == [] and result["ops"] == {}, "files cut short are left out")
+    check([c["batch"] for c in result["step"]] == [512, 128, 16] and result["ablate"] == [] and result["ops"] == {}, "files cut short are left out")
     check("deterministic=false (**2.30x**)" in text and "out of memory" in text and "cuDNN 91900" in text, "the Markdown file: " + text)
 
     passed = "1: [doctest] test cases:  38 |  38 passed | 0 failed | 167 skipped\n1/2 Test #1: gpu_cuda ....   Passed    0.50 sec\n"
@@ -89,5 +94,9 @@ with tempfile.TemporaryDirectory() as folder:
         check((run("--complete", path, variants).returncode == 0) == there, "--complete " + variants)
     failed = {**case, "rows": rows[1:], "left_out": case["left_out"] + [{"name": "rtrain", "precision": "bf16", "reason": "killed"}]}
     write("failed.json", {"commit": commit(), "cases": [failed]})
+    write("alone.json", {"sources": commit(), **row("?", 1.0)})
+    write("old.json", {"sources": "abc", **row("?", 1.0)})
+    for name, there in (("alone", 0), ("old", 1), ("step-cifar-512-bf16", 0), ("step-cifar-16-bf16", 1)):
+        check(run("--complete", os.path.join(folder, name + ".json")).returncode == there, f"--complete {name}.json")
     for name in ("step-cifar-16-bf16.json", "missing.json", "failed.json"):
         check(run("--complete", os.path.join(folder, name), "eager bf16").returncode == 1, name + " is not complete")

@@ -32,6 +32,7 @@ precisions="f32 f16 bf16"  # that this card computes in at full rate
 [ "$sm" -lt 80 ] && precisions="f32 f16"
 [ "$sm" -lt 70 ] && precisions="f32"
 half=${precisions##* }
+sources=$("$python" tools/gpu_machine.py --commit)
 failed=0
 try() { "$@" || failed=1; }  # goes on: what comes after has its own worth
 
@@ -54,15 +55,27 @@ part_test() {  # the suite on the device, with its own rows and with those of co
   try "$python" tests/check_resume.py $build/rtrain --kills 3 --device cuda
   try suite -R '^gpu_' -E '^gpu_(cuda|cudnn|cross|doctor)'
 }
+figures() {  # FILE COMMAND...: what rbench says as JSON, unless the file is there, from these sources
+  "$python" tools/gpu_report.py --complete "$1" && return
+  "${@:2}" | sed "s/^{/{\"sources\": \"$sources\", /" >"$1.part" && mv "$1.part" "$1"
+}
 compare() {  # stem batch precision steps variants
-  local file=$out/step-$1-$2-$3.json variants="${5//,/ $3,} $3"
+  local name=$1-$2-$3 variants="${5//,/ $3,} $3" code=0
+  local file=$out/step-$name.json own=($build/rbench step --device cuda --stem "$1" --batch "$2" --precision "$3" --steps "$4"
+    --repeat 5 --json)
   if ! "$python" tools/gpu_report.py --complete "$file" "$variants"; then
+    rm -f "$file.part"
     "$python" tools/compare_torch.py --device cuda --rbench $build/rbench --stem "$1" --batch "$2" --precision "$3" --steps "$4" \
-      --rounds 1 --repeat 5 --patience 5 --variants "$variants" --json "$file" || return 1
+      --rounds 1 --repeat 5 --patience 5 --variants "$variants" --json "$file.part" || code=1
+    [ -s "$file.part" ] && mv "$file.part" "$file"
+    if [ $code = 1 ]; then  # no torch: ours alone, and nothing old beside it
+      "$python" tools/gpu_report.py --complete "$file" || rm -f "$file"
+      figures "$out/ours-$name.json" "${own[@]}"
+    fi
   fi
   # PyTorch takes whatever algorithm is fastest; ours once more with that freedom.
-  $build/rbench step --device cuda --stem "$1" --batch "$2" --precision "$3" --steps "$4" --repeat 5 --json \
-    optimize.deterministic=false >"$out/any-order-$1-$2-$3.json"
+  figures "$out/any-order-$name.json" "${own[@]}" optimize.deterministic=false || code=1
+  return $code
 }
 usual=eager,channels_last,compile,reduce-overhead
 part_step() {  # most of it is torch.compile
@@ -90,13 +103,13 @@ part_step-bf16() { matrix bf16; }
 ops() {  # stem
   local precision
   for precision in $precisions; do
-    try eval "$build/rbench ops --device cuda --precision $precision --stem $1 --batch 256 --json >'$out/ops-$1-$precision.json'"
+    try figures "$out/ops-$1-$precision.json" $build/rbench ops --device cuda --precision "$precision" --stem "$1" --batch 256 --json
   done
 }
 part_ops-cifar() { ops cifar; }
 part_ops-imagenet() { ops imagenet; }
 ablate() {  # batch: each optimisation together with those before it, alone, and left out
-  try eval "$build/rbench ablate --device cuda --batch $1 --rounds 1 --repeat 5 --steps 20 --json >'$out/ablate-$1.json'"
+  try figures "$out/ablate-$1.json" $build/rbench ablate --device cuda --batch "$1" --rounds 1 --repeat 5 --steps 20 --json
 }
 part_ablate-16() { ablate 16; }
 part_ablate-512() {
@@ -166,7 +179,7 @@ for part in "${parts[@]}"; do
   start=$SECONDS
   echo "== $part"
   # In a process group of its own, so that it can be stopped as a whole, and leaves nothing to run beside the next part.
-  timeout -k 10 "$limit" bash -c "set -o pipefail; $(declare -f); $(declare -p out build python sm preset precisions half usual); failed=0
+  timeout -k 10 "$limit" bash -c "set -o pipefail; $(declare -f); $(declare -p out build python sm preset precisions half usual sources); failed=0
     part_$part || failed=1; exit \$failed" >"$out/$part.log" 2>&1 </dev/null &
   running=$!
   wait $running

@@ -2,7 +2,8 @@
 """Puts what tools/gpu_check.sh measured into one JSON and one Markdown file.
 
   tools/gpu_report.py FOLDER                        writes FOLDER/gpu.json and FOLDER/gpu.md from whatever is there
-  tools/gpu_report.py --complete FILE "NAME TYPE,…" exit code 0 if FILE has those variants at this commit
+  tools/gpu_report.py --complete FILE ["NAME TYPE,…"]
+                                                    exit code 0 if FILE is whole and of this commit, with ours and those variants
 """
 import glob, json, os, re, statistics, sys
 
@@ -63,24 +64,35 @@ class Folder:
             return ""
 
 
-def complete(path, variants):
+def complete(path, variants=None):
     result = whole(path) or {}
+    if result.get("sources", result.get("commit")) != commit():
+        return False
+    if variants is None:
+        return True
     have = {(r["name"].removeprefix("torch "), r["precision"]) for c in result.get("cases", []) for r in c["rows"] + c["left_out"]}
     ours = any(r["name"] == "rtrain" for c in result.get("cases", []) for r in c["rows"])  # left out, it is measured again
     wanted = {tuple(v.split(" ")) for v in variants.split(",")}
-    return ours and wanted <= have and result["commit"] == commit()
+    return ours and wanted <= have
 
 
 def step_cases(folder):
+    """Those beside PyTorch, and ours alone where there was none to measure."""
     cases = []
-    for name, result in folder.each("step-*.json", whole):
-        cases += result.get("cases", [])
-        free = whole(folder.file(f"any-order-{name}.json"))
-        if free and cases:
-            row = {**free, "name": ANY_ORDER, "precision": name.split("-")[-1]}
-            if peers := [r["images_per_s"] for r in cases[-1]["rows"] if r["name"].startswith("torch")]:
-                row["over_best_" + row["precision"]] = row["images_per_s"] / max(peers)
-            cases[-1]["rows"].append(row)
+    kinds = ("step", "ours", "any-order")
+    found = {kind: dict(folder.each(kind + "-*.json", whole)) for kind in kinds}
+    for name in sorted(set().union(*found.values())):
+        stem, batch, precision = name.split("-")
+        result, ours, free = (found[kind].get(name) for kind in kinds)
+        case = next(iter((result or {}).get("cases", [])), {"stem": stem, "batch": int(batch), "rows": [], "left_out": []})
+        if ours and not find(case, "rtrain"):
+            case["rows"].append({**ours, "name": "rtrain", "precision": precision})
+        if free:
+            row = {**free, "name": ANY_ORDER, "precision": precision}
+            if peers := [r["images_per_s"] for r in case["rows"] if r["name"].startswith("torch")]:
+                row["over_best_" + precision] = row["images_per_s"] / max(peers)
+            case["rows"].append(row)
+        cases.append(case)
     return cases
 
 
