@@ -55,6 +55,13 @@ part_test() {  # the suite on the device, with its own rows and with those of co
   try "$python" tests/check_resume.py $build/rtrain --kills 3 --device cuda
   try suite -R '^gpu_' -E '^gpu_(cuda|cudnn|cross|doctor)'
 }
+record() {  # FILE KEY ROW: adds the row, without those of its key and of other sources
+  grep -F "\"sources\": \"$sources\"" "$1" 2>/dev/null | grep -vF "$2" >"$1.part"
+  echo "{\"sources\": \"$sources\", ${3#\{}" >>"$1.part" && mv "$1.part" "$1"
+}
+recorded() {  # FILE KEY: whether it has such a row, from these sources
+  grep -F "\"sources\": \"$sources\"" "$1" 2>/dev/null | grep -F "$2" >/dev/null
+}
 figures() {  # FILE COMMAND...: what rbench says as JSON, unless the file is there, from these sources
   "$python" tools/gpu_report.py --complete "$1" && return
   "${@:2}" | sed "s/^{/{\"sources\": \"$sources\", /" >"$1.part" && mv "$1.part" "$1"
@@ -113,36 +120,45 @@ ablate() {  # batch: each optimisation together with those before it, alone, and
 }
 part_ablate-16() { ablate 16; }
 part_ablate-512() {
-  local unfused
-  : >"$out/fusion.jsonl"
+  local unfused key row
   for unfused in "" cross_entropy conv2d.stats; do  # f16 alone has convolutions that sum their output for batch norm
-    [[ " $precisions " == *" f16 "* ]] && try eval "$build/rbench step --device cuda --precision f16 --batch 512 --repeat 5 \
-      --steps 20 --json optimize.unfused=$unfused | sed 's/^{/{\"unfused\": \"$unfused\", /' >>'$out/fusion.jsonl'"
+    key="\"unfused\": \"$unfused\","
+    [[ " $precisions " != *" f16 "* ]] || recorded "$out/fusion.jsonl" "$key" && continue
+    row=$($build/rbench step --device cuda --precision f16 --batch 512 --repeat 5 --steps 20 --json optimize.unfused=$unfused) &&
+      record "$out/fusion.jsonl" "$key" "$key ${row#\{}" || failed=1
   done
   ablate 512
 }
 part_accuracy() {  # the same short training in each precision, over three seeds
-  local data=$out/work/synthetic run=$out/work/run seed precision
-  [ -f "$data/data_batch_1.bin" ] || $build/rtrain synth --out "$data" --train 10000 --test 2000 || return 1
-  : >"$out/accuracy.jsonl"
+  local data=$out/work/synthetic run=$out/work/run seed precision key row
+  if [ ! -d "$data" ]; then
+    rm -rf "$data.part"
+    $build/rtrain synth --out "$data.part" --train 10000 --test 2000 && mv "$data.part" "$data" || return 1
+  fi
   for seed in 0 1 2; do
     for precision in $precisions; do
+      key="\"precision\": \"$precision\", \"seed\": $seed,"
+      recorded "$out/accuracy.jsonl" "$key" && continue
       rm -rf "$run"
       $build/rtrain train "$data" device=cuda precision="$precision" run.seed=$seed run.dir="$run" train.epochs=6 \
         augment.enabled=false train.batch=64 >/dev/null 2>"$out/accuracy-$precision-$seed.log" &&
         cp "$run/metrics.jsonl" "$out/curve-$precision-$seed.jsonl" &&
-        $build/rtrain eval "$run" --json |
-        sed "s/^{/{\"precision\": \"$precision\", \"seed\": $seed, /" >>"$out/accuracy.jsonl" || failed=1
+        row=$($build/rtrain eval "$run" --json) && record "$out/accuracy.jsonl" "$key" "$key ${row#\{}" || failed=1
     done
   done
 }
 sanitize() {  # tool
   # Our kernels family by family, since a tool slows them down; a whole step, with the libraries' kernels, under memcheck alone.
-  local op result code first=1 said=$out/work/sanitize.log families="batch_norm bn_relu bn_add_relu relu add max_pool global_avg_pool linear cross_entropy layout
-    augment sgd loss_scale report"
+  local op result code first=1 said=$out/work/sanitize.log
+  local families="batch_norm bn_relu bn_add_relu relu add max_pool global_avg_pool linear cross_entropy layout augment sgd loss_scale
+    report"
   [ "$1" = memcheck ] && families="$families step"
-  : >"$out/sanitize-$1.jsonl"
   for op in $families; do
+    if recorded "$out/sanitize-$1.jsonl" "\"op\": \"$op\", \"result\": \"clean\""; then
+      echo "== $1 $op: clean, in an earlier call"
+      first=0
+      continue
+    fi
     local case='cuda: every row*'
     [ "$op" = step ] && case='cuda step: once warm*'
     # In this part's process group (--foreground), so that the part's own limit reaches it too.
@@ -160,7 +176,7 @@ sanitize() {  # tool
     fi
     echo "== $1 $op: $result ($code)"
     tail -n 40 "$said"
-    echo "{\"tool\": \"$1\", \"op\": \"$op\", \"result\": \"$result\"}" >>"$out/sanitize-$1.jsonl"
+    record "$out/sanitize-$1.jsonl" "\"op\": \"$op\"," "\"tool\": \"$1\", \"op\": \"$op\", \"result\": \"$result\"}"
     [ $first = 1 ] && [ "$result" = unavailable ] && break
     first=0
   done
