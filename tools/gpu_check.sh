@@ -5,10 +5,16 @@
 #     parts, the most telling first (the default is all, in this order): build step step-small test ablate-512 accuracy step-large
 #       ablate-16 ops-cifar ops-imagenet step-f32 step-f16 step-bf16 memcheck synccheck racecheck initcheck report
 # Needs nvcc, CMake, ninja and cuDNN (toolkit, system or Python package); the comparisons need python3 with torch. What fails is
-# reported and the rest runs on; the exit code is the number of parts in which something failed. Parts can be run in several
-# calls, `report` last; the step parts go on where they were stopped, if the commit is the same.
+# reported and the rest runs on; the exit code is the number of parts in which something failed.
+# It takes hours, and can be had in several calls with the same OUT_FOLDER, each of at most ten minutes (the first one builds):
+#   RTRAIN_GPU_CHECK_TOTAL=590 tools/gpu_check.sh OUT_FOLDER build step
+#   RTRAIN_GPU_CHECK_TOTAL=590 tools/gpu_check.sh OUT_FOLDER step step-small test
+#   …                                                            what parts.txt names as FAILED (124) or left out; `report` last
+# Such a call goes on per case: what was measured from the same sources (commit, $RTRAIN_COMMIT or a hash) stays as it is, and a
+# case stopped midway starts over, as do the parts build, test and report as a whole. Another folder measures everything anew.
 # RTRAIN_PREFIX names a folder with the header-only libraries, where they are not installed. RTRAIN_PYTHON: another python3.
-# RTRAIN_GPU_CHECK_SECONDS bounds each part (default 540).
+# RTRAIN_GPU_CHECK_SECONDS bounds each part (default 540), RTRAIN_GPU_CHECK_TOTAL the whole call (default: no limit). A part for
+# which no time is left is left out; that alone does not count as failing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-build/gpu-check}
@@ -187,15 +193,35 @@ part_racecheck() { sanitize racecheck; }
 part_initcheck() { sanitize initcheck; }
 part_report() { "$python" tools/gpu_report.py "$out"; }
 
+pack() {
+  (shopt -s nullglob && cd "$out" && files=(*.json *.jsonl *.md *.log parts.txt) && [ ${#files[@]} -gt 0 ] &&
+    tar czf work/results.tar.gz --ignore-failed-read -- "${files[@]}" 2>/dev/null
+    [ -s work/results.tar.gz ] && mv work/results.tar.gz results.tar.gz)
+}
+reserve=20  # seconds of the whole call: a part that does not stop when told, the report, the archive
+total=${RTRAIN_GPU_CHECK_TOTAL:-}
 failures=0 built=1 running=
+trap pack EXIT
 trap '[ -z "$running" ] || kill "$running" 2>/dev/null; exit 130' INT TERM
 for part in "${parts[@]}"; do
   declare -f "part_$part" >/dev/null || { echo "there is no part $part; there are ${all[*]}" >&2; exit 2; }
   [ $built = 1 ] || [ "$part" = report ] || continue
+  seconds=$limit
+  if [ -n "$total" ]; then
+    left=$((total - SECONDS - reserve))
+    if [ "$part" = report ]; then
+      [ $left -ge 5 ] || left=5
+    elif [ $left -lt 30 ]; then
+      echo "$part left out, no time"
+      grep -qs "^$part " "$out/parts.txt" || echo "$part left out, no time" >>"$out/parts.txt"
+      continue
+    fi
+    [ $left -lt "$seconds" ] && seconds=$left
+  fi
   start=$SECONDS
   echo "== $part"
   # In a process group of its own, so that it can be stopped as a whole, and leaves nothing to run beside the next part.
-  timeout -k 10 "$limit" bash -c "set -o pipefail; $(declare -f); $(declare -p out build python sm preset precisions half usual sources); failed=0
+  timeout -k 10 "$seconds" bash -c "set -o pipefail; $(declare -f); $(declare -p out build python sm preset precisions half usual sources); failed=0
     part_$part || failed=1; exit \$failed" >"$out/$part.log" 2>&1 </dev/null &
   running=$!
   wait $running
@@ -207,6 +233,6 @@ for part in "${parts[@]}"; do
   sed -i "/^$part /d" "$out/parts.txt" 2>/dev/null
   echo "$part $word $((SECONDS - start)) s" | tee -a "$out/parts.txt"
   [ "$part" = build ] && [ $code -ne 0 ] && [ ! -x $build/rbench ] && built=0
-  (cd "$out" && tar czf results.tar.gz --ignore-failed-read -- *.json *.jsonl *.md *.log parts.txt 2>/dev/null)
+  pack
 done
 exit $failures
