@@ -6,12 +6,12 @@
 #       ablate-16 ops-cifar ops-imagenet step-f32 step-f16 step-bf16 memcheck synccheck racecheck initcheck report
 # Needs nvcc, CMake, ninja and cuDNN (toolkit, system or Python package); the comparisons need python3 with torch. What fails is
 # reported and the rest runs on; the exit code is the number of parts in which something failed.
-# It takes hours, and can be had in several calls with the same OUT_FOLDER, each of at most ten minutes (the first one builds):
+# It can take hours, and can be had in several calls with the same OUT_FOLDER, each of at most ten minutes (the first one builds):
 #   RTRAIN_GPU_CHECK_TOTAL=590 tools/gpu_check.sh OUT_FOLDER build step
 #   RTRAIN_GPU_CHECK_TOTAL=590 tools/gpu_check.sh OUT_FOLDER step step-small test
 #   …                                                            what parts.txt names as FAILED (124) or left out; `report` last
 # Such a call goes on per case: what was measured from the same sources (commit, $RTRAIN_COMMIT or a hash) stays as it is, and a
-# case stopped midway starts over, as do the parts build, test and report as a whole. Another folder measures everything anew.
+# case stopped midway starts over, as does the part test as a whole. Another folder measures everything anew.
 # RTRAIN_PREFIX names a folder with the header-only libraries, where they are not installed. RTRAIN_PYTHON: another python3.
 # RTRAIN_GPU_CHECK_SECONDS bounds each part (default 540), RTRAIN_GPU_CHECK_TOTAL the whole call (default: no limit). A part for
 # which no time is left is left out; that alone does not count as failing.
