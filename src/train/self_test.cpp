@@ -93,16 +93,18 @@ std::string check_algorithms(const Row& row, const Step& step, std::span<const V
   const auto before = cudnn::choices().refused;
   cudnn::choices().latest.reset();
   const std::string first = check_row(row, step, in, in_before, want);
+  std::vector<std::string> refused;  // said only when another one passes: else the row is refused instead of them
   for (std::string wrong = first; !wrong.empty();) {
     const std::optional<std::string> algorithm = cudnn::refuse_latest();
     if (!algorithm) {  // it is not they who are wrong
       cudnn::choices().refused = before;
       return first;
     }
-    log_warning("cuDNN's algorithm {} for {} failed its self-test and will not be used: {}", *algorithm, row.kind,
-                wrong);
+    refused.push_back(rt::format("cuDNN's algorithm {} for {} failed its self-test and will not be used: {}",
+                                 *algorithm, row.kind, wrong));
     wrong = check_row(row, step, in, in_before, want);
   }
+  for (const std::string& why : refused) log_warning("{}", why);
   return "";
 }
 

@@ -21,11 +21,11 @@ std::string why_no_gpu(const Session& s) {
 }
 
 void describe_memory(Session& s) {
-  const MemoryFigures training = s.executor->memory(s.config().train.batch),
-                      evaluation = s.executor->memory(s.config().eval.batch, false);
+  const MemoryFigures training = s.executor->memory(s.config().train.batch);
   log_info("{}", memory_line(training));
-  if (s.config().device == "cpu")
-    log_info("peak memory: {:.0f} MiB planned", mebibytes(std::max(training.peak_bytes, evaluation.peak_bytes)));
+  if (s.config().device != "cpu") return;
+  const MemoryFigures evaluation = s.executor->memory(s.config().eval.batch, false);
+  log_info("peak memory: {:.0f} MiB planned", mebibytes(std::max(training.peak_bytes, evaluation.peak_bytes)));
 }
 
 void describe(Session& s) {
