@@ -23,9 +23,9 @@ all=(build step step-small test ablate-512 accuracy step-large ablate-16 ops-cif
   step-f32 step-f16 step-bf16 memcheck synccheck racecheck initcheck report)
 parts=("$@")
 [ ${#parts[@]} -eq 0 ] && parts=("${all[@]}")
-mkdir -p "$out/work"
+mkdir -p "$out/scratch"
 out=$(cd "$out" && pwd)
-export XDG_CACHE_HOME=$out/work/cache  # choices of this card and build, nobody else's
+export XDG_CACHE_HOME=$out/scratch/cache  # choices of this card and build, nobody else's
 limit=${RTRAIN_GPU_CHECK_SECONDS:-540}
 python=${RTRAIN_PYTHON:-python3}
 PATH=$PATH:/usr/local/cuda/bin
@@ -136,7 +136,7 @@ part_ablate-512() {
   ablate 512
 }
 part_accuracy() {  # the same short training in each precision, over three seeds
-  local data=$out/work/synthetic run=$out/work/run seed precision key row
+  local data=$out/scratch/synthetic run=$out/scratch/run seed precision key row
   if [ ! -d "$data" ]; then
     rm -rf "$data.part"
     $build/rtrain synth --out "$data.part" --train 10000 --test 2000 && mv "$data.part" "$data" || return 1
@@ -155,7 +155,7 @@ part_accuracy() {  # the same short training in each precision, over three seeds
 }
 sanitize() {  # tool
   # Our kernels family by family, since a tool slows them down; a whole step, with the libraries' kernels, under memcheck alone.
-  local op result code first=1 said=$out/work/sanitize.log
+  local op result code first=1 said=$out/scratch/sanitize.log
   local families="batch_norm bn_relu bn_add_relu relu add max_pool global_avg_pool linear cross_entropy layout augment sgd loss_scale
     report"
   [ "$1" = memcheck ] && families="$families step"
@@ -195,8 +195,8 @@ part_report() { "$python" tools/gpu_report.py "$out"; }
 
 pack() {
   (shopt -s nullglob && cd "$out" && files=(*.json *.jsonl *.md *.log parts.txt) && [ ${#files[@]} -gt 0 ] &&
-    tar czf work/results.tar.gz --ignore-failed-read -- "${files[@]}" 2>/dev/null
-    [ -s work/results.tar.gz ] && mv work/results.tar.gz results.tar.gz)
+    tar czf scratch/results.tar.gz --ignore-failed-read -- "${files[@]}" 2>/dev/null
+    [ -s scratch/results.tar.gz ] && mv scratch/results.tar.gz results.tar.gz)
 }
 reserve=20  # seconds of the whole call: a part that does not stop when told, the report, the archive
 total=${RTRAIN_GPU_CHECK_TOTAL:-}
