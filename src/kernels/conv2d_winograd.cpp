@@ -149,7 +149,7 @@ void forward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSha
     o.on_load.affine(s.c, f.on_load, f.on_load + s.c);
   }
   f.weights.make_all();
-  each_block(p, [&](const Team& team, int64_t set, int64_t, int64_t first, int64_t tiles, bool) {
+  each_block(p, [&](Team& team, int64_t set, int64_t, int64_t first, int64_t tiles, bool) {
     const WinogradPlanes v = p.planes(f.v + set * p.floats(s.c), s.c), m = p.planes(f.m + set * p.floats(s.k), s.k);
     const Share from(team, first, tiles, s.c, false, 0), to(team, first, tiles, s.k, p.schedule.together, p.in.tiles());
     p.transform.windows(p.in, from.part, o.x, on_load, from.of(v));
@@ -157,7 +157,7 @@ void forward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSha
     if (p.schedule.together)
       f.weights.multiply(team, tiles, v, m);
     else
-      for (const Product& e : p.products) f.weights.product(e, tiles, f.weights.u, 0, s.k, v, m);
+      for (const Product& e : p.products.all) f.weights.product(e, tiles, f.weights.u, 0, s.k, v, m);
     team.wait();
     p.transform.outputs(p.out, to.part, to.of(m), o.y, fusion.stats ? f.sums : nullptr);
   });
@@ -177,7 +177,7 @@ void backward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSh
     o.on_load.affine(s.c, b.on_load, b.on_load + s.c);
   }
   if (dx) b.weights.make_all();
-  each_block(p, [&](const Team& team, int64_t set, int64_t chunk, int64_t first, int64_t tiles, bool begins) {
+  each_block(p, [&](Team& team, int64_t set, int64_t chunk, int64_t first, int64_t tiles, bool begins) {
     const WinogradPlanes v = p.planes(b.v + set * p.floats(s.c), s.c), m = p.planes(b.m + set * p.floats(s.k), s.k);
     const Share from(team, first, tiles, s.k, false, 0), in(team, first, tiles, s.c, false, 0),
         to(team, first, tiles, s.c, p.schedule.together, p.in.tiles());
@@ -190,7 +190,7 @@ void backward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSh
       if (dx) b.weights.multiply(team, tiles, m, v);
       team.wait();
     } else {
-      for (const Product& e : p.products) {
+      for (const Product& e : p.products.all) {
         if (dw) b.gradients.product(e, begins, tiles, 0, s.k, b.gradients.du + chunk * b.gradients.floats(), v, m);
         if (dx) b.weights.product(e, tiles, b.weights.u, 0, s.c, m, v);
       }

@@ -3,12 +3,13 @@
 // chunks of images, a thread takes one chunk at a time and takes its tiles through transform, products and inverse block by
 // block, so that a block stays in its cache; dU has a copy per chunk, and no more than 16 threads find work. Small maps with
 // many channels, where U is far larger than a block, and batches of fewer than 8 images: all threads work on one block of tiles
-// together, split by tiles in the transforms and by panels of U in the products.
+// together, split by tiles in the transforms and by planes in the products, or by columns of U where each is needed once.
 #pragma once
 #include <omp.h>
 
 #include <algorithm>
 #include <atomic>
+#include <span>
 #include <vector>
 
 #include "kernels/conv2d_windows.hpp"
@@ -31,10 +32,18 @@ struct Space {  // hands out parts of a workspace, or only counts them
 
 struct Team {  // the threads that work on one block
   int64_t rank, size;
+  std::atomic<int64_t>* next = nullptr;  // number of what nobody has taken yet
+  int64_t taken = 0;                     // numbers that earlier calls of each() used up
   void wait() const {
     if (size > 1) {
 #pragma omp barrier
     }
+  }
+  // f(0) to f(count - 1), each by the first thread that is free. All threads call it, with a wait() before the next time.
+  template <class F>
+  void each(int64_t count, F&& f) {
+    for (int64_t i; (i = next->fetch_add(1) - taken) < count;) f(i);
+    taken += count + size;  // every thread has found nothing left once
   }
 };
 
@@ -67,16 +76,23 @@ struct Product {
   int64_t plane, filter;
   bool first;
 };
-inline std::vector<Product> products(int64_t values) {
-  // Of the 9 values of a line of stride 2, the last four share a filter.
-  std::vector<Product> list;
-  for (int64_t filter = 0; filter < filters; ++filter)
-    for (int64_t r = 0; r < values; ++r)
-      for (int64_t q = 0; q < values; ++q)
-        if (std::min<int64_t>(r, 5) * 6 + std::min<int64_t>(q, 5) == filter)
-          list.push_back({r * values + q, filter, list.empty() || list.back().filter != filter});
-  return list;
-}
+struct Products {
+  std::vector<Product> all;              // by filter
+  std::span<const Product> of[filters];  // a filter's
+  explicit Products(int64_t values) {
+    // Of the 9 values of a line of stride 2, the last four share a filter.
+    int64_t begin[filters + 1] = {};
+    for (int64_t filter = 0; filter < filters; ++filter) {
+      for (int64_t r = 0; r < values; ++r)
+        for (int64_t q = 0; q < values; ++q)
+          if (std::min<int64_t>(r, 5) * 6 + std::min<int64_t>(q, 5) == filter)
+            all.push_back({r * values + q, filter, std::ssize(all) == begin[filter]});
+      begin[filter + 1] = std::ssize(all);
+    }
+    for (int64_t filter = 0; filter < filters; ++filter)
+      of[filter] = {all.begin() + begin[filter], all.begin() + begin[filter + 1]};
+  }
+};
 
 template <class T>
 struct Problem {
@@ -84,7 +100,7 @@ struct Problem {
   const WinogradKernels<T>& transform;
   const GemmKernels& gemm;
   const BatchNormKernels& batch_norm;
-  const std::vector<Product>& products;
+  const Products& products;
   WinogradGrid in, out;
   Schedule schedule;
   int64_t panel;  // columns of one
@@ -98,8 +114,8 @@ struct Problem {
         out{s.p, s.q, s.k, in.rows, in.columns},
         schedule(s, in, k.gemm.rows, k.block),
         panel(k.gemm.columns) {}
-  static const std::vector<Product>& products_of(int64_t values) {
-    static const std::vector<Product> six = winograd::products(6), nine = winograd::products(9);
+  static const Products& products_of(int64_t values) {
+    static const Products six(6), nine(9);
     return values == 6 ? six : nine;
   }
   int64_t planes() const { return transform.values * transform.values; }
@@ -115,12 +131,13 @@ struct Problem {
   int64_t sets() const { return schedule.together ? 1 : schedule.threads; }
 };
 
-// What one thread of a team computes of a product: columns [begin, end) of all of them, in turn.
+// Columns of U that a thread makes and multiplies at a time where all tiles are one block: as many groups as threads, or twice,
+// three times as many.
 struct Groups {
   int64_t size, count;  // columns of one group, whole panels; groups
   Groups(int64_t panel, int64_t threads, int64_t columns) {
-    const int64_t panels = ceil_div(columns, panel);
-    size = std::clamp<int64_t>(panels / threads, 1, most) * panel;
+    const int64_t panels = ceil_div(columns, panel), rounds = ceil_div(panels, most * threads);
+    size = ceil_div(panels, rounds * threads) * panel;
     count = ceil_div(columns, size);
   }
   static constexpr int64_t most = 4;  // panels; more would leave no L2 cache for the values
@@ -158,12 +175,6 @@ struct Weights {
 #pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
     for (int64_t j = 0; j < panels(); ++j) make(j, u + j * panel_floats());
   }
-  const float* group(int64_t first, int64_t count, const Team& team) const {
-    if (!p.one_block()) return u + first / p.panel * panel_floats();
-    float* own = u + team.rank * groups.size / p.panel * panel_floats();
-    for (int64_t j = 0; j < ceil_div(count, p.panel); ++j) make(first / p.panel + j, own + j * panel_floats());
-    return own;
-  }
   // results[tiles, columns] = values[tiles, depth] * U: one product, of columns [first, first + count)
   void product(const Product& e, int64_t tiles, const float* panels_of, int64_t first, int64_t count,
                WinogradPlanes values, WinogradPlanes results) const {
@@ -171,12 +182,17 @@ struct Weights {
                      panels_of + e.filter * plane(), panel_floats(), p.panel,
                      results.data + e.plane * results.plane + first, results.row, false});
   }
-  void multiply(const Team& team, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
-    for (int64_t g = team.rank; g < groups.count; g += team.size) {
+  void multiply(Team& team, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
+    if (!p.one_block())
+      return team.each(std::ssize(p.products.all), [&](int64_t i) {
+        product(p.products.all[static_cast<size_t>(i)], tiles, u, 0, columns, values, results);
+      });
+    float* const own = u + team.rank * groups.size / p.panel * panel_floats();
+    team.each(groups.count, [&](int64_t g) {
       const int64_t first = g * groups.size, count = std::min(groups.size, columns - first);
-      const float* panels_of = group(first, count, team);
-      for (const Product& e : p.products) product(e, tiles, panels_of, first, count, values, results);
-    }
+      for (int64_t j = 0; j < ceil_div(count, p.panel); ++j) make(first / p.panel + j, own + j * panel_floats());
+      for (const Product& e : p.products.all) product(e, tiles, own, first, count, values, results);
+    });
   }
 };
 
@@ -211,13 +227,17 @@ struct WeightGradients {
     p.gemm.multiply({p.s.c, count, tiles, v.data + e.plane * v.plane, 1, v.row, m.data + e.plane * m.plane + first,
                      p.panel, m.row, to + e.filter * plane(), row, !(begins && e.first)});
   }
-  void accumulate(const Team& team, bool begins, int64_t tiles, WinogradPlanes v, WinogradPlanes m) const {
-    for (int64_t g = team.rank; g < groups.count; g += team.size) {
+  void accumulate(Team& team, bool begins, int64_t tiles, WinogradPlanes v, WinogradPlanes m) const {
+    if (!p.one_block())
+      return team.each(filters, [&](int64_t i) {  // the last ones have the most products
+        for (const Product& e : p.products.of[filters - 1 - i]) product(e, begins, tiles, 0, p.s.k, du, v, m);
+      });
+    float* const own = du + team.rank * floats();
+    team.each(groups.count, [&](int64_t g) {
       const int64_t first = g * groups.size, count = std::min(groups.size, p.s.k - first);
-      float* const to = p.one_block() ? du + team.rank * floats() : du + first;
-      for (const Product& e : p.products) product(e, begins, tiles, first, count, to, v, m);
-      if (p.one_block()) finish(first, count, to);
-    }
+      for (const Product& e : p.products.all) product(e, begins, tiles, first, count, own, v, m);
+      finish(first, count, own);
+    });
   }
 };
 
@@ -227,7 +247,7 @@ void each_block(const Problem<T>& p, F&& f) {
   const Schedule& schedule = p.schedule;
   const int64_t per_image = p.in.tiles();
   std::atomic<int64_t> next = 0;
-  auto chunk = [&](const Team& team, int64_t set, int64_t c) {
+  auto chunk = [&](Team team, int64_t set, int64_t c) {
     const int64_t begin = p.s.n * c / schedule.chunks * per_image, end = p.s.n * (c + 1) / schedule.chunks * per_image;
     for (int64_t t = begin; t < end; t += schedule.block)
       f(team, set, c, t, std::min(schedule.block, end - t), t == begin);
@@ -236,7 +256,7 @@ void each_block(const Problem<T>& p, F&& f) {
   {
     const int64_t rank = omp_get_thread_num();
     if (schedule.together)
-      chunk({rank, omp_get_num_threads()}, 0, 0);
+      chunk({rank, omp_get_num_threads(), &next}, 0, 0);
     else
       for (int64_t c; (c = next.fetch_add(1)) < schedule.chunks;) chunk({0, 1}, rank, c);
   }

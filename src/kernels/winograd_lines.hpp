@@ -127,4 +127,26 @@ struct Stride2 {
   }
 };
 
+// Column by column, then row by row: a line's transform applied from both sides.
+template <int in, int out, void (*line)(const Vec*, Vec*), class Load, class Store>
+RT_INLINE void both_sides(Load load_at, Store store_at) {
+  Vec middle[out][in];
+#pragma GCC unroll 9
+  for (int q = 0; q < in; ++q) {
+    Vec from[in], to[out];
+#pragma GCC unroll 9
+    for (int r = 0; r < in; ++r) from[r] = load_at(r, q);
+    line(from, to);
+#pragma GCC unroll 9
+    for (int r = 0; r < out; ++r) middle[r][q] = to[r];
+  }
+#pragma GCC unroll 9
+  for (int r = 0; r < out; ++r) {
+    Vec to[out];
+    line(middle[r], to);
+#pragma GCC unroll 9
+    for (int q = 0; q < out; ++q) store_at(r, q, to[q]);
+  }
+}
+
 }  // namespace rt::RT_ISA

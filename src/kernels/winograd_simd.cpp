@@ -4,34 +4,11 @@
 
 #include "kernels/gemm_simd.hpp"
 #include "kernels/memory_simd.hpp"
+#include "kernels/winograd_filters.hpp"
 #include "kernels/winograd_lines.hpp"
 
 namespace rt::RT_ISA {
 namespace {
-
-constexpr int columns = 2 * lanes;  // of a panel, as in gemm_simd.cpp
-
-// Column by column, then row by row: a line's transform applied from both sides.
-template <int in, int out, void (*line)(const Vec*, Vec*), class Load, class Store>
-RT_INLINE void both_sides(Load load_at, Store store_at) {
-  Vec middle[out][in];
-#pragma GCC unroll 9
-  for (int q = 0; q < in; ++q) {
-    Vec from[in], to[out];
-#pragma GCC unroll 9
-    for (int r = 0; r < in; ++r) from[r] = load_at(r, q);
-    line(from, to);
-#pragma GCC unroll 9
-    for (int r = 0; r < out; ++r) middle[r][q] = to[r];
-  }
-#pragma GCC unroll 9
-  for (int r = 0; r < out; ++r) {
-    Vec to[out];
-    line(middle[r], to);
-#pragma GCC unroll 9
-    for (int q = 0; q < out; ++q) store_at(r, q, to[q]);
-  }
-}
 
 // The pixels of a tile in an image: `size` from (h, w) on, which may reach beyond it.
 struct Patch {
@@ -243,54 +220,6 @@ void convert(const float* from, const T* other, T* to, int64_t pixels, int64_t c
       const int64_t at = i * channels_apart + c;
       const Vec x = load(from + at);
       store(to + at, other ? stored<T>(x) + load(other + at) : x);
-    }
-}
-
-// Filters by blocks along the depth, so that the weights are read in runs whichever way they lie.
-constexpr int64_t filter_block = 16;
-
-template <class S, class T>
-void weights(const T* w, int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* u,
-             int64_t plane) {
-  alignas(64) float filter[filter_block][9][lanes] = {};
-  for (int64_t i0 = 0; i0 < depth; i0 += filter_block)
-    for (int64_t j0 = 0; j0 < columns; j0 += lanes) {
-      for (int64_t j = 0; j < lanes; ++j)
-        for (int64_t i = 0; i < filter_block; ++i) {
-          const T* from = w + (j0 + j) * column_stride + (i0 + i) * depth_stride;
-          for (int tap = 0; tap < 9; ++tap) filter[i][tap][j] = j0 + j < count ? static_cast<float>(from[tap]) : 0.0f;
-        }
-      for (int64_t i = 0; i < filter_block; ++i)
-        both_sides<3, 6, S::weight>(
-            [&](int r, int q) { return load(filter[i][r * 3 + q]); },
-            [&](int r, int q, Vec x) { store(u + (r * 6 + q) * plane + (i0 + i) * columns + j0, x); });
-    }
-}
-
-template <class S, class T>
-void weight_gradients(const float* du, int64_t plane, int64_t row, int64_t chunks, int64_t chunk_stride,
-                      int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, T* dw) {
-  alignas(64) float filter[filter_block][9][lanes];
-  for (int64_t i0 = 0; i0 < depth; i0 += filter_block)
-    for (int64_t j0 = 0; j0 < count; j0 += lanes) {
-      for (int64_t i = 0; i < filter_block; ++i)
-        both_sides<6, 3, S::weight_adjoint>(
-            [&](int r, int q) {
-              const float* from = du + (r * 6 + q) * plane + (i0 + i) * row + j0;
-              Vec sum = load(from);
-              __builtin_prefetch(from + row, 0, 2);
-              for (int64_t chunk = 1; chunk < chunks; ++chunk) {
-                sum += load(from + chunk * chunk_stride);
-                __builtin_prefetch(from + chunk * chunk_stride + row, 0, 2);
-              }
-              return sum;
-            },
-            [&](int r, int q, Vec x) { store(filter[i][r * 3 + q], x); });
-      for (int64_t j = 0; j < lanes; ++j)
-        for (int64_t i = 0; i < filter_block; ++i) {
-          T* to = dw + (j0 + j) * column_stride + (i0 + i) * depth_stride;
-          for (int tap = 0; tap < 9; ++tap) to[tap] = T(filter[i][tap][j]);
-        }
     }
 }
 
