@@ -43,7 +43,7 @@ struct Case {
     if (kind == "conv2d.backward") in = {y, x, w}, out = {x, w};
   }
   Problem problem() const { return {op.get(), in, out}; }
-  std::vector<Tensor> run(const Row& row, int64_t variant) const {
+  std::vector<Tensor> run(const Row& row, Variant variant) const {
     std::vector<Tensor> memory;
     std::vector<View> from, to;
     for (size_t i = 0; i < in.size(); ++i) memory.push_back(random(in[i], static_cast<uint32_t>(i)));
@@ -67,14 +67,14 @@ const Row sleeper[] = {{.kind = "sleep",
                         .name = "cpu.sleeper",
                         .run =
                             [](const Args& a) {
-                              ++runs, latest = a.variant;
-                              const double ms = needed_ms[a.variant == 0 ? 1 : a.variant];
+                              ++runs, latest = a.variant.block;
+                              const double ms = needed_ms[latest == 0 ? 1 : latest];
                               std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(ms));
                               std::memcpy(a.out[0].data, a.in[0].data, a.in[0].spec.bytes());
                             },
                         .variants =
                             [](const Problem&) {
-                              return std::vector<int64_t>{1, 2, 3};
+                              return std::vector<Variant>{{1}, {2}, {3}};
                             }}};
 
 struct Sleep {
@@ -92,7 +92,7 @@ struct Sleep {
   }
   int64_t tuned(Tuner& tuner, double seconds = 0.05) {
     tuner.tune(plan, *arena, seconds);
-    return plan.steps()[0].variant;
+    return plan.steps()[0].variant.block;
   }
 };
 
@@ -113,14 +113,15 @@ TEST_CASE("tuning: every variant of every row gives the same bits, in the worksp
         const Case step(kind, s);
         INFO(std::string(kind) << " " << row->name << " " << step.in[0].str());
         set_threads(2);
-        const std::vector<Tensor> expected = step.run(*row, 0);
+        const std::vector<Tensor> expected = step.run(*row, {});
         for (const int threads : {1, 2, 3}) {
           set_threads(threads);
-          const std::vector<int64_t> variants = row->variants(step.problem());
+          const std::vector<Variant> variants = row->variants(step.problem());
           const bool fixed = s.stride == 2 && (row->kind == "conv2d.dw" || row->kind == "conv2d.backward");
-          REQUIRE((variants.size() > 1) != fixed);
-          for (const int64_t variant : variants) {
-            CAPTURE(variant);
+          REQUIRE(variants.size() > 1);
+          REQUIRE((variants.size() == 2) == fixed);
+          for (const Variant& variant : variants) {
+            CAPTURE(variant.str());
             CAPTURE(threads);
             const std::vector<Tensor> found = step.run(*row, variant);
             for (size_t i = 0; i < found.size(); ++i) CHECK(same_bits(found[i], expected[i]));

@@ -49,7 +49,7 @@ void Plan::choose_rows() {
   }
 }
 
-void Plan::choose_variant(size_t step, int64_t variant, std::string timings) {
+void Plan::choose_variant(size_t step, Variant variant, std::string timings) {
   list_.steps[step].variant = variant;
   list_.steps[step].timings = std::move(timings);
 }

@@ -53,7 +53,7 @@ class Plan {
   const Spec& spec(Var v) const { return value(v).spec; }
   const Value& value(Var v) const { return list_.values[static_cast<size_t>(v.id)]; }
   // From the next replay on; `timings` is what explain() says beside the row.
-  void choose_variant(size_t step, int64_t variant, std::string timings);
+  void choose_variant(size_t step, Variant variant, std::string timings);
   View view(Var v) const;       // of a kept or external value, after a replay
   std::string explain() const;  // a line per distinct step: count, kind, specs, the chosen row, why better ones refused
 

@@ -1,5 +1,6 @@
 #include "core/step.hpp"
 
+#include <charconv>
 #include <cstdlib>
 #include <set>
 
@@ -76,6 +77,17 @@ const Row& select_row(std::span<const Row> table, const Target& target, std::str
   }
   fail(ExitCode::device, "no implementation of {} fits {} on {}{}", kind, describe(problem), name_of(target.device),
        refusals.empty() ? " (the table has no row for it)" : refusals);
+}
+
+std::string Variant::str() const { return rt::format("{}{}", block, ahead ? " ahead" : ""); }
+
+std::optional<Variant> Variant::parse(std::string_view text) {
+  Variant v;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v.block);
+  const std::string_view rest = text.substr(static_cast<size_t>(end - text.data()));
+  v.ahead = rest == " ahead";
+  if (error != std::errc() || v.block <= 0 || (!rest.empty() && !v.ahead)) return {};
+  return v;
 }
 
 const Row* find_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem) {

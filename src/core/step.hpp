@@ -3,6 +3,7 @@
 // runs.
 #pragma once
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,13 +45,22 @@ struct Problem {  // what a row may look at to decide whether it fits
   int capability = 0;           // the target's, for Row::refuse alone
 };
 
+// How a row may go about its work: the same bits in the same workspace, so that time alone decides (kernels/tuning.hpp).
+struct Variant {
+  int64_t block = 0;   // how much of it passes through a cache at a time; 0: the row's usual size
+  bool ahead = false;  // ask for memory before it is needed
+  bool operator==(const Variant&) const = default;
+  std::string str() const;                                     // "48", "48 ahead"
+  static std::optional<Variant> parse(std::string_view text);  // of str()
+};
+
 struct Args {  // what a running row gets
   const Op* op;
   std::span<const View> in, out;
   void* workspace;              // 64-byte aligned, of the size the row asked for
   void* stream;                 // CUDA stream; null on the CPU
   const Op* last_op = nullptr;  // as Step's
-  int64_t variant = 0;          // one of the row's; 0: its usual one
+  Variant variant = {};         // one of the row's
 };
 
 struct Row {
@@ -63,9 +73,8 @@ struct Row {
   size_t (*workspace)(const Problem&) = nullptr;    // bytes; null: none
   int overwrites = -1;       // out[0] may take the memory of in[overwrites] when nobody else needs it
   bool last_resort = false;  // only where the self-test refused another row of the kind, or no other fits
-  // What Args::variant may be, the usual one first: all give the same bits and fit into the workspace, so that time alone
-  // decides (kernels/tuning.hpp). Fewer than two, or null: nothing to choose.
-  std::vector<int64_t> (*variants)(const Problem&) = nullptr;
+  // What Args::variant may be, the usual one first. Fewer than two, or null: nothing to choose.
+  std::vector<Variant> (*variants)(const Problem&) = nullptr;
 };
 
 struct Step {
@@ -76,8 +85,8 @@ struct Step {
   const Row* row = nullptr;
   // Of a step made from several neighbours: what recorded the last of them. Rules that replace step by step keep it (rewrite.hpp).
   std::shared_ptr<const Op> last_op = nullptr;
-  int64_t variant = 0;  // of the row; 0: its usual one
-  std::string timings;  // why this one, for --explain
+  Variant variant = {};  // of the row
+  std::string timings;   // why this one, for --explain
 };
 
 // What a step reads and writes, by whoever knows its values: spec_of(Var) gives a Spec.

@@ -157,7 +157,9 @@ void forward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSha
     if (p.schedule.together)
       f.weights.multiply(team, tiles, v, m);
     else
-      for (const Product& e : p.products.all) f.weights.product(e, tiles, f.weights.u, 0, s.k, v, m);
+      p.products.each([&](const Product& e, const Product* next) {
+        f.weights.product(e, tiles, f.weights.u, 0, s.k, v, m, f.weights.ahead(next, tiles, v, m));
+      });
     team.wait();
     p.transform.outputs(p.out, to.part, to.of(m), o.y, fusion.stats ? f.sums : nullptr);
   });
@@ -190,10 +192,18 @@ void backward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSh
       if (dx) b.weights.multiply(team, tiles, m, v);
       team.wait();
     } else {
-      for (const Product& e : p.products.all) {
-        if (dw) b.gradients.product(e, begins, tiles, 0, s.k, b.gradients.du + chunk * b.gradients.floats(), v, m);
-        if (dx) b.weights.product(e, tiles, b.weights.u, 0, s.c, m, v);
-      }
+      float* const du = b.gradients.du + chunk * b.gradients.floats();
+      p.products.each([&](const Product& e, const Product* next) {
+        const Product* fetched = p.ahead ? next : nullptr;
+        if (dw)
+          b.gradients.product(e, begins, tiles, 0, s.k, du, v, m,
+                              {dx && p.ahead ? b.weights.plane_of(e) : Ahead{}, p.rows_of(v, fetched, tiles),
+                               p.rows_of(m, fetched, tiles)});
+        if (dx)
+          b.weights.product(
+              e, tiles, b.weights.u, 0, s.c, m, v,
+              dw && fetched ? Aheads{b.gradients.plane_of(*fetched, du)} : b.weights.ahead(next, tiles, m, v));
+      });
     }
     if (dx) {
       b.input_gradients(to, v);
@@ -255,36 +265,41 @@ void run_as(const Kernels& kernels, const Conv2dFusion& f, const Args& a) {
   backward(kernels, f, conv2d_shape(a.op, x, w), o, a.workspace);
 }
 
+// The backward pass touches twice the memory per product, and gains by asking early; the forward pass rather loses.
+bool usually_ahead(const Conv2dFusion& f) { return f.has_dx && f.has_dw; }
+
 }  // namespace
 
-Blocks blocks(const Kernels& kernels, const Conv2dFusion& f, const rt::Problem& p) {
+Variants variants(const Kernels& kernels, const Conv2dFusion& f, const rt::Problem& p) {
   constexpr size_t more = size_t{16} << 20;  // what a larger block may take beyond the usual one
   const Conv2dShape s = conv2d_shape(p.op, f.x_of(p), f.w_of(p));
   auto bytes = [&](int64_t block) {
     Kernels of_block = kernels;
-    of_block.block = block;
+    of_block.variant.block = block;
     return p.in[0].dtype == DType::bf16 ? workspace_bytes<bf16>(of_block, f, s)
                                         : workspace_bytes<float>(of_block, f, s);
   };
   const size_t least = bytes(0);
-  // With stride 2 planes share a filter: dU sums them block by block, so its bits depend on the block.
-  if (f.has_dw && s.stride == 2) return {{}, least};
   const WinogradGrid grid{s.p, s.q, s.k, ceil_div(s.p, 4), ceil_div(s.q, 4)};
   const int64_t rows = kernels.gemm.rows;
   const Schedule usual(s, grid, rows, 0);
-  Blocks found{{usual.block}, least};
+  const bool ahead = usually_ahead(f);
+  Variants found{{{usual.block, ahead}, {usual.block, !ahead}}, least};
+  // With stride 2 planes share a filter: dU sums them block by block, so its bits depend on the block.
+  if (f.has_dw && s.stride == 2) return found;
   const int64_t tiles = usual.together ? Schedule::tiles_together : Schedule::tiles_alone(rows);
   for (const int64_t wanted : {tiles / 2, 2 * tiles}) {
     const int64_t size = Schedule(s, grid, rows, wanted).block;
     const size_t needed = bytes(size);
     if (size == usual.block || needed > least + more) continue;
-    found.sizes.push_back(size);
+    found.list.push_back({size, ahead});
     found.bytes = std::max(found.bytes, needed);
   }
   return found;
 }
 
-void run(const Kernels& kernels, const Conv2dFusion& f, const Args& a) {
+void run(Kernels kernels, const Conv2dFusion& f, const Args& a) {
+  if (kernels.variant.block == 0) kernels.variant.ahead = usually_ahead(f);
   a.in[0].spec.dtype == DType::bf16 ? run_as<bf16>(kernels, f, a) : run_as<float>(kernels, f, a);
 }
 

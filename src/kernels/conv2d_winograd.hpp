@@ -18,28 +18,28 @@ struct Kernels {
   const WinogradSet& transforms;
   const GemmKernels& gemm;
   const BatchNormKernels& batch_norm;
-  int64_t block = 0;  // tiles, of blocks(); 0: the first of them
+  Variant variant = {};  // block: tiles; the usual one where it is 0
 };
 
-// How many tiles may pass through a cache at a time: a choice that changes no bit, since each sum runs over the tiles in order.
-struct Blocks {
-  std::vector<int64_t> sizes;  // the usual one first, others where they take little more workspace; none: no choice
-  size_t bytes;                // of workspace, enough for every one of them
+// How many tiles may pass through a cache at a time changes no bit, since each sum runs over the tiles in order.
+struct Variants {
+  std::vector<Variant> list;  // the usual one first; other blocks where they take little more workspace
+  size_t bytes;               // of workspace, enough for every one of them
 };
-Blocks blocks(const Kernels& kernels, const Conv2dFusion& f, const rt::Problem& p);
+Variants variants(const Kernels& kernels, const Conv2dFusion& f, const rt::Problem& p);
 
 // Reads the operands of a step where they stand, and runs it.
-void run(const Kernels& kernels, const Conv2dFusion& f, const Args& a);
+void run(Kernels kernels, const Conv2dFusion& f, const Args& a);
 std::string refuse(const Conv2dFusion& f, const rt::Problem& p);
 }  // namespace winograd
 
 template <const WinogradSet& transforms, const GemmKernels& gemm, const BatchNormKernels& batch_norm, Conv2dFusion f>
 struct Conv2dWinograd {
-  static constexpr winograd::Kernels kernels(int64_t block) { return {transforms, gemm, batch_norm, block}; }
+  static constexpr winograd::Kernels kernels(Variant variant) { return {transforms, gemm, batch_norm, variant}; }
   static std::string refuse(const Problem& p) { return winograd::refuse(f, p); }
   static void run(const Args& a) { winograd::run(kernels(a.variant), f, a); }
-  static size_t bytes(const Problem& p) { return winograd::blocks(kernels(0), f, p).bytes; }
-  static std::vector<int64_t> variants(const Problem& p) { return winograd::blocks(kernels(0), f, p).sizes; }
+  static size_t bytes(const Problem& p) { return winograd::variants(kernels({}), f, p).bytes; }
+  static std::vector<Variant> variants(const Problem& p) { return winograd::variants(kernels({}), f, p).list; }
 };
 
 }  // namespace rt::cpu

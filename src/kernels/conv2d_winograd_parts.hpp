@@ -39,10 +39,12 @@ struct Team {  // the threads that work on one block
 #pragma omp barrier
     }
   }
-  // f(0) to f(count - 1), each by the first thread that is free. All threads call it, with a wait() before the next time.
+  // f(i, what this thread takes then, or `count`) for i from 0 to count - 1, by the first thread that is free. All threads call it,
+  // with a wait() before the next time.
   template <class F>
   void each(int64_t count, F&& f) {
-    for (int64_t i; (i = next->fetch_add(1) - taken) < count;) f(i);
+    auto take = [&] { return std::min(next->fetch_add(1) - taken, count); };
+    for (int64_t i = take(), then; i < count; i = then) f(i, then = take());
     taken += count + size;  // every thread has found nothing left once
   }
 };
@@ -92,7 +94,14 @@ struct Products {
     for (int64_t filter = 0; filter < filters; ++filter)
       of[filter] = {all.begin() + begin[filter], all.begin() + begin[filter + 1]};
   }
+  // f(product, pointer to the next one or null)
+  template <class F>
+  void each(F&& f) const {
+    for (size_t i = 0; i < all.size(); ++i) f(all[i], i + 1 < all.size() ? &all[i + 1] : nullptr);
+  }
 };
+using Ahead = GemmBlock::Ahead;
+using Aheads = decltype(GemmBlock::ahead);
 
 template <class T>
 struct Problem {
@@ -104,6 +113,7 @@ struct Problem {
   WinogradGrid in, out;
   Schedule schedule;
   int64_t panel;  // columns of one
+  bool ahead;     // products ask for what the next one needs
   Problem(const Kernels& k, const Conv2dShape& shape)
       : s(shape),
         transform(k.transforms.of<T>(s.stride)),
@@ -112,8 +122,9 @@ struct Problem {
         products(products_of(transform.values)),
         in{s.h, s.w, s.c, ceil_div(s.p, 4), ceil_div(s.q, 4)},
         out{s.p, s.q, s.k, in.rows, in.columns},
-        schedule(s, in, k.gemm.rows, k.block),
-        panel(k.gemm.columns) {}
+        schedule(s, in, k.gemm.rows, k.variant.block),
+        panel(k.gemm.columns),
+        ahead(k.variant.ahead) {}
   static const Products& products_of(int64_t values) {
     static const Products six(6), nine(9);
     return values == 6 ? six : nine;
@@ -126,6 +137,10 @@ struct Problem {
   int64_t floats(int64_t channels) const { return planes() * plane(channels); }  // of a set of planes
   WinogradPlanes planes(float* data, int64_t channels) const { return {data, plane(channels), row(channels)}; }
   int64_t tiles() const { return s.n * in.tiles(); }
+  Ahead rows_of(WinogradPlanes planes, const Product* next, int64_t tiles) const {
+    if (!next) return {};
+    return {planes.data + next->plane * planes.plane, tiles * planes.row * int64_t{sizeof(float)}};
+  }
   bool one_block() const { return schedule.together && schedule.block >= tiles(); }
   // Sets of planes: one per thread, or one that all share.
   int64_t sets() const { return schedule.together ? 1 : schedule.threads; }
@@ -159,39 +174,48 @@ struct Weights {
         columns(transposed ? p.s.c : p.s.k),
         depth(transposed ? p.s.k : p.s.c),
         groups(p.panel, p.schedule.threads, columns),
-        u(space.take(!needed         ? 0
-                     : p.one_block() ? panel_floats() * p.schedule.threads * groups.size / p.panel
-                                     : panel_floats() * panels())) {}
-  int64_t plane() const { return depth * p.panel + line; }
-  int64_t panel_floats() const { return filters * plane(); }
+        u(space.take(needed ? floats() * (p.one_block() ? p.schedule.threads : 1) : 0)) {}
   int64_t panels() const { return ceil_div(columns, p.panel); }
-  void make(int64_t panel, float* to) const {
-    const int64_t first = panel * p.panel;
+  int64_t panel() const { return depth * p.panel; }
+  int64_t plane() const { return (p.one_block() ? groups.size / p.panel : panels()) * panel() + line; }
+  int64_t floats() const { return filters * plane(); }
+  void make(int64_t number, float* to) const {
+    const int64_t first = number * p.panel;
     p.transform.weights(w + first * column_stride, column_stride, depth_stride, std::min(p.panel, columns - first),
                         depth, to, plane());
   }
   void make_all() const {
     if (p.one_block()) return;
 #pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
-    for (int64_t j = 0; j < panels(); ++j) make(j, u + j * panel_floats());
+    for (int64_t j = 0; j < panels(); ++j) make(j, u + j * panel());
+  }
+  Ahead plane_of(const Product& e) const { return {u + e.filter * plane(), plane() * int64_t{sizeof(float)}}; }
+  Aheads ahead(const Product* next, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
+    if (!p.ahead || !next) return {};
+    return {plane_of(*next), p.rows_of(values, next, tiles), p.rows_of(results, next, tiles)};
   }
   // results[tiles, columns] = values[tiles, depth] * U: one product, of columns [first, first + count)
-  void product(const Product& e, int64_t tiles, const float* panels_of, int64_t first, int64_t count,
-               WinogradPlanes values, WinogradPlanes results) const {
+  void product(const Product& e, int64_t tiles, const float* from, int64_t first, int64_t count, WinogradPlanes values,
+               WinogradPlanes results, const Aheads& ahead) const {
     p.gemm.multiply({tiles, count, depth, values.data + e.plane * values.plane, values.row, 1,
-                     panels_of + e.filter * plane(), panel_floats(), p.panel,
-                     results.data + e.plane * results.plane + first, results.row, false});
+                     from + e.filter * plane(), panel(), p.panel, results.data + e.plane * results.plane + first,
+                     results.row, false, nullptr, 0, ahead});
   }
   void multiply(Team& team, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
+    const Product* const all = p.products.all.data();
+    const int64_t products = std::ssize(p.products.all);
     if (!p.one_block())
-      return team.each(std::ssize(p.products.all), [&](int64_t i) {
-        product(p.products.all[static_cast<size_t>(i)], tiles, u, 0, columns, values, results);
+      return team.each(products, [&](int64_t i, int64_t then) {
+        product(all[i], tiles, u, 0, columns, values, results,
+                ahead(then < products ? all + then : nullptr, tiles, values, results));
       });
-    float* const own = u + team.rank * groups.size / p.panel * panel_floats();
-    team.each(groups.count, [&](int64_t g) {
+    float* const own = u + team.rank * floats();
+    team.each(groups.count, [&](int64_t g, int64_t) {
       const int64_t first = g * groups.size, count = std::min(groups.size, columns - first);
-      for (int64_t j = 0; j < ceil_div(count, p.panel); ++j) make(first / p.panel + j, own + j * panel_floats());
-      for (const Product& e : p.products.all) product(e, tiles, own, first, count, values, results);
+      for (int64_t j = 0; j < ceil_div(count, p.panel); ++j) make(first / p.panel + j, own + j * panel());
+      p.products.each([&](const Product& e, const Product* next) {
+        product(e, tiles, own, first, count, values, results, {p.rows_of(values, p.ahead ? next : nullptr, tiles)});
+      });
     });
   }
 };
@@ -221,21 +245,36 @@ struct WeightGradients {
 #pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
     for (int64_t k = 0; k < p.s.k; k += line) finish(k, line, du + k);
   }
+  Ahead plane_of(const Product& e, const float* from) const {
+    return {from + e.filter * plane(), plane() * int64_t{sizeof(float)}};
+  }
+  Aheads ahead(const Product* next, int64_t tiles, const float* from, WinogradPlanes v, WinogradPlanes m) const {
+    if (!p.ahead || !next) return {};
+    return {plane_of(*next, from), p.rows_of(v, next, tiles), p.rows_of(m, next, tiles)};
+  }
   // dU += V^T dM of these tiles: one product
   void product(const Product& e, bool begins, int64_t tiles, int64_t first, int64_t count, float* to, WinogradPlanes v,
-               WinogradPlanes m) const {
+               WinogradPlanes m, const Aheads& ahead) const {
     p.gemm.multiply({p.s.c, count, tiles, v.data + e.plane * v.plane, 1, v.row, m.data + e.plane * m.plane + first,
-                     p.panel, m.row, to + e.filter * plane(), row, !(begins && e.first)});
+                     p.panel, m.row, to + e.filter * plane(), row, !(begins && e.first), nullptr, 0, ahead});
   }
   void accumulate(Team& team, bool begins, int64_t tiles, WinogradPlanes v, WinogradPlanes m) const {
     if (!p.one_block())
-      return team.each(filters, [&](int64_t i) {  // the last ones have the most products
-        for (const Product& e : p.products.of[filters - 1 - i]) product(e, begins, tiles, 0, p.s.k, du, v, m);
+      return team.each(filters, [&](int64_t i, int64_t then) {  // the last ones have the most products
+        const std::span<const Product> of = p.products.of[filters - 1 - i];
+        for (const Product& e : of) {
+          const Product* next = &e != &of.back() ? &e + 1
+                                : then < filters ? p.products.of[filters - 1 - then].data()
+                                                 : nullptr;
+          product(e, begins, tiles, 0, p.s.k, du, v, m, ahead(next, tiles, du, v, m));
+        }
       });
     float* const own = du + team.rank * floats();
-    team.each(groups.count, [&](int64_t g) {
+    team.each(groups.count, [&](int64_t g, int64_t) {
       const int64_t first = g * groups.size, count = std::min(groups.size, p.s.k - first);
-      for (const Product& e : p.products.all) product(e, begins, tiles, first, count, own, v, m);
+      p.products.each([&](const Product& e, const Product* next) {
+        product(e, begins, tiles, first, count, own, v, m, ahead(next, tiles, own, v, m));
+      });
       finish(first, count, own);
     });
   }

@@ -4,6 +4,8 @@
 // many, of four numbers, and the same tile.
 #include "kernels/gemm_simd.hpp"
 
+#include <utility>
+
 #include "kernels/simd.hpp"
 #ifdef RT_ISA_avx512_bf16
 #include <immintrin.h>
@@ -44,9 +46,29 @@ constexpr int rows = lanes == 8 ? 6 : 4;
 constexpr int columns = vectors * lanes;
 constexpr int line = 64;  // bytes of the cache's
 
+// Walks through what is to be fetched, a few lines per tile.
+class Fetch {
+ public:
+  explicit Fetch(const Block& g) : next_(g.ahead.begin()), end_(g.ahead.end()) {}
+  // Where to go on for `bytes`; the last lines of a range may be followed by some of what lies behind it. Null: nothing left.
+  const char* take(int64_t bytes) {
+    while (at_ >= range_end_) {
+      if (next_ == end_) return nullptr;
+      at_ = static_cast<const char*>(next_->at), range_end_ = at_ + next_->bytes, ++next_;
+    }
+    return std::exchange(at_, at_ + bytes);
+  }
+
+ private:
+  decltype(Block::ahead)::const_iterator next_, end_;
+  const char *at_ = nullptr, *range_end_ = nullptr;
+};
+// Steps of the depth per two lines: by the end of a product of some 100 rows and columns all has been asked for.
+constexpr int64_t fetch_steps = 8;
+
 // Transposed: the rows of A lie side by side in memory (a_row is 1); otherwise its depth does (a_step is 1).
-template <int m, bool transposed>
-void tile(const Block& g, const Element* a, const Element* b, const Result& to) {
+template <int m, bool transposed, bool fetch>
+void tile(const Block& g, const Element* a, const Element* b, const Result& to, const char* ahead) {
   float* const c = to.c;
   bf16* const rounded = to.rounded;
   const int64_t c_row = to.c_row, rounded_row = to.rounded_row;
@@ -66,16 +88,26 @@ void tile(const Block& g, const Element* a, const Element* b, const Result& to) 
       for (int v = 0; v < columns; v += line / 4) __builtin_prefetch(c + (m + i) * c_row + v, 1);
   }
   const int64_t a_row = transposed ? 1 : g.a_row, a_step = transposed ? g.a_step : 1, b_step = g.b_step;
-  for (int64_t d = 0; d < g.depth; ++d, a += a_step, b += b_step) {
-    if (transposed) __builtin_prefetch(a + m);
-    Vec row[vectors];
+  for (int64_t d = 0; d < g.depth;) {
+    int64_t end = g.depth;
+    if (fetch) {
+      if (d + fetch_steps < end) end = d + fetch_steps;
+      __builtin_prefetch(ahead, 0, 2);
+      __builtin_prefetch(ahead + line, 0, 2);
+      ahead += 2 * line;
+    }
+#pragma GCC unroll 1  // more, and the sums would not fit into the registers
+    for (; d < end; ++d, a += a_step, b += b_step) {
+      if (transposed) __builtin_prefetch(a + m);
+      Vec row[vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) row[v] = load(b + v * lanes);
+      for (int v = 0; v < vectors; ++v) row[v] = load(b + v * lanes);
 #pragma GCC unroll 16
-    for (int i = 0; i < m; ++i) {
-      const Vec x = broadcast(a[i * a_row]);
+      for (int i = 0; i < m; ++i) {
+        const Vec x = broadcast(a[i * a_row]);
 #pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) sum[i][v] = multiply_add(x, row[v], sum[i][v]);
+        for (int v = 0; v < vectors; ++v) sum[i][v] = multiply_add(x, row[v], sum[i][v]);
+      }
     }
   }
   if (rounded != nullptr) {
@@ -91,19 +123,20 @@ void tile(const Block& g, const Element* a, const Element* b, const Result& to) 
     for (int v = 0; v < vectors; ++v) store(c + i * c_row + v * lanes, sum[i][v]);
 }
 
-using Tile = void (*)(const Block&, const Element*, const Element*, const Result&);
+using Tile = void (*)(const Block&, const Element*, const Element*, const Result&, const char*);
 template <bool transposed, int m = rows, int... i>
 constexpr Tile tile_of_height(int64_t height) {
   if constexpr (m > 0) {
     return tile_of_height<transposed, m - 1, m, i...>(height);
   } else {
-    constexpr Tile tiles[] = {tile<i, transposed>...};
+    constexpr Tile tiles[] = {tile<i, transposed, false>...};
     return tiles[height - 1];
   }
 }
 
-template <bool transposed>
+template <bool transposed, bool may_fetch>
 void multiply_panels(const Block& g) {
+  Fetch ahead(g);
   for (int64_t j = 0; j < g.n; j += columns) {
     const Element* b = g.b + j / columns * g.b_panel;
     const int64_t n = g.n - j < columns ? g.n - j : columns;
@@ -112,15 +145,18 @@ void multiply_panels(const Block& g) {
       const Element* a = g.a + i * g.a_row;
       float* const c = g.c != nullptr ? g.c + i * g.c_row + j : nullptr;
       bf16* const rounded = g.rounded != nullptr ? g.rounded + i * g.rounded_row + j : nullptr;
-      const Tile run = m == rows ? tile<rows, transposed> : tile_of_height<transposed>(m);
+      const char* fetched = may_fetch && m == rows ? ahead.take(g.depth / fetch_steps * 2 * line) : nullptr;
+      const Tile run = m < rows             ? tile_of_height<transposed>(m)
+                       : fetched != nullptr ? tile<rows, transposed, true>
+                                            : tile<rows, transposed, false>;
       if (n == columns) {
-        run(g, a, b, {c, g.c_row, rounded, g.rounded_row});
+        run(g, a, b, {c, g.c_row, rounded, g.rounded_row}, fetched);
         continue;
       }
       float part[rows * columns] = {};
       for (int64_t y = 0; g.accumulate && y < m; ++y)
         for (int64_t x = 0; x < n; ++x) part[y * columns + x] = c[y * g.c_row + x];
-      run(g, a, b, {part, columns, nullptr, 0});
+      run(g, a, b, {part, columns, nullptr, 0}, fetched);
       for (int64_t y = 0; y < m; ++y)
         for (int64_t x = 0; x < n; ++x)
           if (rounded != nullptr)
@@ -131,7 +167,12 @@ void multiply_panels(const Block& g) {
   }
 }
 
-void multiply(const Block& g) { g.a_step == 1 ? multiply_panels<false>(g) : multiply_panels<true>(g); }
+void multiply(const Block& g) {
+  if (g.ahead[0].bytes + g.ahead[1].bytes + g.ahead[2].bytes > 0)
+    g.a_step == 1 ? multiply_panels<false, true>(g) : multiply_panels<true, true>(g);
+  else
+    g.a_step == 1 ? multiply_panels<false, false>(g) : multiply_panels<true, false>(g);
+}
 
 }  // namespace
 

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <array>
+
 #include "core/half.hpp"
 
 namespace rt {
@@ -29,6 +31,12 @@ struct GemmBlockOf {
   bf16* rounded =
       nullptr;  // if given, results go to rounded[i * rounded_row + j], rounded, and c is only read to add to
   int64_t rounded_row = 0;
+  // Memory that the next product touches: asked for meanwhile, into the L2 cache. None: products in cache are faster without.
+  struct Ahead {
+    const void* at = nullptr;
+    int64_t bytes = 0;
+  };
+  std::array<Ahead, 3> ahead = {};
 };
 
 template <class Element>

@@ -1,8 +1,8 @@
 #include "kernels/tuning.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
+#include <optional>
 
 #include "core/build.hpp"
 #include "core/clock.hpp"
@@ -30,23 +30,23 @@ std::string text_of(std::span<const Spec> specs) {
 }
 
 struct Candidate {
-  int64_t variant;
+  Variant variant;
   double ms;  // the best of its runs
 };
 
 // "64 (32: 3.141 ms, 64: 2.718 ms)": the variant, and what people may want to know.
-std::string value_of(int64_t variant, const std::vector<Candidate>& timed) {
+std::string value_of(Variant variant, const std::vector<Candidate>& timed) {
   std::string text;
-  for (const Candidate& c : timed) text += rt::format("{}{}: {:.3f} ms", text.empty() ? "" : ", ", c.variant, c.ms);
-  return rt::format("{} ({})", variant, text);
+  for (const Candidate& c : timed)
+    text += rt::format("{}{}: {:.3f} ms", text.empty() ? "" : ", ", c.variant.str(), c.ms);
+  return rt::format("{} ({})", variant.str(), text);
 }
-int64_t variant_of(std::string_view value) {  // 0: none
-  int64_t variant = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), variant);
-  const std::string_view rest = value.substr(static_cast<size_t>(end - value.data()));
-  return error == std::errc() && rest.starts_with(" (") && rest.ends_with(")") ? variant : 0;
+std::optional<Variant> variant_of(std::string_view value) {
+  const size_t timings = value.find(" (");
+  if (timings == value.npos || !value.ends_with(")")) return {};
+  return Variant::parse(value.substr(0, timings));
 }
-bool is_choice(const std::vector<std::string>& fields) { return fields.size() == 7 && variant_of(fields[6]) > 0; }
+bool is_choice(const std::vector<std::string>& fields) { return fields.size() == 7 && variant_of(fields[6]); }
 constexpr ChoiceFile::Format choice_format{"a choice of a kernel's variant", is_choice};
 
 // Random numbers, repeated after every 64 Ki of them: caches and multipliers cannot tell.
@@ -78,7 +78,7 @@ class OnScratch {
     workspace_ = scratch.data() + workspace;
     for (const View& v : in_) fill(v);
   }
-  double run_ms(int64_t variant) const {
+  double run_ms(Variant variant) const {
     const double began = now_ms();
     step_.row->run({step_.op.get(), in_, out_, workspace_, nullptr, step_.last_op.get(), variant});
     return now_ms() - began;
@@ -91,10 +91,10 @@ class OnScratch {
 };
 
 // In turns, so that a machine that slows down meanwhile slows all of them; for about box_ms.
-std::string timed(const OnScratch& step, const std::vector<int64_t>& variants, double box_ms) {
+std::string timed(const OnScratch& step, const std::vector<Variant>& variants, double box_ms) {
   const double began = now_ms();
   std::vector<Candidate> all;
-  for (const int64_t v : variants) {
+  for (const Variant& v : variants) {
     step.run_ms(v);  // warms up
     all.push_back({v, step.run_ms(v)});
     if (all[0].ms < too_short_ms) return value_of(v, all);
@@ -124,11 +124,11 @@ void Tuner::tune(Plan& plan, Arena& scratch, double seconds) {
     double work = 0;
   };
   std::map<std::string, Open> open;
-  auto known = [&](size_t s, const std::string& key, const std::vector<int64_t>& variants) {
+  auto known = [&](size_t s, const std::string& key, const std::vector<Variant>& variants) {
     const auto value = file_.find(key);
-    const int64_t variant = value ? variant_of(*value) : 0;
-    if (std::find(variants.begin(), variants.end(), variant) == variants.end()) return false;
-    plan.choose_variant(s, variant, "tuned to " + *value);
+    const std::optional<Variant> variant = value ? variant_of(*value) : std::nullopt;
+    if (!variant || std::find(variants.begin(), variants.end(), *variant) == variants.end()) return false;
+    plan.choose_variant(s, *variant, "tuned to " + *value);
     return true;
   };
   for (size_t s = 0; s < plan.steps().size(); ++s) {
@@ -136,7 +136,7 @@ void Tuner::tune(Plan& plan, Arena& scratch, double seconds) {
     if (!step.row->variants) continue;
     const StepSpecs specs = specs_of(plan, step);
     const Problem problem = specs.problem();
-    const std::vector<int64_t> variants = step.row->variants(problem);
+    const std::vector<Variant> variants = step.row->variants(problem);
     const std::string key = key_of(step, problem);
     if (variants.size() < 2 || known(s, key, variants)) continue;
     open[key].steps.push_back(s);
@@ -153,7 +153,7 @@ void Tuner::tune(Plan& plan, Arena& scratch, double seconds) {
     const Step& step = plan.steps()[group.steps[0]];
     log_status(rt::format("timing variants of {} steps, once: {}", order.size(), done + 1));
     const StepSpecs specs = specs_of(plan, step);
-    const std::vector<int64_t> variants = step.row->variants(specs.problem());
+    const std::vector<Variant> variants = step.row->variants(specs.problem());
     const double box_ms = (end - now_ms()) / static_cast<double>(order.size() - done);
     file_.remember(key, timed(OnScratch(step, specs.problem(), scratch), variants, box_ms));
     for (const size_t s : group.steps) known(s, key, variants);

@@ -46,9 +46,9 @@ RT_INLINE void transpose(Eight (&row)[8]) {
   }
 }
 
-constexpr int panel = 2 * lanes;                  // columns of one, as in gemm_simd.cpp
-constexpr int group = lanes < 8 ? 8 : lanes;      // columns that are turned over at a time
-constexpr int64_t filter_block = 16;              // filters along the depth: memory is read and written in runs
+constexpr int panel = 2 * lanes;              // columns of one, as in gemm_simd.cpp
+constexpr int group = lanes < 8 ? 8 : lanes;  // columns that are turned over at a time
+constexpr int64_t filter_block = 16;          // filters along the depth: memory is read and written in runs
 
 template <class S, class T>
 void weights(const T* w, int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* u,
