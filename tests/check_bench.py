@@ -56,7 +56,7 @@ assert {"peak_gflops", "peak_gbps", "total_ms", "outside_convolutions", "steps"}
 assert abs(sum(s["share"] for s in ops["steps"]) - 1) < 1e-6
 assert 0 < ops["outside_convolutions"] < 1
 kinds = {s["kind"] for s in ops["steps"]}
-assert {"conv2d.forward", "relu.backward", "sgd.update"} <= kinds, kinds
+assert {"conv2d.forward", "relu.backward", "sgd.apply"} <= kinds, kinds
 first = next(s for s in ops["steps"] if s["layer"] == "layer1.0.conv1" and s["kind"] == "conv2d.forward")
 assert first["count"] == 4 and first["shape"] == "[2,64,16,16] 3x3/1 -> 64", first
 

@@ -1,5 +1,5 @@
-// The update's control: what a bad step may change, when the loss scale moves, and that a stop holds. On the CPU and on
-// the CUDA rows.
+// The update: SGD as written, what a bad step may change, when the loss scale moves, and that a stop holds. On the CPU and on
+// the CUDA rows, fused and as the sequence of steps that the op records.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/cuda.hpp"
+#include "core/plan.hpp"
 #include "core/rng.hpp"
 #include "kernels/report.hpp"
 #include "kernels/table.hpp"
@@ -53,29 +54,41 @@ Numbers random_numbers(int64_t n, uint32_t which, float scale = 1) {
   return v;
 }
 
-// A model's flat state on one device, and updates of it.
-struct Model {
+// Where updates run, and how: step by step on an eager tape, or in a plan without the rules of fusion in `unfused`.
+struct Way {
   Device device;
+  bool planned;
+  std::string unfused = {};
+};
+
+// A model's flat state, and updates of it.
+struct Model {
+  Way way;
+  Device device = way.device;
   SgdAttrs attrs;
-  OnDevice weights{device, {parameters}}, grads{device, {parameters}}, momentum{device, {parameters}},
-      running{device, {statistics}}, fresh{device, {statistics}}, lr{device, {}}, loss{device, {}},
-      control{device, {4}}, half{device, {decayed}, DType::bf16}, report_{device, {report_fields}};
+  int64_t count, copied;  // parameters, and those of them that decay and are computed with in bf16
+  OnDevice weights{device, {count}}, grads{device, {count}}, momentum{device, {count}}, running{device, {statistics}},
+      fresh{device, {statistics}}, lr{device, {}}, loss{device, {}}, control{device, {4}},
+      half{device, {copied}, DType::bf16}, report_{device, {report_fields}};
+  bool has_half = true;
   Numbers report;
 
-  Model(Device d, SgdAttrs a, float scale) : device(d), attrs(a) {
-    attrs.decayed = decayed;
-    weights.set(random_numbers(parameters, 1));
+  Model(Way w, SgdAttrs a, float scale, int64_t n = parameters, int64_t c = decayed)
+      : way(std::move(w)), attrs(a), count(n), copied(c) {
+    attrs.decayed = copied;
+    weights.set(random_numbers(count, 1));
     running.set(random_numbers(statistics, 2));
     lr.set({0.1f}), loss.set({2});
     control.set({scale, 0, 0, 0});
   }
   // norm. The gradients are `unscaled` times the present scale; `bad` goes into one of them.
   Numbers step(uint32_t which, float bad = 0) {
-    Numbers g = random_numbers(parameters, 100 + which, control.get()[0]);
+    Numbers g = random_numbers(count, 100 + which, control.get()[0]);
     if (bad != 0) g[70] = bad;
     grads.set(g);
     fresh.set(random_numbers(statistics, 200 + which));
-    Tape tape(Tape::Mode::eager, kernel_table(), device == Device::cpu ? cpu_target() : cuda_target());
+    Tape tape(way.planned ? Tape::Mode::trace : Tape::Mode::eager, kernel_table(),
+              device == Device::cpu ? cpu_target() : cuda_target());
     auto external = [&](const OnDevice& v) { return tape.external(v.view(), "state"); };
     const Var c = external(control);
     const Var norm = sgd_update(tape,
@@ -87,15 +100,24 @@ struct Model {
                                  .control = c,
                                  .running = external(running),
                                  .running_fresh = external(fresh),
-                                 .compute = external(half)},
+                                 .compute = has_half ? external(half) : Var{}},
                                 attrs);
     const Tensor counts({{2}, DType::i32});
     Storage correct(counts.spec().bytes(), device);
     write_to({counts.spec(), correct.data()}, device, counts.view().data);
     rt::report(tape, external(loss), tape.external({counts.spec(), correct.data()}, "correct"), c, norm,
                external(report_));
+    if (!way.planned) {
+      report = report_.get();
+      return OnDevice::numbers_of(tape.view(norm), device);
+    }
+    const std::vector<Rewrite> rules = fusion_rules_without(way.unfused);
+    Plan plan(std::move(tape), std::make_shared<Arena>(device), {.rewrites = rules, .keep = {norm}});
+    CHECK(plan.rewritten("sgd") == (way.unfused == "sgd" ? 0 : 1));
+    CHECK(plan.rewritten("sgd.round") == (way.unfused.empty() && has_half ? 1 : 0));
+    plan.replay();
     report = report_.get();
-    return OnDevice::numbers_of(tape.view(norm), device);
+    return OnDevice::numbers_of(plan.view(norm), device);
   }
   std::vector<Numbers> state() const { return {weights.get(), momentum.get(), running.get(), half.get()}; }
 };
@@ -106,15 +128,23 @@ std::vector<Device> devices() {
   return {Device::cpu, Device::cuda};
 }
 
+std::vector<Way> ways() {
+  std::vector<Way> list;
+  for (Device device : devices())
+    for (const bool fused : {false, true}) list.push_back({device, fused});
+  return list;
+}
+std::string name_of(const Way& way) { return rt::format("{}{}", name_of(way.device), way.planned ? ", fused" : ""); }
+
 constexpr SgdAttrs dynamic{.dynamic_scale = true, .growth_interval = 3};
 
 }  // namespace
 
 TEST_CASE("update: an overflow skips exactly one update and halves the loss scale") {
-  for (Device device : devices()) {
-    CAPTURE(std::string(name_of(device)));
+  for (const Way& way : ways()) {
+    CAPTURE(name_of(way));
     for (const float bad : {INFINITY, -INFINITY, NAN}) {
-      Model m(device, dynamic, 1024);
+      Model m(way, dynamic, 1024);
       CHECK(m.step(0)[1] == 1);
       const auto before = m.state();
       CHECK(m.control.get() == Numbers{1024, 1, 0, 0});
@@ -134,9 +164,9 @@ TEST_CASE("update: an overflow skips exactly one update and halves the loss scal
 }
 
 TEST_CASE("update: the loss scale doubles after the interval of good steps, counted anew after a bad one, up to 2^24") {
-  for (Device device : devices()) {
-    CAPTURE(std::string(name_of(device)));
-    Model m(device, dynamic, 4194304);  // 2^22
+  for (const Way& way : ways()) {
+    CAPTURE(name_of(way));
+    Model m(way, dynamic, 4194304);  // 2^22
     Numbers scales;
     for (uint32_t i = 0; i < 12; ++i) {
       m.step(i, i == 2 ? INFINITY : 0.0f);
@@ -149,9 +179,9 @@ TEST_CASE("update: the loss scale doubles after the interval of good steps, coun
 }
 
 TEST_CASE("update: with a fixed scale a bad step stops everything, and so does a scale that falls below 1") {
-  for (Device device : devices()) {
-    CAPTURE(std::string(name_of(device)));
-    Model fixed(device, {}, 1), shrunk(device, dynamic, 1);
+  for (const Way& way : ways()) {
+    CAPTURE(name_of(way));
+    Model fixed(way, {}, 1), shrunk(way, dynamic, 1);
     for (Model* m : {&fixed, &shrunk}) {
       CHECK(m->step(0)[1] == 1);
       const auto before = m->state();
@@ -174,9 +204,9 @@ TEST_CASE("update: with a fixed scale a bad step stops everything, and so does a
 }
 
 TEST_CASE("update: a loss that is not finite is a bad step too") {
-  for (Device device : devices())
+  for (const Way& way : ways())
     for (const float loss : {INFINITY, NAN}) {
-      Model m(device, dynamic, 64);
+      Model m(way, dynamic, 64);
       const auto weights = m.weights.get();
       m.loss.set({loss});
       CHECK(m.step(0)[1] == 0);
@@ -186,11 +216,11 @@ TEST_CASE("update: a loss that is not finite is a bad step too") {
 }
 
 TEST_CASE("update: the scale drops out of norm, clipping and update, bit for bit") {
-  for (Device device : devices()) {
-    CAPTURE(std::string(name_of(device)));
+  for (const Way& way : ways()) {
+    CAPTURE(name_of(way));
     for (const bool nesterov : {false, true}) {
       const SgdAttrs attrs{.nesterov = nesterov, .clip_norm = 0.5};
-      Model plain(device, attrs, 1), scaled(device, attrs, 65536);
+      Model plain(way, attrs, 1), scaled(way, attrs, 65536);
       for (uint32_t i = 0; i < 3; ++i) {
         const Numbers a = plain.step(i), b = scaled.step(i);
         CHECK(a[0] == b[0]);
@@ -206,9 +236,9 @@ TEST_CASE("update: the scale drops out of norm, clipping and update, bit for bit
 }
 
 TEST_CASE("update: SGD as written, and the weights to compute with are the first ones, rounded") {
-  for (Device device : devices()) {
-    CAPTURE(std::string(name_of(device)));
-    Model m(device, {.momentum = 0.9, .weight_decay = 0.01}, 8);
+  for (const Way& way : ways()) {
+    CAPTURE(name_of(way));
+    Model m(way, {.momentum = 0.9, .weight_decay = 0.01}, 8);
     const Numbers w0 = m.weights.get(), g0 = random_numbers(parameters, 100), g1 = random_numbers(parameters, 101);
     m.step(0), m.step(1);
     const Numbers w = m.weights.get(), half = m.half.get();
@@ -223,6 +253,49 @@ TEST_CASE("update: SGD as written, and the weights to compute with are the first
   }
 }
 
+TEST_CASE("update: in one pass or in two it is the sequence of steps, bit for bit, at any thread count") {
+  struct Threads {
+    ~Threads() { set_threads(before); }
+    int before = threads_in_use();
+  } guard;
+  for (Device device : devices())
+    for (const SgdAttrs& sgd : {SgdAttrs{}, SgdAttrs{.nesterov = true}, SgdAttrs{.clip_norm = 0.5},
+                                SgdAttrs{.weight_decay = 0.01, .nesterov = true, .clip_norm = 20}})
+      for (const bool half : {false, true}) {
+        CAPTURE(std::string(name_of(device)));
+        CAPTURE(sgd.nesterov);
+        CAPTURE(sgd.clip_norm);
+        CAPTURE(half);
+        SgdAttrs attrs = sgd;
+        attrs.dynamic_scale = true, attrs.growth_interval = 2;
+        const int64_t count = device == Device::cpu ? 40003 : 4003;  // chunks for both threads
+        auto after = [&](const Way& way, int threads) {
+          set_threads(threads);
+          Model m(way, attrs, 1024, count, count - 1002);
+          m.has_half = half;
+          std::vector<Numbers> all;
+          for (uint32_t i = 0; i < 5; ++i) {
+            Numbers norm = m.step(i, i == 3 ? INFINITY : 0.0f);
+            CHECK(norm[1] == (i == 3 ? 0 : 1));
+            if (i != 3) all.push_back(std::move(norm));
+            for (Numbers& state : m.state()) all.push_back(std::move(state));
+            all.push_back(m.control.get());
+          }
+          return all;
+        };
+        const std::vector<Numbers> sequence = after({device, false}, 1);
+        for (const int threads : {1, 2}) {
+          CAPTURE(threads);
+          for (const Way& way :
+               {Way{device, false}, Way{device, true, "sgd"}, Way{device, true, "sgd.round"}, Way{device, true}}) {
+            CAPTURE(way.planned);
+            CAPTURE(way.unfused);
+            CHECK((after(way, threads) == sequence));
+          }
+        }
+      }
+}
+
 TEST_CASE("loss_scale: the loss's gradient is the micro-batch's weight times the scale") {
   for (Device device : devices()) {
     OnDevice weight(device, {}), control(device, {4});
@@ -234,7 +307,6 @@ TEST_CASE("loss_scale: the loss's gradient is the micro-batch's weight times the
 }
 
 TEST_CASE("update: inputs that do not fit are refused by name") {
-  Model m(Device::cpu, {}, 1);
   Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
   const Var p = tape.make({{parameters}}), s = tape.make({}), c = tape.make({{4}});
   const Var larger = tape.make({{parameters + 1}, DType::f16}), full = tape.make({{8}});

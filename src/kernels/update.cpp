@@ -13,7 +13,7 @@ class Sgd final : public Op {
   const SgdAttrs attrs;
 
   std::string_view name() const override { return "sgd"; }
-  // weights grads momentum lr loss control [compute] [running running_fresh] -> norm
+  // weights grads momentum lr loss control [compute] [running running_fresh] -> norm g
   std::vector<Spec> infer(std::span<const Spec> in) const override {
     RT_CHECK(in[0].dtype == DType::f32 && in[0] == in[1] && in[0] == in[2],
              "sgd: weights {}, gradients {} and momentum {} must agree", in[0].str(), in[1].str(), in[2].str());
@@ -22,15 +22,16 @@ class Sgd final : public Op {
       RT_CHECK((in[6].dtype == DType::f16 || in[6].dtype == DType::bf16) && in[6].shape.numel() <= in[0].shape.numel(),
                "sgd: the weights to compute with, {}, must be f16 or bf16 and no more than the weights, {}",
                in[6].str(), in[0].str());
-    return {{{3}, DType::f32}};
+    return {{{3}, DType::f32}, in[0]};
   }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
     const Var weights = in[0], grads = in[1], momentum = in[2], lr = in[3], loss = in[4], control = in[5],
-              norm = out[0];
+              norm = out[0], g = out[1];
     tape.step("grad_norm", this, {grads, loss, control}, {norm});
-    std::vector<Var> updated{weights, momentum};
-    if (half_) updated.push_back(in[6]);
-    tape.step("sgd.update", this, {weights, grads, momentum, lr, norm}, std::move(updated));
+    tape.step("sgd.gradient", this, {weights, grads, norm}, {g});
+    tape.step("sgd.momentum", this, {momentum, g, norm}, {momentum});
+    tape.step("sgd.apply", this, {weights, g, momentum, lr, norm}, {weights});
+    if (half_) tape.step("sgd.round", this, {weights}, {in[6]});
     if (const auto rest = in.subspan(half_ ? 7 : 6); !rest.empty())
       tape.step("commit", this, {rest[1], rest[0], norm}, {rest[1], rest[0]});
     tape.step("control.update", this, {norm, control}, {control});

@@ -2,12 +2,17 @@
 // scale. In this order:
 //   grad_norm: grads loss control -> norm  norm [3]: global L2 norm of the unscaled gradients (grads / scale); 1 if the
 //                                          update happens (norm and loss finite, not stopped), else 0; 1 / scale
-//   sgd.update: weights grads momentum lr norm -> weights momentum [compute]
-//                                          compute [C]: the first C weights rounded to f16 or bf16, written in any case
+//   sgd.gradient: weights grads norm -> g              g [P]: unscaled and clipped, with decay
+//   sgd.momentum: momentum g norm -> momentum
+//   sgd.apply: weights g momentum lr norm -> weights
+//   sgd.round: weights -> compute          compute [C]: the first C weights rounded to f16 or bf16, written in any case; only
+//                                          where these are computed with
 //   commit: fresh kept norm -> fresh kept  running statistics: kept = fresh after a good step, fresh = kept after a bad
 //   control.update: norm control -> control
 // and before all of them, where gradients are scaled:
 //   loss_scale: weight control -> dloss    dloss = weight * scale, scalars
+// Fused, those of SGD are one pass over all parameters, and g does not lie in memory:
+//   sgd.update: weights grads momentum lr norm -> weights momentum [compute]
 // control [4] f32: loss scale, good steps since it changed, skipped updates, stop. It lives where the steps run: nobody waits
 // for it. Where norm says that the update does not happen, no weight, momentum or statistic changes.
 // SGD as PyTorch's:
@@ -66,6 +71,10 @@ void sgd_update(const Args& a);
 void commit(const Args& a);
 }  // namespace cpu
 namespace cpu::reference {
+void sgd_gradient(const Args& a);
+void sgd_momentum(const Args& a);
+void sgd_apply(const Args& a);
+void sgd_round(const Args& a);
 void control_update(const Args& a);
 void loss_scale(const Args& a);
 }  // namespace cpu::reference
@@ -73,6 +82,10 @@ void loss_scale(const Args& a);
 namespace cuda {
 void grad_norm(const Args& a);
 size_t grad_norm_workspace(const Problem& problem);
+void sgd_gradient(const Args& a);
+void sgd_momentum(const Args& a);
+void sgd_apply(const Args& a);
+void sgd_round(const Args& a);
 void sgd_update(const Args& a);
 void commit(const Args& a);
 void control_update(const Args& a);

@@ -1,4 +1,4 @@
-// The update on the CPU: bound by memory, one pass for the norm and one for everything else.
+// The update on the CPU: bound by memory, one pass for the norm and one (fused) for everything else.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -43,6 +43,16 @@ void grad_norm(const Args& a) {
 }
 
 namespace {
+
+bool happens(const View& norm) { return norm.as<float>()[1] != 0.0f; }
+
+// What a gradient as it lies in memory is multiplied by: clipped and unscaled.
+float gradient_factor(const SgdAttrs& s, const View& norm) {
+  const double length = static_cast<double>(norm.as<float>()[0]);
+  const float clip = s.clip_norm > 0 ? static_cast<float>(std::min(1.0, s.clip_norm / (length + 1e-6))) : 1.0f;
+  return clip * norm.as<float>()[2];
+}
+
 void round_to(const View& half, const float* from, int64_t begin, int64_t end) {
   with_type(half, [&](auto zero) {
     using T = decltype(zero);
@@ -50,18 +60,15 @@ void round_to(const View& half, const float* from, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) to[i] = static_cast<T>(from[i]);
   });
 }
+
 }  // namespace
 
 void sgd_update(const Args& a) {
   const SgdAttrs& s = sgd_attrs(a.op);
-  const float norm = a.in[4].as<float>()[0], unscale = a.in[4].as<float>()[2];
   const float* g = a.in[1].as<float>();
-  const float lr = a.in[3].as<float>()[0], mu = static_cast<float>(s.momentum);
-  const float clip =
-      s.clip_norm > 0 ? static_cast<float>(std::min(1.0, s.clip_norm / (static_cast<double>(norm) + 1e-6))) : 1.0f;
-  const float factor = clip * unscale;
+  const float lr = a.in[3].as<float>()[0], mu = static_cast<float>(s.momentum), factor = gradient_factor(s, a.in[4]);
   float *w = a.out[0].as<float>(), *v = a.out[1].as<float>();
-  const int64_t n = a.in[4].as<float>()[1] == 0.0f ? 0 : a.out[0].numel();
+  const int64_t n = happens(a.in[4]) ? a.out[0].numel() : 0;
   const View* compute = a.out.size() > 2 ? &a.out[2] : nullptr;
   const int64_t all = a.out[0].numel();
 #pragma omp parallel for schedule(static)
@@ -79,17 +86,51 @@ void sgd_update(const Args& a) {
 }
 
 void commit(const Args& a) {
-  const bool good = a.in[2].as<float>()[1] != 0.0f;
+  const bool good = happens(a.in[2]);
   std::memcpy(a.out[good ? 1 : 0].data, a.out[good ? 0 : 1].data, a.out[0].spec.bytes());
 }
 
 namespace reference {
 
+void sgd_gradient(const Args& a) {
+  const SgdAttrs& s = sgd_attrs(a.op);
+  const float *w = a.in[0].as<float>(), *grads = a.in[1].as<float>(), factor = gradient_factor(s, a.in[2]);
+  float* g = a.out[0].as<float>();
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < a.out[0].numel(); ++i)
+    g[i] = factor * grads[i] + (i < s.decayed ? static_cast<float>(s.weight_decay) : 0.0f) * w[i];
+}
+
+void sgd_momentum(const Args& a) {
+  if (!happens(a.in[2])) return;
+  const float *g = a.in[1].as<float>(), mu = static_cast<float>(sgd_attrs(a.op).momentum);
+  float* v = a.out[0].as<float>();
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < a.out[0].numel(); ++i) v[i] = mu * v[i] + g[i];
+}
+
+void sgd_apply(const Args& a) {
+  if (!happens(a.in[4])) return;
+  const SgdAttrs& s = sgd_attrs(a.op);
+  const float *g = a.in[1].as<float>(), *v = a.in[2].as<float>();
+  const float lr = a.in[3].as<float>()[0], mu = static_cast<float>(s.momentum);
+  float* w = a.out[0].as<float>();
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < a.out[0].numel(); ++i) w[i] -= lr * (s.nesterov ? g[i] + mu * v[i] : v[i]);
+}
+
+void sgd_round(const Args& a) {
+  const float* w = a.in[0].as<float>();
+#pragma omp parallel for schedule(static)
+  for (int64_t begin = 0; begin < a.out[0].numel(); begin += chunk)
+    round_to(a.out[0], w, begin, std::min(a.out[0].numel(), begin + chunk));
+}
+
 void control_update(const Args& a) {
   const SgdAttrs& s = sgd_attrs(a.op);
   float* control = a.out[0].as<float>();
-  const Control next = next_control({control[0], control[1], control[2], control[3]}, a.in[0].as<float>()[1] != 0.0f,
-                                    s.dynamic_scale, s.growth_interval);
+  const Control next = next_control({control[0], control[1], control[2], control[3]}, happens(a.in[0]), s.dynamic_scale,
+                                    s.growth_interval);
   control[0] = next.scale, control[1] = next.good, control[2] = next.skipped, control[3] = next.stop;
 }
 

@@ -1,5 +1,5 @@
-// The update on the GPU, for all parameters at once: a norm in chunks of a fixed size, then one pass that writes weights,
-// momentum and the half-precision copy. Whether it happens is read on the device: no host is asked.
+// The update on the GPU, for all parameters at once: a norm in chunks of a fixed size, then one pass (fused) that writes
+// weights, momentum and the half-precision copy. Whether it happens is read on the device: no host is asked.
 #include "kernels/block_sum.hpp"
 #include "kernels/cuda.hpp"
 #include "kernels/update.hpp"
@@ -46,16 +46,54 @@ struct Sgd {
   float momentum, weight_decay, clip_norm;
   bool nesterov;
   int64_t decayed;
+
+  __device__ float factor(const float* norm) const {
+    const float clip = clip_norm > 0 ? fminf(1.0f, clip_norm / (norm[0] + 1e-6f)) : 1.0f;
+    return clip * norm[2];
+  }
+  __device__ float gradient(int64_t i, float factor, float g, float w) const {
+    return factor * g + (i < decayed ? weight_decay * w : 0.0f);
+  }
 };
+
+__global__ void gradient_of_all(int64_t n, Sgd s, const float* weights, const float* grads, const float* norm,
+                                float* g) {
+  const float factor = s.factor(norm);
+  const int64_t step = int64_t{gridDim.x} * blockDim.x;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step)
+    g[i] = s.gradient(i, factor, grads[i], weights[i]);
+}
+
+__global__ void momentum_of_all(int64_t n, Sgd s, const float* g, const float* norm, float* momentum) {
+  if (norm[1] == 0.0f) return;
+  const int64_t step = int64_t{gridDim.x} * blockDim.x;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step)
+    momentum[i] = s.momentum * momentum[i] + g[i];
+}
+
+__global__ void apply_to_all(int64_t n, Sgd s, const float* g, const float* momentum, const float* lr,
+                             const float* norm, float* weights) {
+  if (norm[1] == 0.0f) return;
+  const float rate = lr[0];
+  const int64_t step = int64_t{gridDim.x} * blockDim.x;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step)
+    weights[i] -= rate * (s.nesterov ? g[i] + s.momentum * momentum[i] : momentum[i]);
+}
+
+template <class T>
+__global__ void round_all(int64_t n, const float* weights, T* compute) {
+  const int64_t step = int64_t{gridDim.x} * blockDim.x;
+  for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step)
+    compute[i] = from_float<T>(weights[i]);
+}
 
 template <class T>
 __global__ void update_all(int64_t n, Sgd s, const float* grads, const float* lr, const float* norm, float* weights,
                            float* momentum, int64_t copied, T* compute) {
   const bool happens = norm[1] != 0.0f;
-  const float clip = s.clip_norm > 0 ? fminf(1.0f, s.clip_norm / (norm[0] + 1e-6f)) : 1.0f;
-  const float factor = clip * norm[2], rate = lr[0];
+  const float factor = s.factor(norm), rate = lr[0];
   auto one = [&](int64_t i, float g, float& w, float& v) {
-    const float grad = factor * g + (i < s.decayed ? s.weight_decay * w : 0.0f);
+    const float grad = s.gradient(i, factor, g, w);
     v = s.momentum * v + grad;
     w -= rate * (s.nesterov ? grad + s.momentum * v : v);
   };
@@ -104,6 +142,12 @@ __global__ void scale_weight(const float* weight, const Control* control, float*
   if (threadIdx.x == 0) dloss[0] = weight[0] * control->scale;
 }
 
+Sgd sgd_of(const Op* op) {
+  const SgdAttrs& s = sgd_attrs(op);
+  return {static_cast<float>(s.momentum), static_cast<float>(s.weight_decay), static_cast<float>(s.clip_norm),
+          s.nesterov, s.decayed};
+}
+
 Control* control_of(const View& view) { return static_cast<Control*>(view.data); }
 
 }  // namespace
@@ -122,17 +166,41 @@ void grad_norm(const Args& a) {
             pointer<float>(a.out[0]));
 }
 
+void sgd_gradient(const Args& a) {
+  const int64_t n = a.out[0].numel();
+  RT_LAUNCH(gradient_of_all, blocks_for(n, threads), threads, 0, a.stream, n, sgd_of(a.op), pointer<float>(a.in[0]),
+            pointer<float>(a.in[1]), pointer<float>(a.in[2]), pointer<float>(a.out[0]));
+}
+
+void sgd_momentum(const Args& a) {
+  const int64_t n = a.out[0].numel();
+  RT_LAUNCH(momentum_of_all, blocks_for(n, threads), threads, 0, a.stream, n, sgd_of(a.op), pointer<float>(a.in[1]),
+            pointer<float>(a.in[2]), pointer<float>(a.out[0]));
+}
+
+void sgd_apply(const Args& a) {
+  const int64_t n = a.out[0].numel();
+  RT_LAUNCH(apply_to_all, blocks_for(n, threads), threads, 0, a.stream, n, sgd_of(a.op), pointer<float>(a.in[1]),
+            pointer<float>(a.in[2]), pointer<float>(a.in[3]), pointer<float>(a.in[4]), pointer<float>(a.out[0]));
+}
+
+void sgd_round(const Args& a) {
+  const int64_t n = a.out[0].numel();
+  with_type(a.out[0].spec.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    RT_LAUNCH((round_all<T>), blocks_for(n, threads), threads, 0, a.stream, n, pointer<float>(a.in[0]),
+              pointer<T>(a.out[0]));
+  });
+}
+
 void sgd_update(const Args& a) {
-  const SgdAttrs& s = sgd_attrs(a.op);
-  const Sgd sgd{static_cast<float>(s.momentum), static_cast<float>(s.weight_decay), static_cast<float>(s.clip_norm),
-                s.nesterov, s.decayed};
   const int64_t n = a.out[0].numel();
   const bool copies = a.out.size() > 2;
   with_type(copies ? a.out[2].spec.dtype : DType::f32, [&](auto zero) {
     using T = decltype(zero);
-    RT_LAUNCH((update_all<T>), blocks_for(n, threads * 4), threads, 0, a.stream, n, sgd, pointer<float>(a.in[1]),
-              pointer<float>(a.in[3]), pointer<float>(a.in[4]), pointer<float>(a.out[0]), pointer<float>(a.out[1]),
-              copies ? a.out[2].numel() : 0, copies ? pointer<T>(a.out[2]) : nullptr);
+    RT_LAUNCH((update_all<T>), blocks_for(n, threads * 4), threads, 0, a.stream, n, sgd_of(a.op),
+              pointer<float>(a.in[1]), pointer<float>(a.in[3]), pointer<float>(a.in[4]), pointer<float>(a.out[0]),
+              pointer<float>(a.out[1]), copies ? a.out[2].numel() : 0, copies ? pointer<T>(a.out[2]) : nullptr);
   });
 }
 
