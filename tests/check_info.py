@@ -54,7 +54,7 @@ with tempfile.TemporaryDirectory() as folder:
     isa = {"avx512_bf16": "avx512", "scalar": "baseline", "neon": "baseline"}.get(found["isa"], found["isa"])
     tuned = explain()
     # A line for each distinct step: how often, its kind, what it makes, the row, why better ones refused, timings in ms.
-    line = rf"^ +\d+x conv2d\.forward\.stats +\[16,.*\] f32 nhwc +cpu\.{isa}\.winograd(, | \(not .*\), )tuned to \d+ \(\d+: \d+\.\d+ ms.*\)$"
+    line = rf"^ +\d+x conv2d\.forward\.stats +\[16,.*\] f32 nhwc +cpu\.{isa}\.winograd(, | \(not .*\), )tuned to \d+( prefetch)? \(\d+: \d+\.\d+ ms.*\)$"
     assert re.search(line, tuned, re.M), tuned
     assert re.search(rf"conv2d\.forward .*cpu\.{isa} \(not cpu\.\S+: .*\)", tuned), tuned
     assert not re.search(r"\d ms", explain("optimize.autotune=false"))

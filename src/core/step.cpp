@@ -79,14 +79,14 @@ const Row& select_row(std::span<const Row> table, const Target& target, std::str
        refusals.empty() ? " (the table has no row for it)" : refusals);
 }
 
-std::string Variant::str() const { return rt::format("{}{}", block, ahead ? " ahead" : ""); }
+std::string Variant::str() const { return rt::format("{}{}", block, prefetch ? " prefetch" : ""); }
 
 std::optional<Variant> Variant::parse(std::string_view text) {
   Variant v;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), v.block);
   const std::string_view rest = text.substr(static_cast<size_t>(end - text.data()));
-  v.ahead = rest == " ahead";
-  if (error != std::errc() || v.block <= 0 || (!rest.empty() && !v.ahead)) return {};
+  v.prefetch = rest == " prefetch";
+  if (error != std::errc() || v.block <= 0 || (!rest.empty() && !v.prefetch)) return {};
   return v;
 }
 

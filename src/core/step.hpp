@@ -47,10 +47,10 @@ struct Problem {  // what a row may look at to decide whether it fits
 
 // How a row may go about its work: the same bits in the same workspace, so that time alone decides (kernels/tuning.hpp).
 struct Variant {
-  int64_t block = 0;   // how much of it passes through a cache at a time; 0: the row's usual size
-  bool ahead = false;  // ask for memory before it is needed
+  int64_t block = 0;      // how much of it passes through a cache at a time; 0: the row's usual size
+  bool prefetch = false;  // memory that comes next, while the present is worked on
   bool operator==(const Variant&) const = default;
-  std::string str() const;                                     // "48", "48 ahead"
+  std::string str() const;                                     // "48", "48 prefetch"
   static std::optional<Variant> parse(std::string_view text);  // of str()
 };
 

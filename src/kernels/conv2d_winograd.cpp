@@ -158,7 +158,7 @@ void forward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSha
       f.weights.multiply(team, tiles, v, m);
     else
       p.products.each([&](const Product& e, const Product* next) {
-        f.weights.product(e, tiles, f.weights.u, 0, s.k, v, m, f.weights.ahead(next, tiles, v, m));
+        f.weights.product(e, tiles, f.weights.u, {0, s.k}, v, m, f.weights.prefetch(next, tiles, v, m));
       });
     team.wait();
     p.transform.outputs(p.out, to.part, to.of(m), o.y, fusion.stats ? f.sums : nullptr);
@@ -193,16 +193,15 @@ void backward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSh
       team.wait();
     } else {
       float* const du = b.gradients.du + chunk * b.gradients.floats();
+      // While dU's product runs, U's plane for dX is prefetched; while dX's does, the next dU.
       p.products.each([&](const Product& e, const Product* next) {
-        const Product* fetched = p.ahead ? next : nullptr;
-        if (dw)
-          b.gradients.product(e, begins, tiles, 0, s.k, du, v, m,
-                              {dx && p.ahead ? b.weights.plane_of(e) : Ahead{}, p.rows_of(v, fetched, tiles),
-                               p.rows_of(m, fetched, tiles)});
-        if (dx)
-          b.weights.product(
-              e, tiles, b.weights.u, 0, s.c, m, v,
-              dw && fetched ? Aheads{b.gradients.plane_of(*fetched, du)} : b.weights.ahead(next, tiles, m, v));
+        Prefetches of_dw = b.gradients.prefetch(next, tiles, du, v, m), of_dx = b.weights.prefetch(next, tiles, m, v);
+        if (p.prefetches && dx && dw) {
+          of_dx = next ? Prefetches{of_dw[0]} : Prefetches{};
+          of_dw[0] = b.weights.plane_of(e);
+        }
+        if (dw) b.gradients.product(e, begins, tiles, {0, s.k}, du, v, m, of_dw);
+        if (dx) b.weights.product(e, tiles, b.weights.u, {0, s.c}, m, v, of_dx);
       });
     }
     if (dx) {
@@ -266,7 +265,7 @@ void run_as(const Kernels& kernels, const Conv2dFusion& f, const Args& a) {
 }
 
 // The backward pass touches twice the memory per product, and gains by asking early; the forward pass rather loses.
-bool usually_ahead(const Conv2dFusion& f) { return f.has_dx && f.has_dw; }
+bool usually_prefetches(const Conv2dFusion& f) { return f.has_dx && f.has_dw; }
 
 }  // namespace
 
@@ -283,8 +282,8 @@ Variants variants(const Kernels& kernels, const Conv2dFusion& f, const rt::Probl
   const WinogradGrid grid{s.p, s.q, s.k, ceil_div(s.p, 4), ceil_div(s.q, 4)};
   const int64_t rows = kernels.gemm.rows;
   const Schedule usual(s, grid, rows, 0);
-  const bool ahead = usually_ahead(f);
-  Variants found{{{usual.block, ahead}, {usual.block, !ahead}}, least};
+  const bool prefetch = usually_prefetches(f);
+  Variants found{{{usual.block, prefetch}, {usual.block, !prefetch}}, least};
   // With stride 2 planes share a filter: dU sums them block by block, so its bits depend on the block.
   if (f.has_dw && s.stride == 2) return found;
   const int64_t tiles = usual.together ? Schedule::tiles_together : Schedule::tiles_alone(rows);
@@ -292,14 +291,14 @@ Variants variants(const Kernels& kernels, const Conv2dFusion& f, const rt::Probl
     const int64_t size = Schedule(s, grid, rows, wanted).block;
     const size_t needed = bytes(size);
     if (size == usual.block || needed > least + more) continue;
-    found.list.push_back({size, ahead});
+    found.list.push_back({size, prefetch});
     found.bytes = std::max(found.bytes, needed);
   }
   return found;
 }
 
 void run(Kernels kernels, const Conv2dFusion& f, const Args& a) {
-  if (kernels.variant.block == 0) kernels.variant.ahead = usually_ahead(f);
+  if (kernels.variant.block == 0) kernels.variant.prefetch = usually_prefetches(f);
   a.in[0].spec.dtype == DType::bf16 ? run_as<bf16>(kernels, f, a) : run_as<float>(kernels, f, a);
 }
 

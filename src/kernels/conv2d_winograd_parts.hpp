@@ -3,7 +3,7 @@
 // chunks of images, a thread takes one chunk at a time and takes its tiles through transform, products and inverse block by
 // block, so that a block stays in its cache; dU has a copy per chunk, and no more than 16 threads find work. Small maps with
 // many channels, where U is far larger than a block, and batches of fewer than 8 images: all threads work on one block of tiles
-// together, split by tiles in the transforms and by planes in the products, or by columns of U where each is needed once.
+// together, split by tiles in the transforms and by planes in the products (dU by filters), or by columns of U where each is needed once.
 #pragma once
 #include <omp.h>
 
@@ -39,12 +39,11 @@ struct Team {  // the threads that work on one block
 #pragma omp barrier
     }
   }
-  // f(i, what this thread takes then, or `count`) for i from 0 to count - 1, by the first thread that is free. All threads call it,
-  // with a wait() before the next time.
+  // f(i, what this thread will probably take then, or `count`) for i from 0 to count - 1, each by the first thread that is free. All
+  // threads call it, with a wait() before the next time.
   template <class F>
   void each(int64_t count, F&& f) {
-    auto take = [&] { return std::min(next->fetch_add(1) - taken, count); };
-    for (int64_t i = take(), then; i < count; i = then) f(i, then = take());
+    for (int64_t i; (i = next->fetch_add(1) - taken) < count;) f(i, std::min(i + size, count));
     taken += count + size;  // every thread has found nothing left once
   }
 };
@@ -100,8 +99,12 @@ struct Products {
     for (size_t i = 0; i < all.size(); ++i) f(all[i], i + 1 < all.size() ? &all[i + 1] : nullptr);
   }
 };
-using Ahead = GemmBlock::Ahead;
-using Aheads = decltype(GemmBlock::ahead);
+using Prefetch = GemmBlock::Prefetch;
+using Prefetches = GemmBlock::Prefetches;
+
+struct Columns {  // of a product
+  int64_t first, count;
+};
 
 template <class T>
 struct Problem {
@@ -112,8 +115,8 @@ struct Problem {
   const Products& products;
   WinogradGrid in, out;
   Schedule schedule;
-  int64_t panel;  // columns of one
-  bool ahead;     // products ask for what the next one needs
+  int64_t panel;    // columns of one
+  bool prefetches;  // products ask for what the next one needs
   Problem(const Kernels& k, const Conv2dShape& shape)
       : s(shape),
         transform(k.transforms.of<T>(s.stride)),
@@ -124,7 +127,7 @@ struct Problem {
         out{s.p, s.q, s.k, in.rows, in.columns},
         schedule(s, in, k.gemm.rows, k.variant.block),
         panel(k.gemm.columns),
-        ahead(k.variant.ahead) {}
+        prefetches(k.variant.prefetch) {}
   static const Products& products_of(int64_t values) {
     static const Products six(6), nine(9);
     return values == 6 ? six : nine;
@@ -137,17 +140,25 @@ struct Problem {
   int64_t floats(int64_t channels) const { return planes() * plane(channels); }  // of a set of planes
   WinogradPlanes planes(float* data, int64_t channels) const { return {data, plane(channels), row(channels)}; }
   int64_t tiles() const { return s.n * in.tiles(); }
-  Ahead rows_of(WinogradPlanes planes, const Product* next, int64_t tiles) const {
+  Prefetch rows_of(WinogradPlanes planes, const Product* next, int64_t tiles) const {
     if (!next) return {};
     return {planes.data + next->plane * planes.plane, tiles * planes.row * int64_t{sizeof(float)}};
+  }
+  // Columns are cut in parts where planes alone would not keep so many threads busy; no sum runs over columns.
+  int64_t parts(int64_t columns, int64_t threads) const {
+    return std::min(ceil_div(columns, panel), ceil_div(threads, 6));
+  }
+  Columns part(int64_t columns, int64_t number, int64_t parts) const {
+    const int64_t panels = ceil_div(columns, panel), first = panels * number / parts * panel;
+    return {first, std::min(columns, panels * (number + 1) / parts * panel) - first};
   }
   bool one_block() const { return schedule.together && schedule.block >= tiles(); }
   // Sets of planes: one per thread, or one that all share.
   int64_t sets() const { return schedule.together ? 1 : schedule.threads; }
 };
 
-// Columns of U that a thread makes and multiplies at a time where all tiles are one block: as many groups as threads, or twice,
-// three times as many.
+// Columns of U that a thread makes and multiplies at a time where all tiles are one block: about as many groups as threads, or
+// twice, three times as many.
 struct Groups {
   int64_t size, count;  // columns of one group, whole panels; groups
   Groups(int64_t panel, int64_t threads, int64_t columns) {
@@ -155,6 +166,7 @@ struct Groups {
     size = ceil_div(panels, rounds * threads) * panel;
     count = ceil_div(columns, size);
   }
+  Columns of(int64_t group, int64_t columns) const { return {group * size, std::min(size, columns - group * size)}; }
   static constexpr int64_t most = 4;  // panels; more would leave no L2 cache for the values
 };
 
@@ -189,32 +201,34 @@ struct Weights {
 #pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
     for (int64_t j = 0; j < panels(); ++j) make(j, u + j * panel());
   }
-  Ahead plane_of(const Product& e) const { return {u + e.filter * plane(), plane() * int64_t{sizeof(float)}}; }
-  Aheads ahead(const Product* next, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
-    if (!p.ahead || !next) return {};
+  Prefetch plane_of(const Product& e) const { return {u + e.filter * plane(), plane() * int64_t{sizeof(float)}}; }
+  Prefetches prefetch(const Product* next, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
+    if (!p.prefetches || !next) return {};
     return {plane_of(*next), p.rows_of(values, next, tiles), p.rows_of(results, next, tiles)};
   }
-  // results[tiles, columns] = values[tiles, depth] * U: one product, of columns [first, first + count)
-  void product(const Product& e, int64_t tiles, const float* from, int64_t first, int64_t count, WinogradPlanes values,
-               WinogradPlanes results, const Aheads& ahead) const {
-    p.gemm.multiply({tiles, count, depth, values.data + e.plane * values.plane, values.row, 1,
-                     from + e.filter * plane(), panel(), p.panel, results.data + e.plane * results.plane + first,
-                     results.row, false, nullptr, 0, ahead});
+  // results[tiles, columns] = values[tiles, depth] * U: one product of some columns, whose first panel is at `from`
+  void product(const Product& e, int64_t tiles, const float* from, Columns part, WinogradPlanes values,
+               WinogradPlanes results, const Prefetches& prefetches) const {
+    p.gemm.multiply({tiles, part.count, depth, values.data + e.plane * values.plane, values.row, 1,
+                     from + e.filter * plane(), panel(), p.panel, results.data + e.plane * results.plane + part.first,
+                     results.row, false, nullptr, 0, prefetches});
   }
   void multiply(Team& team, int64_t tiles, WinogradPlanes values, WinogradPlanes results) const {
-    const Product* const all = p.products.all.data();
-    const int64_t products = std::ssize(p.products.all);
-    if (!p.one_block())
-      return team.each(products, [&](int64_t i, int64_t then) {
-        product(all[i], tiles, u, 0, columns, values, results,
-                ahead(then < products ? all + then : nullptr, tiles, values, results));
+    if (!p.one_block()) {
+      const Product* const all = p.products.all.data();
+      const int64_t parts = p.parts(columns, team.size), items = std::ssize(p.products.all) * parts;
+      return team.each(items, [&](int64_t i, int64_t then) {
+        const Columns part = p.part(columns, i % parts, parts);
+        product(all[i / parts], tiles, u + part.first / p.panel * panel(), part, values, results,
+                prefetch(then < items ? all + then / parts : nullptr, tiles, values, results));
       });
+    }
     float* const own = u + team.rank * floats();
     team.each(groups.count, [&](int64_t g, int64_t) {
-      const int64_t first = g * groups.size, count = std::min(groups.size, columns - first);
-      for (int64_t j = 0; j < ceil_div(count, p.panel); ++j) make(first / p.panel + j, own + j * panel());
+      const Columns part = groups.of(g, columns);
+      for (int64_t j = 0; j < ceil_div(part.count, p.panel); ++j) make(part.first / p.panel + j, own + j * panel());
       p.products.each([&](const Product& e, const Product* next) {
-        product(e, tiles, own, first, count, values, results, {p.rows_of(values, p.ahead ? next : nullptr, tiles)});
+        product(e, tiles, own, part, values, results, {p.rows_of(values, p.prefetches ? next : nullptr, tiles)});
       });
     });
   }
@@ -245,37 +259,43 @@ struct WeightGradients {
 #pragma omp parallel for schedule(static) num_threads(p.schedule.threads)
     for (int64_t k = 0; k < p.s.k; k += line) finish(k, line, du + k);
   }
-  Ahead plane_of(const Product& e, const float* from) const {
+  Prefetch plane_of(const Product& e, const float* from) const {
     return {from + e.filter * plane(), plane() * int64_t{sizeof(float)}};
   }
-  Aheads ahead(const Product* next, int64_t tiles, const float* from, WinogradPlanes v, WinogradPlanes m) const {
-    if (!p.ahead || !next) return {};
+  Prefetches prefetch(const Product* next, int64_t tiles, const float* from, WinogradPlanes v, WinogradPlanes m) const {
+    if (!p.prefetches || !next) return {};
     return {plane_of(*next, from), p.rows_of(v, next, tiles), p.rows_of(m, next, tiles)};
   }
-  // dU += V^T dM of these tiles: one product
-  void product(const Product& e, bool begins, int64_t tiles, int64_t first, int64_t count, float* to, WinogradPlanes v,
-               WinogradPlanes m, const Aheads& ahead) const {
-    p.gemm.multiply({p.s.c, count, tiles, v.data + e.plane * v.plane, 1, v.row, m.data + e.plane * m.plane + first,
-                     p.panel, m.row, to + e.filter * plane(), row, !(begins && e.first), nullptr, 0, ahead});
+  // dU += V^T dM of these tiles: one product of some columns, whose first is at `to`
+  void product(const Product& e, bool begins, int64_t tiles, Columns part, float* to, WinogradPlanes v,
+               WinogradPlanes m, const Prefetches& prefetches) const {
+    p.gemm.multiply({p.s.c, part.count, tiles, v.data + e.plane * v.plane, 1, v.row,
+                     m.data + e.plane * m.plane + part.first, p.panel, m.row, to + e.filter * plane(), row,
+                     !(begins && e.first), nullptr, 0, prefetches});
   }
   void accumulate(Team& team, bool begins, int64_t tiles, WinogradPlanes v, WinogradPlanes m) const {
-    if (!p.one_block())
-      return team.each(filters, [&](int64_t i, int64_t then) {  // the last ones have the most products
-        const std::span<const Product> of = p.products.of[filters - 1 - i];
-        for (const Product& e : of) {
-          const Product* next = &e != &of.back() ? &e + 1
-                                : then < filters ? p.products.of[filters - 1 - then].data()
-                                                 : nullptr;
-          product(e, begins, tiles, 0, p.s.k, du, v, m, ahead(next, tiles, du, v, m));
+    if (!p.one_block()) {
+      // By filters, into whose dU all their planes are summed; the last ones have the most.
+      const int64_t parts = p.parts(p.s.k, team.size), items = filters * parts;
+      auto products_of = [&](int64_t i) { return p.products.of[filters - 1 - i / parts]; };
+      return team.each(items, [&](int64_t i, int64_t then) {
+        const Columns part = p.part(p.s.k, i % parts, parts);
+        const std::span<const Product> all = products_of(i);
+        for (const Product& e : all) {
+          const Product* next = &e != &all.back() ? &e + 1 : then < items ? products_of(then).data() : nullptr;
+          product(e, begins, tiles, part, du + part.first, v, m, prefetch(next, tiles, du, v, m));
         }
       });
+    }
     float* const own = du + team.rank * floats();
     team.each(groups.count, [&](int64_t g, int64_t) {
-      const int64_t first = g * groups.size, count = std::min(groups.size, p.s.k - first);
+      const Columns part = groups.of(g, p.s.k);
       p.products.each([&](const Product& e, const Product* next) {
-        product(e, begins, tiles, first, count, own, v, m, ahead(next, tiles, own, v, m));
+        Prefetches prefetches = prefetch(next, tiles, own, v, m);
+        prefetches[2] = {};  // of whose rows the group reads few columns
+        product(e, begins, tiles, part, own, v, m, prefetches);
       });
-      finish(first, count, own);
+      finish(part.first, part.count, own);
     });
   }
 };

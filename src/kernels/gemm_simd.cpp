@@ -46,10 +46,10 @@ constexpr int rows = lanes == 8 ? 6 : 4;
 constexpr int columns = vectors * lanes;
 constexpr int line = 64;  // bytes of the cache's
 
-// Walks through what is to be fetched, a few lines per tile.
-class Fetch {
+// Walks through what is to be prefetched, a few lines per tile.
+class Prefetcher {
  public:
-  explicit Fetch(const Block& g) : next_(g.ahead.begin()), end_(g.ahead.end()) {}
+  explicit Prefetcher(const Block& g) : next_(g.prefetch.begin()), end_(g.prefetch.end()) {}
   // Where to go on for `bytes`; the last lines of a range may be followed by some of what lies behind it. Null: nothing left.
   const char* take(int64_t bytes) {
     while (at_ >= range_end_) {
@@ -60,15 +60,15 @@ class Fetch {
   }
 
  private:
-  decltype(Block::ahead)::const_iterator next_, end_;
+  decltype(Block::prefetch)::const_iterator next_, end_;
   const char *at_ = nullptr, *range_end_ = nullptr;
 };
 // Steps of the depth per two lines: by the end of a product of some 100 rows and columns all has been asked for.
-constexpr int64_t fetch_steps = 8;
+constexpr int64_t prefetch_steps = 8;
 
 // Transposed: the rows of A lie side by side in memory (a_row is 1); otherwise its depth does (a_step is 1).
-template <int m, bool transposed, bool fetch>
-void tile(const Block& g, const Element* a, const Element* b, const Result& to, const char* ahead) {
+template <int m, bool transposed, bool prefetch>
+void tile(const Block& g, const Element* a, const Element* b, const Result& to, const char* next) {
   float* const c = to.c;
   bf16* const rounded = to.rounded;
   const int64_t c_row = to.c_row, rounded_row = to.rounded_row;
@@ -90,11 +90,11 @@ void tile(const Block& g, const Element* a, const Element* b, const Result& to, 
   const int64_t a_row = transposed ? 1 : g.a_row, a_step = transposed ? g.a_step : 1, b_step = g.b_step;
   for (int64_t d = 0; d < g.depth;) {
     int64_t end = g.depth;
-    if (fetch) {
-      if (d + fetch_steps < end) end = d + fetch_steps;
-      __builtin_prefetch(ahead, 0, 2);
-      __builtin_prefetch(ahead + line, 0, 2);
-      ahead += 2 * line;
+    if (prefetch) {
+      if (d + prefetch_steps < end) end = d + prefetch_steps;
+      __builtin_prefetch(next, 0, 2);
+      __builtin_prefetch(next + line, 0, 2);
+      next += 2 * line;
     }
 #pragma GCC unroll 1  // more, and the sums would not fit into the registers
     for (; d < end; ++d, a += a_step, b += b_step) {
@@ -134,9 +134,9 @@ constexpr Tile tile_of_height(int64_t height) {
   }
 }
 
-template <bool transposed, bool may_fetch>
+template <bool transposed, bool may_prefetch>
 void multiply_panels(const Block& g) {
-  Fetch ahead(g);
+  Prefetcher prefetcher(g);
   for (int64_t j = 0; j < g.n; j += columns) {
     const Element* b = g.b + j / columns * g.b_panel;
     const int64_t n = g.n - j < columns ? g.n - j : columns;
@@ -145,18 +145,18 @@ void multiply_panels(const Block& g) {
       const Element* a = g.a + i * g.a_row;
       float* const c = g.c != nullptr ? g.c + i * g.c_row + j : nullptr;
       bf16* const rounded = g.rounded != nullptr ? g.rounded + i * g.rounded_row + j : nullptr;
-      const char* fetched = may_fetch && m == rows ? ahead.take(g.depth / fetch_steps * 2 * line) : nullptr;
-      const Tile run = m < rows             ? tile_of_height<transposed>(m)
-                       : fetched != nullptr ? tile<rows, transposed, true>
-                                            : tile<rows, transposed, false>;
+      const char* from = may_prefetch && m == rows ? prefetcher.take(g.depth / prefetch_steps * 2 * line) : nullptr;
+      const Tile run = m < rows          ? tile_of_height<transposed>(m)
+                       : from != nullptr ? tile<rows, transposed, true>
+                                         : tile<rows, transposed, false>;
       if (n == columns) {
-        run(g, a, b, {c, g.c_row, rounded, g.rounded_row}, fetched);
+        run(g, a, b, {c, g.c_row, rounded, g.rounded_row}, from);
         continue;
       }
       float part[rows * columns] = {};
       for (int64_t y = 0; g.accumulate && y < m; ++y)
         for (int64_t x = 0; x < n; ++x) part[y * columns + x] = c[y * g.c_row + x];
-      run(g, a, b, {part, columns, nullptr, 0}, fetched);
+      run(g, a, b, {part, columns, nullptr, 0}, from);
       for (int64_t y = 0; y < m; ++y)
         for (int64_t x = 0; x < n; ++x)
           if (rounded != nullptr)
@@ -168,7 +168,7 @@ void multiply_panels(const Block& g) {
 }
 
 void multiply(const Block& g) {
-  if (g.ahead[0].bytes + g.ahead[1].bytes + g.ahead[2].bytes > 0)
+  if (g.prefetch[0].bytes + g.prefetch[1].bytes + g.prefetch[2].bytes > 0)
     g.a_step == 1 ? multiply_panels<false, true>(g) : multiply_panels<true, true>(g);
   else
     g.a_step == 1 ? multiply_panels<false, false>(g) : multiply_panels<true, false>(g);

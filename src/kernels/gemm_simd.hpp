@@ -32,11 +32,12 @@ struct GemmBlockOf {
       nullptr;  // if given, results go to rounded[i * rounded_row + j], rounded, and c is only read to add to
   int64_t rounded_row = 0;
   // Memory that the next product touches: asked for meanwhile, into the L2 cache. None: products in cache are faster without.
-  struct Ahead {
+  struct Prefetch {
     const void* at = nullptr;
     int64_t bytes = 0;
   };
-  std::array<Ahead, 3> ahead = {};
+  using Prefetches = std::array<Prefetch, 3>;
+  Prefetches prefetch = {};
 };
 
 template <class Element>

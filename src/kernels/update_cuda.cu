@@ -42,7 +42,7 @@ __global__ void norm_of_chunks(int64_t chunks, const double* sums, const float* 
   norm[2] = 1.0f / control[0];
 }
 
-struct Sgd {
+struct Sgd {  // its multiply-adds are written out: fused or not, the same bits
   float momentum, weight_decay, clip_norm;
   bool nesterov;
   int64_t decayed;
@@ -52,7 +52,11 @@ struct Sgd {
     return clip * norm[2];
   }
   __device__ float gradient(int64_t i, float factor, float g, float w) const {
-    return factor * g + (i < decayed ? weight_decay * w : 0.0f);
+    return fmaf(factor, g, i < decayed ? weight_decay * w : 0.0f);
+  }
+  __device__ float next_momentum(float v, float g) const { return fmaf(momentum, v, g); }
+  __device__ float next_weight(float w, float rate, float g, float v) const {
+    return fmaf(-rate, nesterov ? fmaf(momentum, v, g) : v, w);
   }
 };
 
@@ -68,7 +72,7 @@ __global__ void momentum_of_all(int64_t n, Sgd s, const float* g, const float* n
   if (norm[1] == 0.0f) return;
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step)
-    momentum[i] = s.momentum * momentum[i] + g[i];
+    momentum[i] = s.next_momentum(momentum[i], g[i]);
 }
 
 __global__ void apply_to_all(int64_t n, Sgd s, const float* g, const float* momentum, const float* lr,
@@ -77,7 +81,7 @@ __global__ void apply_to_all(int64_t n, Sgd s, const float* g, const float* mome
   const float rate = lr[0];
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step)
-    weights[i] -= rate * (s.nesterov ? g[i] + s.momentum * momentum[i] : momentum[i]);
+    weights[i] = s.next_weight(weights[i], rate, g[i], momentum[i]);
 }
 
 template <class T>
@@ -94,8 +98,8 @@ __global__ void update_all(int64_t n, Sgd s, const float* grads, const float* lr
   const float factor = s.factor(norm), rate = lr[0];
   auto one = [&](int64_t i, float g, float& w, float& v) {
     const float grad = s.gradient(i, factor, g, w);
-    v = s.momentum * v + grad;
-    w -= rate * (s.nesterov ? grad + s.momentum * v : v);
+    v = s.next_momentum(v, grad);
+    w = s.next_weight(w, rate, grad, v);
   };
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t p = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; p < n / 4; p += step) {

@@ -65,10 +65,10 @@ struct WinogradKernels {
   void (*convert)(const float* from, const T* other, T* to, int64_t pixels, int64_t channels_apart, int64_t channels);
 
   // A panel of U = G w G^T: 36 planes of [depth][columns] floats, `plane` apart. The 3x3 filter of (column j, depth i)
-  // lies at w[j * column_stride + i * depth_stride]; columns from `count` on become zero.
+  // lies at w[j * column_stride + i * depth_stride]; columns from `count`, a multiple of 8, on become zero.
   void (*weights)(const T* w, int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* u,
                   int64_t plane);
-  // The way back, dW = G^T dU G. dU(e, i, j) lies at du[e * plane + i * row + j], for j < count, a multiple of 16, and is
+  // The way back, dW = G^T dU G. dU(e, i, j) lies at du[e * plane + i * row + j], for j < count, a multiple of 8 and of a vector, and is
   // the sum of `chunks` such arrays chunk_stride apart, added in order.
   void (*weight_gradients)(const float* du, int64_t plane, int64_t row, int64_t chunks, int64_t chunk_stride,
                            int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, T* dw);

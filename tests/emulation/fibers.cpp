@@ -1,4 +1,6 @@
 // The threads of an emulated kernel: a fiber each, one at a time, in random order; they change at barriers and shuffles only.
+#include "emulation/fibers.hpp"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -9,7 +11,6 @@
 #include "core/check.hpp"
 #include "emulation/device.hpp"
 #include "emulation/emulation.hpp"
-#include "emulation/fibers.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
