@@ -68,8 +68,8 @@ void print_table(const std::vector<StepTiming>& timings, const Peak& peak, const
         100 * (1 - s.convolution_ms / s.ms), s.flops / s.convolution_ms * 1e-6,
         100 * s.flops / s.convolution_ms * 1e-6 / peak.gflops);
   fmt::print("\n(GFLOP/s by the definition; done: what the row computes; *: the nearer ceiling");
-  if (machine().isa == isa_avx512_bf16 && o.workload.precision == "bf16")
-    fmt::print("; 100 % is the rate of f32, rows of avx512_bf16 can reach 200");
+  if (machine().isa >= isa_avx512_bf16 && o.workload.precision == "bf16")
+    fmt::print("; 100 % is the rate of f32, rows of avx512_bf16 can reach 200 and those of amx 1600");
   if (o.peer) fmt::print("; peer: {}, its time over ours", o.peer->name);
   fmt::print(")\n");
 }

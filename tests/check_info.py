@@ -6,7 +6,7 @@
 import json, os, re, subprocess, sys, tempfile
 
 RTRAIN = sys.argv[1]
-SETS = ["scalar", "avx2", "avx512", "avx512_bf16"]  # each holds those before it
+SETS = ["scalar", "avx2", "avx512", "avx512_bf16", "amx"]  # each holds those before it
 
 
 def run(*words, env=None, cpus=None):
@@ -51,7 +51,7 @@ with tempfile.TemporaryDirectory() as folder:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    isa = {"avx512_bf16": "avx512", "scalar": "baseline", "neon": "baseline"}.get(found["isa"], found["isa"])
+    isa = {"amx": "avx512", "avx512_bf16": "avx512", "scalar": "baseline", "neon": "baseline"}.get(found["isa"], found["isa"])
     tuned = explain()
     # A line for each distinct step: how often, its kind, what it makes, the row, why better ones refused, timings in ms.
     line = rf"^ +\d+x conv2d\.forward\.stats +\[16,.*\] f32 nhwc +cpu\.{isa}\.winograd(, | \(not .*\), )tuned to \d+( prefetch)? \(\d+: \d+\.\d+ ms.*\)$"

@@ -13,12 +13,26 @@
 #include "core/rng.hpp"
 #include "core/tape.hpp"
 #include "kernels/conv2d.hpp"
+#include "kernels/conv2d_gemm.hpp"
 #include "kernels/linear.hpp"
 #include "kernels/table.hpp"
+
+namespace rt::emulated_tiles {
+extern const GemmKernelsOf<Bf16Pair> gemm_kernels;  // tiles_emulated.cpp
+}
 
 using namespace rt;
 
 namespace {
+
+// The rows of AMX, for machines that do not have it.
+using Tiles = cpu::Conv2dGemm<emulated_tiles::gemm_kernels>;
+constexpr Row emulated_rows[] = {{"conv2d.forward", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs,
+                                  Tiles::forward, Tiles::forward_bytes},
+                                 {"conv2d.dx", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs,
+                                  Tiles::dx, Tiles::dx_bytes},
+                                 {"conv2d.dw", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs,
+                                  Tiles::dw, Tiles::dw_bytes}};
 
 struct Conv {
   int64_t n, c, h, w, k, r, s;
@@ -74,10 +88,15 @@ struct Recorded {
     const Step& s = step(kind);
     const std::vector<Spec> in = specs_of(s.in), out = specs_of(s.out);
     std::vector<const Row*> list;
-    for (const Row& row : kernel_table())
-      if (row.kind == kind && row.device == Device::cpu && row.min_capability <= machine().isa &&
-          (!row.refuse || row.refuse({s.op.get(), in, out}).empty()))
-        list.push_back(&row);
+    auto add = [&](std::span<const Row> table) {
+      for (const Row& row : table)
+        if (row.kind == kind && row.device == Device::cpu && row.min_capability <= machine().isa &&
+            (!row.refuse || row.refuse({s.op.get(), in, out}).empty()))
+          list.push_back(&row);
+    };
+    const Shape &x = spec({0}).shape, &w = spec({1}).shape;
+    if (x.rank() == 4 && x.numel() * w.numel() / w[1] < 100'000'000) add(emulated_rows);  // slow ones
+    add(kernel_table());
     return list;
   }
   // Output and workspace hold NaNs before the row runs.

@@ -49,7 +49,7 @@ int run_info(bool json) {
   const ComputeDefaults defaults = compute_defaults(automatic_target(gpu));
   std::string compiled = name_of(isa_scalar);
 #if defined(RT_HAVE_AVX2)
-  compiled += " avx2 avx512 avx512_bf16";
+  compiled += " avx2 avx512 avx512_bf16 amx";
 #endif
   if (json) {
     const nlohmann::json j = {{"version", RT_VERSION},

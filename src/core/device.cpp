@@ -4,6 +4,10 @@
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#endif
 
 #include <cstdlib>
 #include <set>
@@ -21,7 +25,7 @@ const char* name_of(Isa isa) {
 #else
   constexpr const char* baseline = "scalar";
 #endif
-  constexpr const char* names[] = {baseline, "avx2", "avx512", "avx512_bf16"};
+  constexpr const char* names[] = {baseline, "avx2", "avx512", "avx512_bf16", "amx"};
   return names[isa];
 }
 
@@ -29,12 +33,23 @@ namespace {
 
 std::string gib(double bytes) { return rt::format("{:.1f} GiB", bytes / (1024.0 * 1024 * 1024)); }
 
+#if defined(__x86_64__)
+// Linux gives the registers of tiles only to a process that asks (5.16 or newer), for all of its threads.
+bool has_amx() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned of_bf16 = 1u << 22, tiles = 1u << 24;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & of_bf16) == 0 || (d & tiles) == 0) return false;
+  constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#endif
+
 Isa detect_isa() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq"))
-    return __builtin_cpu_supports("avx512bf16") ? isa_avx512_bf16 : isa_avx512;
+    return !__builtin_cpu_supports("avx512bf16") ? isa_avx512 : has_amx() ? isa_amx : isa_avx512_bf16;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return isa_avx2;
 #endif
   return isa_scalar;
@@ -47,9 +62,9 @@ void choose_isa(Machine& m) {
   if (forced == nullptr || *forced == '\0') return;
   const std::string want = forced;
   Isa isa = isa_scalar;
-  while (isa <= isa_avx512_bf16 && want != name_of(isa)) isa = static_cast<Isa>(isa + 1);
-  if (isa > isa_avx512_bf16)
-    fail(ExitCode::usage, "RT_FORCE_ISA={}: known instruction sets are {}, avx2, avx512 and avx512_bf16", want,
+  while (isa <= isa_amx && want != name_of(isa)) isa = static_cast<Isa>(isa + 1);
+  if (isa > isa_amx)
+    fail(ExitCode::usage, "RT_FORCE_ISA={}: known instruction sets are {}, avx2, avx512, avx512_bf16 and amx", want,
          name_of(isa_scalar));
   if (isa > m.isa) fail(ExitCode::usage, "RT_FORCE_ISA={}: this CPU has only {}", want, name_of(m.isa));
   m.isa = isa;

@@ -14,9 +14,10 @@ enum Isa : int {
   isa_scalar = 0,  // the compiler's baseline for the architecture: SSE2 on x86-64, NEON on 64-bit Arm
   isa_avx2 = 1,
   isa_avx512 = 2,
-  isa_avx512_bf16 = 3  // and products of bf16
+  isa_avx512_bf16 = 3,  // and products of bf16
+  isa_amx = 4           // and matrix products of bf16 in tiles
 };
-const char* name_of(Isa isa);  // scalar, or neon on Arm; avx2, avx512, avx512_bf16
+const char* name_of(Isa isa);  // scalar, or neon on Arm; avx2, avx512, avx512_bf16, amx
 
 struct Count {
   int64_t value;

@@ -1,7 +1,8 @@
 // The one matrix product that every dense kernel stands on:  C[m x n] = A[m x depth] * B[depth x n], or += it.
 // A and C are matrices with a row stride; B comes in panels of `columns` columns, each of which stays in cache
 // while the rows of A pass by. Each element of C is one chain of fused multiply-adds in the order of the depth,
-// continued across calls by `accumulate`: its bits do not depend on m, n or tile sizes.
+// continued across calls by `accumulate`: its bits do not depend on m, n or tile sizes. (Tiles of AMX add up in blocks of
+// the depth, which do not depend on those either.)
 // An element of A and B is an f32, or a pair of bf16 where the instruction set multiplies and sums such pairs (twice as many
 // products in the same time); C is summed in f32.
 #pragma once
@@ -28,8 +29,8 @@ struct GemmBlockOf {
   float* c;  // C(i,j) at c[i * c_row + j]; nothing beyond n columns is touched
   int64_t c_row;
   bool accumulate;
-  bf16* rounded =
-      nullptr;  // if given, results go to rounded[i * rounded_row + j], rounded, and c is only read to add to
+  // If given, results go to rounded[i * rounded_row + j], rounded, and c is only read to add to. Not where a_row is 1.
+  bf16* rounded = nullptr;
   int64_t rounded_row = 0;
   // Memory that the next product touches: asked for meanwhile, into the L2 cache. None: products in cache are faster without.
   struct Prefetch {
@@ -49,6 +50,11 @@ struct GemmKernelsOf {
 using GemmBlock = GemmBlockOf<float>;
 using GemmKernels = GemmKernelsOf<float>;
 
+#ifdef RT_HAVE_AMX
+namespace amx {
+extern const GemmKernelsOf<Bf16Pair> gemm_kernels;
+}
+#endif
 #ifdef RT_HAVE_AVX512_BF16
 namespace avx512_bf16 {
 extern const GemmKernelsOf<Bf16Pair> gemm_kernels;

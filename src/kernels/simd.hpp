@@ -8,9 +8,11 @@
 
 #include "core/half.hpp"
 
+#define RT_INLINE inline __attribute__((always_inline))
+
 namespace rt::RT_ISA {
 
-#if defined(RT_ISA_avx512) || defined(RT_ISA_avx512_bf16)
+#if defined(RT_ISA_avx512) || defined(RT_ISA_avx512_bf16) || defined(RT_ISA_amx)
 inline constexpr int lanes = 16;
 #elif defined(RT_ISA_avx2)
 inline constexpr int lanes = 8;

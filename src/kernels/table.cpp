@@ -59,9 +59,10 @@ Row fused_reference(std::string_view kind, void (*run)(const Args&)) {
 #else
 #define PER_ISA(ROW, ...) ROW(baseline, isa_scalar, __VA_ARGS__)
 #endif
-#ifdef RT_HAVE_AVX512_BF16
-#define CONV2D_OF_PAIRS(pass) \
-  GEMM_ROW(avx512_bf16, isa_avx512_bf16, "conv2d." #pass, cpu::refuse_conv2d_gemm_of_pairs, cpu::Conv2dGemm, pass),
+#ifdef RT_HAVE_AMX
+#define OF_PAIRS_ROW(isa, pass) \
+  GEMM_ROW(isa, isa_##isa, "conv2d." #pass, cpu::refuse_conv2d_gemm_of_pairs, cpu::Conv2dGemm, pass)
+#define CONV2D_OF_PAIRS(pass) OF_PAIRS_ROW(amx, pass), OF_PAIRS_ROW(avx512_bf16, pass),
 #else
 #define CONV2D_OF_PAIRS(pass)
 #endif

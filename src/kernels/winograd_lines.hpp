@@ -4,8 +4,6 @@
 #pragma once
 #include "kernels/simd.hpp"
 
-#define RT_INLINE inline __attribute__((always_inline))
-
 namespace rt::RT_ISA {
 
 struct Stride1 {
