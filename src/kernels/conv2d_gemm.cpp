@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/conv2d_taps.hpp"
 #include "kernels/conv2d_windows.hpp"
 
 namespace rt::cpu {
@@ -231,6 +232,8 @@ struct DwSplit {
 
 template <class T, class Element>
 void Passes<T, Element>::dw(const Kernels& kernels, const Conv2dShape& s, const T* dy, const T* x, T* dw, void* space) {
+  if constexpr (per<Element> == 2)
+    if (taps::fit(s)) return taps::dw(kernels, s, dy, x, dw, space);
   const DwSplit<Element> split(s);
   const Windows<T> v = forward_windows(s, x);
   float* const partial = static_cast<float*>(space);
@@ -272,6 +275,7 @@ void Passes<T, Element>::dw(const Kernels& kernels, const Conv2dShape& s, const 
 
 template <class T, class Element>
 size_t Passes<T, Element>::dw_bytes(const Kernels& kernels, const Conv2dShape& s) {
+  if (per<Element> == 2 && taps::fit(s)) return taps::dw_bytes(s);
   const DwSplit<Element> split(s);
   return static_cast<size_t>(split.pixel_chunks * split.partial_floats(s.k)) * sizeof(float) +
          static_cast<size_t>(workers(split.tasks) * split.elements_per_worker(s.k, kernels.columns)) * sizeof(Element);

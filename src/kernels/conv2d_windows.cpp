@@ -45,14 +45,15 @@ void copy_numbers(const Windows<T>& v, int64_t first, int64_t count, int64_t d0,
   }
 }
 
-void stack(const bf16* upper, const bf16* lower, int64_t n, Bf16Pair* to) {
-  for (int64_t i = 0; i < n; ++i) to[i] = {upper[i], lower[i]};
-}
 void stack(const bf16* upper, int64_t n, Bf16Pair* to) {
   for (int64_t i = 0; i < n; ++i) to[i] = {upper[i], bf16(0.0f)};
 }
 
 }  // namespace
+
+void stack(const bf16* upper, const bf16* lower, int64_t n, Bf16Pair* to) {
+  for (int64_t i = 0; i < n; ++i) to[i] = {upper[i], lower[i]};
+}
 
 template <class T, class Element>
 void copy_windows(const Windows<T>& v, int64_t first, int64_t count, int64_t d0, int64_t d1, Element* to,

@@ -53,6 +53,9 @@ struct Taps {
 template <class T, class Element>
 void pack_weights(const Taps<T>& t, int64_t columns, Element* to);
 
+// Two rows of n numbers as one of pairs.
+void stack(const bf16* upper, const bf16* lower, int64_t n, Bf16Pair* to);
+
 // A matrix [rows, k] as panels [k / columns][rows][columns], zero beyond the last k. Pairs are neighbours in a column.
 template <class T, class Element>
 void pack_rows(const T* from, int64_t rows, int64_t k, int64_t columns, Element* to);
