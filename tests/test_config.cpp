@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "core/check.hpp"
-#include "temp_folder.hpp"
+#include "tests/source_folder.hpp"
+#include "tests/temp_folder.hpp"
 #include "train/config.hpp"
 #include "train/config_keys.hpp"
 
@@ -467,8 +468,7 @@ TEST_CASE("config: the table shows every key with its value and its origin or he
 
 TEST_CASE("config: the recipes that come with rtrain load") {
   int recipes = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(
-           std::filesystem::path(RT_FIXTURES).parent_path().parent_path() / "configs")) {
+  for (const auto& entry : std::filesystem::directory_iterator(source_folder() / "configs")) {
     const LoadedConfig loaded = load_config(entry.path().string(), {});
     CHECK(loaded.config.model.arch == "resnet18");
     CHECK(loaded.config.train.batch > 0);

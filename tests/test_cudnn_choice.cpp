@@ -88,6 +88,29 @@ TEST_CASE("cudnn: the fastest admitted algorithm is timed once and kept") {
   CHECK(emulation::timings() == timings);
 }
 
+TEST_CASE("cudnn: an algorithm far slower than the best runs a few times, one of microseconds often") {
+  const Setup s;
+  constexpr int once = 1 + 2, ten_times = 1 + 2 * 10;
+  emulation::set_cost(0, 500);  // the favourite: the first that is timed
+  emulation::set_cost(1, 0.01);
+  CHECK(s.chosen().id == 1);
+  CHECK(emulation::runs(0) == once);
+  CHECK(emulation::runs(1) == once + 3 * ten_times);
+
+  cudnn::configure({});
+  emulation::reset_cudnn();
+  emulation::set_cost(0, 3), emulation::set_cost(1, 6.3);  // one of milliseconds is no slower to time than it must be
+  CHECK(s.chosen().id == 0);
+  CHECK(emulation::runs(0) == 4 * once);
+  CHECK(emulation::runs(1) == once);
+
+  cudnn::configure({});
+  emulation::reset_cudnn();
+  emulation::set_cost(0, 0.2), emulation::set_cost(1, 0.01);  // a single run of so little says little
+  CHECK(s.chosen().id == 1);
+  CHECK(emulation::runs(0) > once);
+}
+
 TEST_CASE("cudnn: without determinism every algorithm is admitted") {
   const Setup s;
   cudnn::configure({.deterministic = false, .cache_file = "", .run_file = ""});

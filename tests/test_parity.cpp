@@ -10,6 +10,7 @@
 
 #include "core/rng.hpp"
 #include "tests/cuda_test.hpp"
+#include "tests/source_folder.hpp"
 #include "train/executor.hpp"
 #include "train/safetensors.hpp"
 
@@ -160,14 +161,15 @@ void compare(const std::string& path, bool plan, Device device = Device::cpu) {
 }  // namespace
 
 TEST_CASE("parity: logits, gradients, statistics and the losses of SGD steps are PyTorch's") {
-  for (const char* name : {"/torch_cifar.safetensors", "/torch_imagenet.safetensors"})
-    for (bool plan : {true, false}) compare(std::string(RT_FIXTURES) + name, plan);
+  const std::filesystem::path fixtures = source_folder() / "tests/fixtures";
+  for (const char* name : {"torch_cifar.safetensors", "torch_imagenet.safetensors"})
+    for (bool plan : {true, false}) compare(fixtures / name, plan);
   if (cuda::support().problem.empty()) {
     cuda::use(0);
     for (int capability : {61, 90}) {
       const testing::ForceCapability forced(capability);
-      compare(RT_FIXTURES + std::string("/torch_cifar.safetensors"), true, Device::cuda);
-      compare(RT_FIXTURES + std::string("/torch_imagenet.safetensors"), true, Device::cuda);
+      compare(fixtures / "torch_cifar.safetensors", true, Device::cuda);
+      compare(fixtures / "torch_imagenet.safetensors", true, Device::cuda);
     }
   }
   if (const char* extra = std::getenv("RT_PARITY_FIXTURE")) compare(extra, true);

@@ -12,6 +12,8 @@
 #   …                                                            what parts.txt names as FAILED (124) or left out; `report` last
 # Such a call goes on per case: what was measured from the same sources (commit, $RTRAIN_COMMIT or a hash) stays as it is, and a
 # case stopped midway starts over, as does the part test as a whole. Another folder measures everything anew.
+# RTRAIN_PREBUILT=1: the programs were built elsewhere and lie in build/cuda (rtrain, rbench, tests/rt_tests_gpu and
+# tests/CTestTestfile.cmake, whose paths are made to fit); the part build only says what they run on.
 # RTRAIN_PREFIX names a folder with the header-only libraries, where they are not installed. RTRAIN_PYTHON: another python3.
 # RTRAIN_GPU_CHECK_SECONDS bounds each part (default 540), RTRAIN_GPU_CHECK_TOTAL the whole call (default: no limit). A part for
 # which no time is left is left out; that alone does not count as failing.
@@ -38,18 +40,30 @@ precisions="f32 f16 bf16"  # that this card computes in at full rate
 [ "$sm" -lt 80 ] && precisions="f32 f16"
 [ "$sm" -lt 70 ] && precisions="f32"
 half=${precisions##* }
+prebuilt=${RTRAIN_PREBUILT:-}
+export RT_SOURCES=$PWD  # for tests that were built elsewhere
 sources=$("$python" tools/gpu_machine.py --commit)
 failed=0
 try() { "$@" || failed=1; }  # goes on: what comes after has its own worth
 
+fit_paths() {  # to this folder, of what was built in another one
+  local file=$build/tests/CTestTestfile.cmake from
+  from=$(sed -n 's|^# Source directory: \(.*\)/tests$|\1|p' "$file") && [ -n "$from" ] || return 1
+  [ "$from" = "$PWD" ] || sed -i "s|$from\([/\"]\)|$PWD\1|g" "$file"
+}
 part_build() {  # warnings of compilers that nobody has tried are no reason to stop
-  cmake --preset $preset -DRTRAIN_WERROR=OFF -DRTRAIN_CUDA_ARCHS="$sm" -DRTRAIN_PYTHON="$(command -v "$python")" \
-    ${RTRAIN_PREFIX:+-DCMAKE_PREFIX_PATH="$RTRAIN_PREFIX"} &&
-    cmake --build $build -j "$(nproc)" --target rtrain rbench || return 1
+  if [ "$prebuilt" = 1 ]; then
+    try fit_paths
+  else
+    cmake --preset $preset -DRTRAIN_WERROR=OFF -DRTRAIN_CUDA_ARCHS="$sm" -DRTRAIN_PYTHON="$(command -v "$python")" \
+      ${RTRAIN_PREFIX:+-DCMAKE_PREFIX_PATH="$RTRAIN_PREFIX"} &&
+      cmake --build $build -j "$(nproc)" --target rtrain rbench || return 1
+  fi
   try "$python" tools/gpu_machine.py $build/rtrain "$out/machine.json"
   try $build/rtrain info
   try $build/rtrain doctor
-  try cmake --build $build -j "$(nproc)" --target rt_tests_gpu  # last: the measurements do without
+  # Last: the measurements do without.
+  [ "$prebuilt" = 1 ] || try cmake --build $build -j "$(nproc)" --target rt_tests_gpu
 }
 suite() {  # regular expression of ctest: a process per file, so that an error that sticks to the device ends with it
   ctest --test-dir $build/tests -V --no-tests=error "$@"
@@ -127,7 +141,7 @@ ablate() {  # batch: each optimisation together with those before it, alone, and
 part_ablate-16() { ablate 16; }
 part_ablate-512() {
   local unfused key row
-  for unfused in "" cross_entropy conv2d.stats; do  # f16 alone has convolutions that sum their output for batch norm
+  for unfused in "" cross_entropy conv2d.stats sgd; do  # f16 alone has convolutions that sum their output for batch norm
     key="\"unfused\": \"$unfused\","
     [[ " $precisions " != *" f16 "* ]] || recorded "$out/fusion.jsonl" "$key" && continue
     row=$($build/rbench step --device cuda --precision f16 --batch 512 --repeat 5 --steps 20 --json optimize.unfused=$unfused) &&
@@ -221,7 +235,7 @@ for part in "${parts[@]}"; do
   start=$SECONDS
   echo "== $part"
   # In a process group of its own, so that it can be stopped as a whole, and leaves nothing to run beside the next part.
-  timeout -k 10 "$seconds" bash -c "set -o pipefail; $(declare -f); $(declare -p out build python sm preset precisions half usual sources); failed=0
+  timeout -k 10 "$seconds" bash -c "set -o pipefail; $(declare -f); $(declare -p out build python sm preset precisions half usual sources prebuilt); failed=0
     part_$part || failed=1; exit \$failed" >"$out/$part.log" 2>&1 </dev/null &
   running=$!
   wait $running

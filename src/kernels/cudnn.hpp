@@ -43,7 +43,8 @@ struct Operands {
   float* sums = nullptr;   // with stats: of y by channel [K], then of its squares [K], from before y is rounded
 };
 void run(const Convolution& c, int algorithm, const Operands& operands, void* stream);
-// What `work` enqueues, timed on the device: waits for it and returns milliseconds.
-double timed(const std::function<void()>& work, void* stream);
+// Milliseconds that what `work` enqueues takes on the device, the mean of `runs` in a row. It runs 1 + 2 * runs times: to load
+// code, and in a row twice, of which the second counts. Waits for it.
+double timed(const std::function<void()>& work, int runs, void* stream);
 
 }  // namespace rt::cudnn

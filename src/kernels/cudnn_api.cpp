@@ -177,14 +177,13 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
   }
 }
 
-double timed(const std::function<void()>& work, void* stream) {
+double timed(const std::function<void()>& work, int runs, void* stream) {
   struct Mark {
     cudaEvent_t event = nullptr;
     Mark() { RT_TRY(cudaEventCreate(&event)); }
     ~Mark() { cudaEventDestroy(event); }
   } before, after;
   // As one graph, since events around a single call would measure the host that enqueues it.
-  constexpr int runs = 10;
   cuda::Graph graph;
   try {
     work();  // loads code

@@ -18,8 +18,13 @@ using emulation::graph_algorithm;
 struct Settings {
   std::map<int, double> cost = {{0, 3}, {1, 2}, {2, 1}, {graph_algorithm, 1.5}, {graph_algorithm + 1, 0.5}};
   std::map<int, size_t> workspace;
+  std::map<int, int> runs;
   int timings = 0, wrong = -1;
-  double* clock = nullptr;  // of timed(): algorithms add their cost to it instead of running
+  struct Clock {
+    int runs;
+    double ms = 0;
+  };
+  Clock* clock = nullptr;  // of timed(): algorithms add to it instead of running
 };
 Settings settings;
 
@@ -47,6 +52,7 @@ void emulation::set_workspace(int algorithm, size_t bytes) { settings.workspace[
 void emulation::set_wrong(int algorithm) { settings.wrong = algorithm; }
 void emulation::reset_cudnn() { settings = {}; }
 int emulation::timings() { return settings.timings; }
+int emulation::runs(int algorithm) { return settings.runs[algorithm]; }
 
 namespace cudnn {
 
@@ -82,7 +88,8 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
   if (settings.clock) {
     const double cost = settings.cost.at(algorithm);
     if (cost < 0) fail(ExitCode::device, "emulated cuDNN: CUDNN_STATUS_NOT_SUPPORTED");
-    *settings.clock += cost;
+    settings.clock->ms += cost;
+    settings.runs[algorithm] += settings.clock->runs;
     return;
   }
   emulation::enqueue(stream, [c, o, bytes, op = op_of(c), wrong = algorithm == settings.wrong] {
@@ -121,10 +128,10 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
   });
 }
 
-double timed(const std::function<void()>& work, void* stream) {
+double timed(const std::function<void()>& work, int runs, void* stream) {
   settings.timings += 1;
-  double ms = 0;
-  settings.clock = &ms;
+  Settings::Clock clock{.runs = 1 + 2 * runs};
+  settings.clock = &clock;
   try {
     work();
   } catch (...) {
@@ -133,7 +140,7 @@ double timed(const std::function<void()>& work, void* stream) {
   }
   settings.clock = nullptr;
   cuda::synchronize(stream);
-  return ms;
+  return clock.ms;
 }
 
 }  // namespace cudnn

@@ -10,7 +10,8 @@ constexpr int graph_algorithm = 1000;
 void set_cost(int algorithm, double ms);          // adds to what timed() says; below zero: the algorithm fails there
 void set_workspace(int algorithm, size_t bytes);  // in place of the above, for every convolution
 void set_wrong(int algorithm);                    // from now on its results are
-void reset_cudnn();  // costs 3, 2 and 1 ms (graph: 1.5 and 0.5), workspaces as above, nothing timed yet
-int timings();       // calls of timed() so far
+void reset_cudnn();       // costs 3, 2 and 1 ms (graph: 1.5 and 0.5), workspaces as above, nothing timed yet
+int timings();            // calls of timed() so far
+int runs(int algorithm);  // within them
 
 }  // namespace rt::emulation
