@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/conv2d_padded.hpp"
 #include "kernels/conv2d_taps.hpp"
 #include "kernels/conv2d_windows.hpp"
 
@@ -63,10 +64,12 @@ struct Scratch {
 };
 
 template <class T, class Element>
-size_t correlate_bytes(bool scatter, int64_t pixels, int64_t depth, int64_t outputs, int64_t panel) {
-  const Split split(pixels, outputs, panel);
+size_t correlate_bytes(const GemmKernelsOf<Element>& kernels, const Windows<T>& v, int64_t outputs, bool scatter) {
+  if constexpr (per<Element> == 2)
+    if (!scatter && padded::fit(kernels, v, outputs)) return padded::correlate_bytes(v);
+  const Split split(v.pixels(), outputs, kernels.columns);
   return static_cast<size_t>(workers(split.tasks) *
-                             Scratch<T, Element>(split, ceil_div(depth, per<Element>), scatter).bytes);
+                             Scratch<T, Element>(split, ceil_div(v.depth(), per<Element>), scatter).bytes);
 }
 
 // destination[pixel, output] = sum over the depth of windows[pixel, d] * weights[d, output]
@@ -123,8 +126,12 @@ void pack_and_correlate(const GemmKernelsOf<Element>& kernels, const Windows<T>&
                         const Destination<T>& to, void* space) {
   auto* const panels = static_cast<Element*>(space);
   pack_weights(taps, kernels.columns, panels);
-  correlate(kernels, v, panels, taps.outputs, to,
-            static_cast<std::byte*>(space) + panel_bytes<Element>(taps.outputs, taps.depth(), kernels.columns));
+  std::byte* const rest =
+      static_cast<std::byte*>(space) + panel_bytes<Element>(taps.outputs, taps.depth(), kernels.columns);
+  if constexpr (per<Element> == 2)
+    if (to.step == 1 && padded::fit(kernels, v, taps.outputs))
+      return padded::correlate(kernels, v, panels, taps.outputs, to.data, rest);
+  correlate(kernels, v, panels, taps.outputs, to, rest);
 }
 
 template <class T>
@@ -143,9 +150,9 @@ void Passes<T, Element>::forward(const Kernels& kernels, const Conv2dShape& s, c
 
 template <class T, class Element>
 size_t Passes<T, Element>::forward_bytes(const Kernels& kernels, const Conv2dShape& s) {
-  const int64_t depth = s.c * s.r * s.s, panel = kernels.columns;
-  return panel_bytes<Element>(s.k, depth, panel) +
-         correlate_bytes<T, Element>(false, s.n * s.p * s.q, depth, s.k, panel);
+  const Windows<T> windows = forward_windows<T>(s, nullptr);
+  return panel_bytes<Element>(s.k, windows.depth(), kernels.columns) +
+         correlate_bytes<T, Element>(kernels, windows, s.k, false);
 }
 
 namespace {
@@ -171,6 +178,11 @@ void for_each_class(const Conv2dShape& s, F&& f) {
 }
 
 template <class T>
+Windows<T> dx_windows(const Conv2dShape& s, const T* dy, const Reach& h, const Reach& v) {
+  return {dy, s.n, s.p, s.q, s.k, h.outputs, v.outputs, 1, h.offset, v.offset, h.count, v.count};
+}
+
+template <class T>
 void clear_pixels(const Destination<T>& to, const Conv2dShape& s) {
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < s.n; ++row)
@@ -188,19 +200,17 @@ void Passes<T, Element>::dx(const Kernels& kernels, const Conv2dShape& s, const 
     if (h.count * v.count == 0) return clear_pixels(to, s);
     const Taps<T> taps{
         w, s.c, s.k, s.r * s.s, s.c * s.r * s.s, h.count, v.count, h.last * s.s + v.last, -s.stride * s.s, -s.stride};
-    const Windows<T> windows{dy, s.n, s.p, s.q, s.k, h.outputs, v.outputs, 1, h.offset, v.offset, h.count, v.count};
-    pack_and_correlate(kernels, windows, taps, to, space);
+    pack_and_correlate(kernels, dx_windows(s, dy, h, v), taps, to, space);
   });
 }
 
 template <class T, class Element>
 size_t Passes<T, Element>::dx_bytes(const Kernels& kernels, const Conv2dShape& s) {
-  const int64_t panel = kernels.columns;
   size_t bytes = 0;
   for_each_class(s, [&](int64_t, int64_t, const Reach& h, const Reach& v) {
-    const int64_t depth = h.count * v.count * s.k;
-    const size_t scratch = correlate_bytes<T, Element>(s.stride != 1, s.n * h.outputs * v.outputs, depth, s.c, panel);
-    bytes = std::max(bytes, panel_bytes<Element>(s.c, depth, panel) + scratch);
+    const Windows<T> windows = dx_windows<T>(s, nullptr, h, v);
+    bytes = std::max(bytes, panel_bytes<Element>(s.c, windows.depth(), kernels.columns) +
+                                correlate_bytes<T, Element>(kernels, windows, s.c, s.stride != 1));
   });
   return bytes;
 }

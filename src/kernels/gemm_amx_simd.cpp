@@ -29,12 +29,10 @@ struct alignas(64) Shapes {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t bytes[16] = {};
   uint8_t height[16] = {};
-  explicit Shapes(int64_t m) {
+  Shapes(int64_t upper, int64_t lower) {  // rows of A's two tiles
     for (int t = 0; t < 8; ++t) bytes[t] = 4 * side, height[t] = side;
-    const int64_t upper = m < side ? m : side, lower = m - upper;
     for (int t : {0, 1, 4}) height[t] = static_cast<uint8_t>(upper);
-    for (int t : {2, 3, 5})
-      if (lower > 0) height[t] = static_cast<uint8_t>(lower);
+    for (int t : {2, 3, 5}) height[t] = static_cast<uint8_t>(lower);
   }
 };
 
@@ -43,16 +41,20 @@ struct Operand {  // rows of pairs, so many bytes apart
   int64_t bytes;
 };
 
-// Adds the product of 16 pairs along the depth.
+inline const Bf16Pair* row_of(Operand x, int64_t i) {
+  return reinterpret_cast<const Bf16Pair*>(reinterpret_cast<const char*>(x.data) + i * x.bytes);
+}
+
+// Adds the product of 16 pairs along the depth. `below`: of A's lower tile, whose rows lie as the upper one's.
 template <bool lower>
-inline void add_product(Operand a, Operand b) {
+inline void add_product(Operand a, const Bf16Pair* below, Operand b) {
   _tile_loadd(6, b.data, b.bytes);
   _tile_loadd(4, a.data, a.bytes);
   _tile_dpbf16ps(0, 4, 6);
   _tile_loadd(7, b.data + side, b.bytes);
   _tile_dpbf16ps(1, 4, 7);
   if (!lower) return;
-  _tile_loadd(5, reinterpret_cast<const char*>(a.data) + side * a.bytes, a.bytes);
+  _tile_loadd(5, below, a.bytes);
   _tile_dpbf16ps(2, 5, 6);
   _tile_dpbf16ps(3, 5, 7);
 }
@@ -62,13 +64,18 @@ template <bool lower>
 void add_rest(Operand a, Operand b, int64_t m, int64_t depth) {
   alignas(64) Bf16Pair of_a[rows][side] = {}, of_b[side][columns] = {};
   for (int64_t i = 0; i < m; ++i)
-    __builtin_memcpy(of_a[i], reinterpret_cast<const char*>(a.data) + i * a.bytes,
-                     static_cast<size_t>(depth) * sizeof(Bf16Pair));
-  for (int64_t d = 0; d < depth; ++d)
-    __builtin_memcpy(of_b[d], reinterpret_cast<const char*>(b.data) + d * b.bytes, sizeof of_b[d]);
+    __builtin_memcpy(of_a[i], row_of(a, i), static_cast<size_t>(depth) * sizeof(Bf16Pair));
+  for (int64_t d = 0; d < depth; ++d) __builtin_memcpy(of_b[d], row_of(b, d), sizeof of_b[d]);
   finish_writing(of_a);
   finish_writing(of_b);
-  add_product<lower>({of_a[0], side * 4}, {of_b[0], row_bytes});
+  add_product<lower>({of_a[0], side * 4}, of_a[side], {of_b[0], row_bytes});
+}
+
+inline void clear_sums() {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
 }
 
 // m rows and up to 32 columns of C. The tiles are shaped for m rows; lower: more than 16.
@@ -94,15 +101,12 @@ void tile(const Block& g, Operand a, Operand b, int64_t m, int64_t n, float* c, 
       _tile_loadd(3, below + side, bytes);
     }
   } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
+    clear_sums();
   }
   int64_t d = 0;
   for (; d + side <= g.depth; d += side) {
-    add_product<lower>(a, b);
-    a.data += side, b.data += side * (b.bytes / 4);
+    add_product<lower>(a, row_of(a, side), b);
+    a.data += side, b.data = row_of(b, side);
   }
   if (d < g.depth) add_rest<lower>(a, b, m, g.depth - d);
   _tile_stored(0, sums, bytes);
@@ -152,7 +156,8 @@ void multiply_rows(const Block& g) {
   for (int64_t i = 0; i < g.m; i += rows) {
     const int64_t m = g.m - i < rows ? g.m - i : rows;
     if (i == 0 || m < rows) {
-      const Shapes shapes(m);
+      const int64_t upper = m < side ? m : side;
+      const Shapes shapes(upper, m > side ? m - upper : side);
       finish_writing(&shapes);
       _tile_loadconfig(&shapes);
     }
@@ -184,8 +189,41 @@ void multiply(const Block& g) {
   }
 }
 
+// Two tiles of windows, or one.
+template <bool lower>
+void windows_tile(const GemmWindows& g, int64_t first, const Bf16Pair* b, bf16* to) {
+  auto at = [&](int64_t tile) { return g.a + tile / g.tiles_per_row * g.row + tile % g.tiles_per_row * g.tile; };
+  const Bf16Pair *const upper = at(first), *const below = lower ? at(first + 1) : upper;
+  clear_sums();
+  for (int64_t t = 0; t < g.tap_count; ++t)
+    for (int64_t d = g.taps[t], end = d + g.depth; d < end; d += side, b += side * columns)
+      add_product<lower>({upper + d, g.pixel * 4}, below + d, {b, row_bytes});
+  alignas(64) float beside[rows][columns];
+  _tile_stored(0, beside[0], row_bytes);
+  _tile_stored(1, beside[0] + side, row_bytes);
+  if (lower) {
+    _tile_stored(2, beside[g.height], row_bytes);
+    _tile_stored(3, beside[g.height] + side, row_bytes);
+  }
+  for (int64_t i = 0; i < (lower ? 2 : 1) * g.height; ++i)
+    for (int j = 0; j < columns; j += lanes) store(to + i * g.rounded_row + j, load(beside[i] + j));
+}
+
+void multiply_windows(const GemmWindows& g) {
+  const Shapes shapes(g.height, g.height);
+  finish_writing(&shapes);
+  _tile_loadconfig(&shapes);
+  for (int64_t j = 0; j < g.n; j += columns)
+    for (int64_t tile = 0; tile < g.tiles; tile += 2) {
+      const Bf16Pair* const b = g.b + j / columns * g.b_panel;
+      bf16* const to = g.rounded + tile * g.height * g.rounded_row + j;
+      tile + 1 < g.tiles ? windows_tile<true>(g, tile, b, to) : windows_tile<false>(g, tile, b, to);
+    }
+  _tile_release();
+}
+
 }  // namespace
 
-extern const GemmKernelsOf<Bf16Pair> gemm_kernels = {rows, columns, multiply};
+extern const GemmKernelsOf<Bf16Pair> gemm_kernels = {rows, columns, multiply, multiply_windows};
 
 }  // namespace rt::RT_ISA

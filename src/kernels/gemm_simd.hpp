@@ -41,10 +41,26 @@ struct GemmBlockOf {
   Prefetches prefetch = {};
 };
 
+// A product whose A is the windows of an image of pairs, where they lie. Rows of A, pixels of the result, come in tiles of
+// `height`, at most 16, whose windows are `pixel` pairs apart.
+struct GemmWindows {
+  int64_t tiles, height, tiles_per_row;
+  const Bf16Pair* a;
+  int64_t pixel, tile, row;  // pairs from one pixel to the next, one tile to the next in a row of the image, one row to the next
+  const int64_t* taps;       // where each tap's pairs begin, seen from the window's begin
+  int64_t tap_count, depth;  // pairs of a tap, a multiple of 16
+  int64_t n;                 // columns, a multiple of the panels'
+  const Bf16Pair* b;         // panels of 32 columns: [panel][tap and pair][column]
+  int64_t b_panel;
+  bf16* rounded;  // the results: rounded[pixel * rounded_row + column]
+  int64_t rounded_row;
+};
+
 template <class Element>
 struct GemmKernelsOf {
   int rows, columns;  // of the tile that is held in registers
   void (*multiply)(const GemmBlockOf<Element>&);
+  void (*multiply_windows)(const GemmWindows&) = nullptr;  // where the instruction set reads rows that lie apart
 };
 
 using GemmBlock = GemmBlockOf<float>;
