@@ -109,6 +109,20 @@ OpCase layout_case(Shape x, Role role = Role::activation) {
             return convert(t, v[0], s.dtype, s.layout == Layout::nchw ? Layout::nhwc : Layout::nchw);
           }};
 }
+OpCase casts_case(Shape a, Shape b, Shape c) {
+  return {"layout",
+          rt::format("{} {} {} in another type", a.str(), b.str(), c.str()),
+          {{"a", a}, {"b", b}, {"c", c}},
+          [](Tape& t, Vars v) {
+            Var last;
+            for (Var x : v) {
+              const Spec& s = t.spec(x);
+              last = convert(t, x, s.dtype == DType::f32 ? DType::bf16 : DType::f32, s.layout);
+            }
+            return last;
+          },
+          false};
+}
 OpCase augment_case(Shape pixels, int64_t n, AugmentAttrs attrs) {
   const float stored = static_cast<float>(pixels.n());
   return {"augment",
@@ -342,6 +356,7 @@ std::vector<OpCase> small_cases() {
       cross_entropy_case(5, 7, 0.1),
       cross_entropy_case(4, 3, 0.1),
       layout_case({2, 5, 4, 3}),
+      casts_case({2, 5, 4, 3}, {3, 7, 21, 13}, {1, 1, 1, 3}),
       augment_case({4, 3, 6, 9}, 5, {.dtype = DType::f32}),
       augment_case({4, 3, 6, 9}, 5, {2, true, true, 9, DType::f32, Layout::nhwc}),
       augment_case({7, 3, 8, 8}, 3, {4, true, true, 9, DType::f16, Layout::nhwc}),

@@ -143,7 +143,7 @@ TEST_CASE("cuda: every row matches the reference in every type and layout") {
       for (Layout layout : layouts_of(c))
         for (bool fuse : {false, true})
           if (!fuse || c.op == "bn_relu" || c.op == "bn_add_relu" || c.op == "cross_entropy" || c.op == "sgd" ||
-              c.op == "net")
+              c.op == "layout" || c.op == "net")
             parity.run(c, dtype, layout, fuse);
     }
   }

@@ -348,6 +348,7 @@ TEST_CASE("ops: every row matches the reference on every case, and no row and no
     CHECK(parity.rows.contains({&row, DType::bf16}));
   }
   for (const Rewrite& rule : fusion_rules()) {
+    if (rule.alike) continue;  // for GPUs alone: test_cuda_rows.cpp asks for their rows
     const std::string name(rule.name);
     INFO("no case is rewritten by ", name, ": add one to tests/op_cases.cpp");
     CHECK(parity.rules.contains(rule.name));

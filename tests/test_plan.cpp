@@ -122,6 +122,34 @@ TEST_CASE("plan: a rule leaves its steps alone where a value that vanishes is al
   }
 }
 
+TEST_CASE("plan: steps of a kind that are alike become one, but for those that are waited for") {
+  const Rewrite rule{
+      "move.all", {"move"}, {"move.all"}, [](const Problem& a, const Problem& b) { return a.in[0] == b.in[0]; }};
+  std::vector<Value> values(9, Value{.spec = {{4}}});
+  values[4].spec = values[5].spec = {{5}};
+  const auto step = [](std::string_view kind, int in, int out) {
+    Step s;
+    s.kind = kind, s.in = {Var{in}}, s.out = {Var{out}}, s.label = rt::format("{}", out);
+    return s;
+  };
+  const std::vector<Step> before = {step("move", 0, 1), step("move", 2, 3),  step("other", 1, 6), step("move", 4, 5),
+                                    step("move", 3, 7), step("other", 0, 6), step("move", 0, 8),  step("other", 8, 6)};
+  std::vector<Step> steps = before;
+  CHECK(rewrite(steps, values, std::span(&rule, 1), {}) == std::vector<int>{1});
+  REQUIRE(steps.size() == 7);  // 1 is read by another step, 3 by the move to 7, and 5 has another shape
+  const Step& all = steps[5];
+  CHECK(all.kind == "move.all");
+  CHECK(all.in == std::vector<Var>{{3}, {0}});
+  CHECK(all.out == std::vector<Var>{{7}, {8}});
+  CHECK(all.label == "7");
+  CHECK(steps[4].kind == "other");
+  CHECK(steps[6].kind == "other");
+
+  steps = before;
+  CHECK(rewrite(steps, values, std::span(&rule, 1), {}, [](const Step&) { return false; }) == std::vector<int>{0});
+  CHECK(steps.size() == before.size());
+}
+
 TEST_CASE("plan: it runs with as many threads as it was made for") {
   struct Threads {
     ~Threads() { set_threads(before); }

@@ -141,10 +141,11 @@ ablate() {  # batch: each optimisation together with those before it, alone, and
 part_ablate-16() { ablate 16; }
 part_ablate-512() {
   local unfused key row
-  for unfused in "" cross_entropy conv2d.stats sgd; do  # f16 alone has convolutions that sum their output for batch norm
+  # In f16, which alone has convolutions that sum their output for batch norm.
+  for unfused in "" cross_entropy conv2d.stats sgd "convert.all batch_norm.update_running.all"; do
     key="\"unfused\": \"$unfused\","
     [[ " $precisions " != *" f16 "* ]] || recorded "$out/fusion.jsonl" "$key" && continue
-    row=$($build/rbench step --device cuda --precision f16 --batch 512 --repeat 5 --steps 20 --json optimize.unfused=$unfused) &&
+    row=$($build/rbench step --device cuda --precision f16 --batch 512 --repeat 5 --steps 20 --json "optimize.unfused=$unfused") &&
       record "$out/fusion.jsonl" "$key" "$key ${row#\{}" || failed=1
   done
   ablate 512

@@ -145,12 +145,47 @@ bool can_stand(const std::vector<Step>& steps, const Match& m, const std::vector
   return true;
 }
 
+// A rule for all steps of a kind; how often it applied.
+int collect(std::vector<Step>& steps, const std::vector<Value>& values, const Rewrite& rule,
+            const std::function<bool(const Step&)>& fits) {
+  auto specs_of = [&](const Step& s) {
+    return StepSpecs(s, [&](Var v) -> const Spec& { return values[static_cast<size_t>(v.id)].spec; });
+  };
+  std::vector<size_t> at;  // from the last one back
+  for (size_t i = steps.size(); i-- > 0;) {
+    if (steps[i].kind != rule.from[0]) continue;
+    if (!at.empty()) {
+      const StepSpecs specs = specs_of(steps[i]), last = specs_of(steps[at[0]]);
+      const auto after = std::span(steps).subspan(i + 1, at[0] - i);
+      if (!rule.alike(specs.problem(), last.problem()) ||
+          std::any_of(after.begin(), after.end(), [&](const Step& s) { return conflict(steps[i], s); }))
+        continue;
+    }
+    at.push_back(i);
+  }
+  if (at.size() < 2) return 0;
+  const Step& first = steps[at.back()];
+  Step all{rule.to[0], first.op, {}, {}, first.label, nullptr, steps[at[0]].op};
+  for (size_t k = at.size(); k-- > 0;) {
+    all.in.insert(all.in.end(), steps[at[k]].in.begin(), steps[at[k]].in.end());
+    all.out.insert(all.out.end(), steps[at[k]].out.begin(), steps[at[k]].out.end());
+  }
+  if (fits && !fits(all)) return 0;
+  steps[at[0]] = std::move(all);
+  for (size_t k = 1; k < at.size(); ++k) steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(at[k]));
+  return 1;
+}
+
 }  // namespace
 
 std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& values, std::span<const Rewrite> rules,
                          std::span<const Var> keep, const std::function<bool(const Step&)>& fits) {
   std::vector<int> counts;
   for (const Rewrite& rule : rules) {
+    if (rule.alike) {
+      counts.push_back(collect(steps, values, rule, fits));
+      continue;
+    }
     int count = 0;
     std::vector<Pattern> from, to;
     std::vector<size_t> place_of;  // of a new step: the one it stands for, where they stand place by place

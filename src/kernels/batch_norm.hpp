@@ -6,6 +6,7 @@
 // Steps, training:  batch_norm.stats: x -> mean rstd var      (var unbiased)
 //                   batch_norm.apply: x mean rstd gamma beta -> y
 //                   batch_norm.update_running: mean var running_mean running_var -> running_mean running_var
+//                   batch_norm.update_running.all: of several layers, one after the other
 //        inference: batch_norm.running: running_mean running_var -> mean rstd,   then batch_norm.apply
 //        backward:  batch_norm.sums: dy x mean rstd -> dgamma dbeta
 //                   batch_norm.dx: dy x mean rstd gamma dgamma dbeta -> dx

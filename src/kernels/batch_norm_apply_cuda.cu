@@ -134,12 +134,17 @@ void dx(const Args& a) {
 }
 
 // What has one value per channel.
-__global__ void update_running(int n, float momentum, const float* mean, const float* var, float* running_mean,
-                               float* running_var) {
+constexpr int most_statistics = 128;  // of a launch: its arguments are 4 KB at most
+struct Statistics {                   // mean and var of one layer after the other; the blocks of one y for each
+  int channels[most_statistics];
+  const float* fresh[most_statistics];
+  float* running[most_statistics];
+};
+__global__ void update_running(float momentum, Statistics all) {
   const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (c >= n) return;
-  running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c];
-  running_var[c] = (1 - momentum) * running_var[c] + momentum * var[c];
+  if (c >= all.channels[blockIdx.y]) return;
+  float* running = all.running[blockIdx.y];
+  running[c] = (1 - momentum) * running[c] + momentum * all.fresh[blockIdx.y][c];
 }
 __global__ void running(int n, float eps, const float* running_mean, const float* running_var, float* mean,
                         float* rstd) {
@@ -159,10 +164,19 @@ void bn_relu_dx(const Args& a) { dx<true, false>(a); }
 void bn_add_relu_dx(const Args& a) { dx<true, true>(a); }
 
 void batch_norm_update_running(const Args& a) {
-  const int n = static_cast<int>(a.in[0].numel());
-  RT_LAUNCH(update_running, static_cast<unsigned>(ceil_div(n, walk_threads)), walk_threads, 0, a.stream, n,
-            static_cast<float>(batch_norm_attrs(a.op).momentum), pointer<float>(a.in[0]), pointer<float>(a.in[1]),
-            pointer<float>(a.out[0]), pointer<float>(a.out[1]));
+  for (size_t first = 0; first < a.out.size(); first += most_statistics) {
+    const size_t count = std::min<size_t>(most_statistics, a.out.size() - first);
+    Statistics all;
+    int most = 0;
+    for (size_t k = 0; k < count; ++k) {
+      const size_t out = first + k, in = out / 2 * 4 + out % 2;
+      all.channels[k] = static_cast<int>(a.out[out].numel());
+      all.fresh[k] = pointer<float>(a.in[in]), all.running[k] = pointer<float>(a.out[out]);
+      most = std::max(most, all.channels[k]);
+    }
+    RT_LAUNCH(update_running, dim3(static_cast<unsigned>(ceil_div(most, walk_threads)), static_cast<unsigned>(count)),
+              walk_threads, 0, a.stream, static_cast<float>(batch_norm_attrs(a.op).momentum), all);
+  }
 }
 void batch_norm_running(const Args& a) {
   const int n = static_cast<int>(a.in[0].numel());

@@ -129,8 +129,8 @@ void batch_norm_update_running(const Args& a) {
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
     const double momentum = batch_norm_attrs(a.op).momentum;
-    for (size_t k = 0; k < 2; ++k) {
-      const T* fresh = a.in[k].as<T>();
+    for (size_t k = 0; k < a.out.size(); ++k) {  // in: two fresh ones and two running ones of each layer
+      const T* fresh = a.in[k / 2 * 4 + k % 2].as<T>();
       T* running = a.out[k].as<T>();
       for (int64_t c = 0; c < a.out[k].numel(); ++c)
         running[c] =

@@ -3,6 +3,7 @@
 //   add.forward: a b -> y         backward passes dy on, no step
 //   accumulate: a b -> y          y = a + b; how the tape sums gradients, y may be a, b may be of another type
 //   convert: x -> y               same values in another memory order or type (rounded to nearest even)
+//   convert.all: x… -> y…         several of one type, in their memory order
 #pragma once
 #include "core/tape.hpp"
 

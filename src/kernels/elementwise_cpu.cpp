@@ -37,14 +37,14 @@ void add(const Args& a) {
   });
 }
 
-void convert(const Args& a) {
-  const Spec &in = a.in[0].spec, &out = a.out[0].spec;
-  with_type(a.in[0], [&](auto from_zero) {
-    with_type(a.out[0], [&](auto to_zero) {
+static void convert(const View& from_view, const View& to_view) {
+  const Spec &in = from_view.spec, &out = to_view.spec;
+  with_type(from_view, [&](auto from_zero) {
+    with_type(to_view, [&](auto to_zero) {
       using From = decltype(from_zero);
       using To = decltype(to_zero);
-      const From* x = a.in[0].as<From>();
-      To* y = a.out[0].as<To>();
+      const From* x = from_view.as<From>();
+      To* y = to_view.as<To>();
       if (in.shape.rank() != 4 || in.layout == out.layout) {
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < in.shape.numel(); ++i) y[i] = static_cast<To>(x[i]);
@@ -61,6 +61,9 @@ void convert(const Args& a) {
                   static_cast<To>(x[n * from.n + c * from.c + h * from.h + w * from.w]);
     });
   });
+}
+void convert(const Args& a) {
+  for (size_t k = 0; k < a.in.size(); ++k) convert(a.in[k], a.out[k]);
 }
 
 }  // namespace rt::cpu::reference

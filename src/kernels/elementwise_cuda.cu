@@ -67,8 +67,19 @@ __global__ void transpose(int rows, int columns, const A* x, B* y) {
     if (c + i < columns && r + tx < rows) y[image + int64_t{c + i} * rows + r + tx] = from_float<B>(block[tx][i]);
 }
 
+// Several arrays, the blocks of one y for each.
+constexpr int most_casts = 64;
 template <class A, class B>
-__global__ void cast(int64_t n, const A* x, B* y) {
+struct Casts {
+  int64_t n[most_casts];
+  const A* x[most_casts];
+  B* y[most_casts];
+};
+template <class A, class B>
+__global__ void cast(Casts<A, B> all) {
+  const int64_t n = all.n[blockIdx.y];
+  const A* x = all.x[blockIdx.y];
+  B* y = all.y[blockIdx.y];
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   constexpr int width = 4;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n / width; i += step) {
@@ -79,6 +90,23 @@ __global__ void cast(int64_t n, const A* x, B* y) {
   }
   if (blockIdx.x == 0 && threadIdx.x == 0)
     for (int64_t i = n / width * width; i < n; ++i) y[i] = from_float<B>(to_float(x[i]));
+}
+
+template <class A, class B>
+void cast_all(const Args& a) {
+  for (size_t first = 0; first < a.in.size(); first += most_casts) {
+    const size_t count = std::min<size_t>(most_casts, a.in.size() - first);
+    Casts<A, B> all;
+    int64_t most = 0;
+    for (size_t k = 0; k < count; ++k) {
+      all.n[k] = a.in[first + k].numel();
+      all.x[k] = pointer<A>(a.in[first + k]), all.y[k] = pointer<B>(a.out[first + k]);
+      most = std::max(most, all.n[k]);
+    }
+    constexpr unsigned fill = 4096;  // blocks that keep a large card busy
+    const unsigned each = std::min(blocks_for(most, threads * 4), fill / static_cast<unsigned>(count));
+    RT_LAUNCH((cast<A, B>), dim3(each, static_cast<unsigned>(count)), threads, 0, a.stream, all);
+  }
 }
 
 }  // namespace
@@ -95,8 +123,7 @@ void convert(const Args& a) {
     with_type(to.dtype, [&](auto zero_b) {
       using B = decltype(zero_b);
       if (from.shape.rank() < 4 || from.layout == to.layout) {
-        RT_LAUNCH((cast<A, B>), blocks_for(a.in[0].numel(), threads * 4), threads, 0, a.stream, a.in[0].numel(),
-                  pointer<A>(a.in[0]), pointer<B>(a.out[0]));
+        cast_all<A, B>(a);
         return;
       }
       const int channels = static_cast<int>(from.shape.c()), pixels = static_cast<int>(from.shape.h() * from.shape.w());

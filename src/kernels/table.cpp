@@ -165,6 +165,8 @@ std::span<const Row> kernel_table() {
       CUDA("batch_norm.apply", batch_norm_apply, nullptr, 0, ref::batch_norm_apply),
       reference("batch_norm.update_running", ref::batch_norm_update_running),
       CUDA("batch_norm.update_running", batch_norm_update_running, nullptr, -1, ref::batch_norm_update_running),
+      fused_reference("batch_norm.update_running.all", ref::batch_norm_update_running),
+      CUDA("batch_norm.update_running.all", batch_norm_update_running, nullptr, -1, ref::batch_norm_update_running),
       reference("batch_norm.running", ref::batch_norm_running),
       CUDA("batch_norm.running", batch_norm_running, nullptr, -1, ref::batch_norm_running),
       BATCH_NORM("batch_norm.sums", sums, -1),
@@ -204,6 +206,8 @@ std::span<const Row> kernel_table() {
       CUDA("accumulate", accumulate, nullptr, 0, ref::add),
       reference("convert", ref::convert),
       CUDA("convert", convert, nullptr, -1, ref::convert),
+      fused_reference("convert.all", ref::convert),
+      CUDA("convert.all", convert, nullptr, -1, ref::convert),
 
       POOL("max_pool.forward", max_forward),
       reference("max_pool.forward", ref::max_pool_forward),
@@ -276,6 +280,18 @@ ComputeDefaults compute_defaults(const Target& target) {
           rt::format("tensor cores of compute capability {} take {}", sm, bf16 ? "it, with the range of f32" : "f16")};
 }
 
+namespace {
+
+bool same_momentum(const Problem& a, const Problem& b) {
+  return batch_norm_attrs(a.op).momentum == batch_norm_attrs(b.op).momentum;
+}
+bool same_cast(const Problem& a, const Problem& b) {
+  auto keeps_order = [](const Problem& p) { return p.in[0].shape.rank() < 4 || p.in[0].layout == p.out[0].layout; };
+  return a.in[0].dtype == b.in[0].dtype && a.out[0].dtype == b.out[0].dtype && keeps_order(a) && keeps_order(b);
+}
+
+}  // namespace
+
 std::span<const Rewrite> fusion_rules() {
   static const Rewrite rules[] = {
       {"bn_add_relu.forward",
@@ -339,6 +355,12 @@ std::span<const Rewrite> fusion_rules() {
        {"",
         "conv2d.backward.of_bn_add_relu.on_load.sums: dz z t mean rstd gamma dgamma dbeta x mean2 rstd2 gamma2 beta2 w -> "
         "d dx dw dgamma2 dbeta2"}},
+      // On a GPU a small kernel takes as long as its launch.
+      {"batch_norm.update_running.all",
+       {"batch_norm.update_running"},
+       {"batch_norm.update_running.all"},
+       same_momentum},
+      {"convert.all", {"convert"}, {"convert.all"}, same_cast},
   };
   return rules;
 }
