@@ -2,7 +2,7 @@
 # writes its one source file where that changed, so that a new commit recompiles nothing else.
 if(NOT CMAKE_SCRIPT_MODE_FILE)
   set(rt_build_source ${PROJECT_BINARY_DIR}/build_id.cpp)
-  set(flags "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${CMAKE_BUILD_TYPE}}")
+  set(flags "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${CMAKE_BUILD_TYPE}} ${RTRAIN_SANITIZE}")
   foreach(isa ${RT_ISAS})
     string(APPEND flags " ${RT_ISA_FLAGS_${isa}}")
   endforeach()

@@ -57,8 +57,11 @@ for arch in ${CHECK_ARCHS:-75 90 120}; do
   if "$nvcc" --list-gpu-arch | grep -qx "compute_$arch"; then archs+=("$arch"); fi
 done
 list=$(IFS=';'; echo "${archs[*]}")
-launcher=()
-if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache); fi
+# Host code is only linked here: as the release build left it in the cache, else unoptimised.
+host=(-DCMAKE_CXX_FLAGS_RELEASE=-O0)
+if command -v ccache >/dev/null; then
+  host=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
+fi
 log=build/check-cuda/build.log
 mkdir -p build/check-cuda
 # logged COMMAND...: what it says goes to the log alone, unless it fails
@@ -68,8 +71,7 @@ logged() {
   if [ $code != 0 ]; then tail -n 60 $log >&2; fi
   return $code
 }
-# Host code unoptimised: it is only linked here.
-logged env CUDACXX="$nvcc" cmake --preset cuda -B build/check-cuda "-DRTRAIN_CUDA_ARCHS=$list" -DCMAKE_CXX_FLAGS_RELEASE=-O0 "${launcher[@]}"
+logged env CUDACXX="$nvcc" cmake --preset cuda -B build/check-cuda "-DRTRAIN_CUDA_ARCHS=$list" "${host[@]}"
 grep -E '^-- (cudnn|cublas|CUDA [0-9])' $log || true
 logged cmake --build build/check-cuda -j "$jobs" --target rtrain rbench rt_tests_gpu
 tail -n 1 $log
