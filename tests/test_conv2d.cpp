@@ -27,12 +27,11 @@ namespace {
 
 // The rows of AMX, for machines that do not have it.
 using Tiles = cpu::Conv2dGemm<emulated_tiles::gemm_kernels>;
-constexpr Row emulated_rows[] = {{"conv2d.forward", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs,
-                                  Tiles::forward, Tiles::forward_bytes},
-                                 {"conv2d.dx", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs,
-                                  Tiles::dx, Tiles::dx_bytes},
-                                 {"conv2d.dw", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs,
-                                  Tiles::dw, Tiles::dw_bytes}};
+constexpr Row emulated_rows[] = {
+    {"conv2d.forward", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs, Tiles::forward,
+     Tiles::forward_bytes},
+    {"conv2d.dx", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs, Tiles::dx, Tiles::dx_bytes},
+    {"conv2d.dw", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs, Tiles::dw, Tiles::dw_bytes}};
 
 struct Conv {
   int64_t n, c, h, w, k, r, s;

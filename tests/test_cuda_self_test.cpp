@@ -14,7 +14,7 @@ using namespace rt::testing;
 namespace {
 
 // The table with one element of each CUDA row's first result overwritten.
-constexpr size_t most_rows = 256;
+constexpr size_t most_rows = 512;
 const Row* originals[most_rows];
 template <size_t i>
 void corrupted(const Args& a) {

@@ -55,7 +55,8 @@ inline void _tile_loadd(int t, const void* from, int64_t stride) {
   _tile_zero(t);
   const TileUnit::Tile& tile = tile_unit.tile(t);
   for (int i = 0; i < tile.rows; ++i)
-    std::memcpy(tile_unit.tile(t).data[i], static_cast<const char*>(from) + i * stride, static_cast<size_t>(tile.bytes));
+    std::memcpy(tile_unit.tile(t).data[i], static_cast<const char*>(from) + i * stride,
+                static_cast<size_t>(tile.bytes));
 }
 inline void _tile_stored(int t, void* to, int64_t stride) {
   const TileUnit::Tile& tile = tile_unit.tile(t);

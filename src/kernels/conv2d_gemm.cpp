@@ -20,13 +20,18 @@ namespace gemm {
 namespace {
 
 // Block sizes: functions of the shape alone, never of the threads, because they decide the order of additions.
-constexpr int64_t depth_block = 384;     // elements; deep enough to make loading and storing C cheap
-constexpr int64_t pixel_block = 96;      // so many rows of windows (150 KiB) stay in the L2 cache
+struct Blocks {
+  int64_t depth;   // elements; deep enough to make loading and storing C cheap
+  int64_t pixels;  // so many rows of windows stay in the L2 cache (150 KiB)
+  int64_t tasks;   // enough to keep many cores busy, and two evenly
+};
+// Products in tiles of 32 rows wait for memory: rows of A in the L1 cache, and weights that more pixels share.
+Blocks blocks_for(int64_t tile_rows) { return tile_rows < 32 ? Blocks{384, 96, 32} : Blocks{192, 256, 16}; }
 constexpr int64_t dw_pixel_block = 128;  // depth of the products in dw, in elements
 constexpr int64_t dw_tile = 1 << 17;     // elements of dw that one task accumulates: half a MiB
-constexpr int64_t enough_tasks = 32;     // to keep many cores busy, and two evenly
-constexpr int64_t whole_tiles = 48;      // a multiple of the tile height of every instruction set
-constexpr int64_t row_pad = 16;          // rows a power of two apart would share few sets of the L1 cache
+constexpr int64_t enough_tasks = 32;
+constexpr int64_t whole_tiles = 48;  // a multiple of the tile height of every instruction set
+constexpr int64_t row_pad = 16;      // rows a power of two apart would share few sets of the L1 cache
 
 // Where the pixels of a windows' grid go in an image of h x w pixels: (i*step+h0, j*step+w0).
 template <class T>
@@ -37,10 +42,10 @@ struct Destination {
 
 struct Split {  // of a product with [pixels, outputs] results into tasks
   int64_t pixels, columns, tasks;
-  Split(int64_t all_pixels, int64_t outputs, int64_t panel) {
-    const int64_t blocks = ceil_div(all_pixels, pixel_block), panels = ceil_div(outputs, panel);
+  Split(const Blocks& size, int64_t all_pixels, int64_t outputs, int64_t panel) {
+    const int64_t blocks = ceil_div(all_pixels, size.pixels), panels = ceil_div(outputs, panel);
     pixels = std::min(all_pixels, round_up(ceil_div(all_pixels, blocks), whole_tiles));
-    columns = ceil_div(panels, std::min(panels, ceil_div(enough_tasks, blocks))) * panel;
+    columns = ceil_div(panels, std::min(panels, ceil_div(size.tasks, blocks))) * panel;
     tasks = ceil_div(all_pixels, pixels) * ceil_div(outputs, columns);
   }
 };
@@ -52,24 +57,25 @@ int64_t workers(int64_t tasks) { return std::min<int64_t>(threads_in_use(), task
 template <class T, class Element>
 struct Scratch {
   static constexpr bool rounds = !std::is_same_v<T, float>;
-  int64_t results, sums, bytes;  // where they begin; windows at 0
-  Scratch(const Split& split, int64_t depth, bool scatter) {
+  int64_t row, results, sums, bytes;  // elements of a row of windows; where they begin, windows at 0
+  Scratch(const Blocks& blocks, const Split& split, int64_t depth, bool scatter)
+      : row(std::min(depth, blocks.depth) + row_pad) {
     const auto lines = [](int64_t count, size_t size) { return round_up(count * static_cast<int64_t>(size), 64); };
     const int64_t tile = split.pixels * split.columns;
-    results = lines(split.pixels * row(depth), sizeof(Element));
+    results = lines(split.pixels * row, sizeof(Element));
     sums = results + (scatter ? lines(tile, sizeof(T)) : 0);
-    bytes = sums + (rounds && depth > depth_block ? lines(tile, sizeof(float)) : 0);
+    bytes = sums + (rounds && depth > blocks.depth ? lines(tile, sizeof(float)) : 0);
   }
-  static int64_t row(int64_t depth) { return std::min(depth, depth_block) + row_pad; }
 };
 
 template <class T, class Element>
 size_t correlate_bytes(const GemmKernelsOf<Element>& kernels, const Windows<T>& v, int64_t outputs, bool scatter) {
   if constexpr (per<Element> == 2)
     if (!scatter && padded::fit(kernels, v, outputs)) return padded::correlate_bytes(v);
-  const Split split(v.pixels(), outputs, kernels.columns);
+  const Blocks blocks = blocks_for(kernels.rows);
+  const Split split(blocks, v.pixels(), outputs, kernels.columns);
   return static_cast<size_t>(workers(split.tasks) *
-                             Scratch<T, Element>(split, ceil_div(v.depth(), per<Element>), scatter).bytes);
+                             Scratch<T, Element>(blocks, split, ceil_div(v.depth(), per<Element>), scatter).bytes);
 }
 
 // destination[pixel, output] = sum over the depth of windows[pixel, d] * weights[d, output]
@@ -80,9 +86,10 @@ void correlate(const GemmKernelsOf<Element>& kernels, const Windows<T>& v, const
   const int64_t pixels = v.pixels(), depth = ceil_div(v.depth(), per<Element>);
   const bool scatter = to.step != 1;
   const bool in_place = v.is_source() && sizeof(T) * per<Element> == sizeof(Element) && v.c % per<Element> == 0;
-  const Split split(pixels, outputs, kernels.columns);
-  const Memory memory(split, depth, scatter);
-  const int64_t a_row = in_place ? depth : Memory::row(depth);
+  const Blocks blocks = blocks_for(kernels.rows);
+  const Split split(blocks, pixels, outputs, kernels.columns);
+  const Memory memory(blocks, split, depth, scatter);
+  const int64_t a_row = in_place ? depth : memory.row;
 #pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(split.tasks))
   for (int64_t first = 0; first < pixels; first += split.pixels)
     for (int64_t column = 0; column < outputs; column += split.columns) {
@@ -91,8 +98,8 @@ void correlate(const GemmKernelsOf<Element>& kernels, const Windows<T>& v, const
       const int64_t m = std::min(split.pixels, pixels - first), n = std::min(split.columns, outputs - column);
       T* const result = scatter ? reinterpret_cast<T*>(mine + memory.results) : to.data + first * outputs + column;
       const int64_t result_row = scatter ? n : outputs;
-      for (int64_t d = 0; d < depth; d += depth_block) {
-        const int64_t end = std::min(depth, d + depth_block);
+      for (int64_t d = 0; d < depth; d += blocks.depth) {
+        const int64_t end = std::min(depth, d + blocks.depth);
         if (!in_place)
           copy_windows(v, first, m, d * per<Element>, std::min(v.depth(), end * per<Element>), windows, a_row);
         const Element* const a = in_place ? reinterpret_cast<const Element*>(v.source) + first * depth + d : windows;
@@ -100,7 +107,7 @@ void correlate(const GemmKernelsOf<Element>& kernels, const Windows<T>& v, const
         GemmBlockOf<Element> block{m,       n, end - d, a, a_row, 1, b, depth * kernels.columns, kernels.columns,
                                    nullptr, n, d > 0};
         if constexpr (Memory::rounds) {
-          if (depth > depth_block) block.c = reinterpret_cast<float*>(mine + memory.sums);
+          if (depth > blocks.depth) block.c = reinterpret_cast<float*>(mine + memory.sums);
           if (end == depth) block.rounded = result, block.rounded_row = result_row;
         } else {
           block.c = result, block.c_row = result_row;

@@ -57,7 +57,7 @@ void correlate(const GemmKernelsOf<Bf16Pair>& kernels, const Windows<bf16>& v, c
   const int64_t c = v.c / 2, height = tile_height(v.q);
   int64_t taps[most_taps];
   for (int64_t t = 0; t < v.taps_h * v.taps_w; ++t) taps[t] = (t / v.taps_w * band.w + t % v.taps_w) * c;
-#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(v.n * band.count))
+#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(v.n* band.count))
   for (int64_t n = 0; n < v.n; ++n)
     for (int64_t b = 0; b < band.count; ++b) {
       bf16* const copy = static_cast<bf16*>(workspace) + omp_get_thread_num() * band.numbers(v.c);

@@ -315,7 +315,8 @@ std::string refuse(const Conv2dFusion& f, const rt::Problem& p) {
   if (s.c % 16 != 0 || s.k % 16 != 0) return "needs channels in multiples of 16";
   if (few::fits(s)) return "so few pixels do not repay transforming the weights";
   if (winograd_share(s) > 0.9) return "tiles of 4x4 hang over the edges of so small a map";
-  if (x.dtype == DType::bf16 && p.capability >= isa_amx) return "tiles of bf16 multiply faster than this saves products";
+  if (x.dtype == DType::bf16 && p.capability >= isa_amx)
+    return "tiles of bf16 multiply faster than this saves products";
   if (x.dtype == DType::bf16 && p.capability >= isa_avx512_bf16 && winograd_share(s) > 0.5)
     return "products of bf16 pairs take half the time of f32's";
   return "";

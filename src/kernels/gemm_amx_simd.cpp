@@ -1,6 +1,8 @@
 // The matrix product of bf16 pairs in tiles (AMX): one instruction adds to a tile of 16 x 16 sums in f32 the product of tiles of
-// 16 rows of 16 pairs and of 16 pairs for each of 16 columns, which is just how A and a panel of B lie in memory. Four tiles
-// of sums share two of A and two of B. An A whose rows lie side by side is turned over first, 32 rows at a time.
+// 16 rows of 16 pairs and of 16 pairs for each of 16 columns, which is just how A and a panel of B lie in memory. What limits it
+// is how many lines of memory the L2 cache has to give. Four tiles of sums share two of A and two of B; those of windows, which
+// overlap and so stay in the L1 cache, are four of A and one of B. An A whose rows lie side by side is turned over first, 32 rows
+// at a time.
 // A sum adds up in blocks of 16 pairs, in each the first numbers of the pairs apart from the second; numbers below
 // 1.2e-38 count as zero.
 #include "kernels/eight_simd.hpp"
@@ -71,6 +73,15 @@ void add_rest(Operand a, Operand b, int64_t m, int64_t depth) {
   add_product<lower>({of_a[0], side * 4}, of_a[side], {of_b[0], row_bytes});
 }
 
+// A row of a tile of sums.
+inline void round_row(const float* from, bf16* to) {
+#ifdef RT_ISA_amx
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh(_mm512_load_ps(from)));
+#else
+  for (int j = 0; j < side; j += lanes) store(to + j, load(from + j));
+#endif
+}
+
 inline void clear_sums() {
   _tile_zero(0);
   _tile_zero(1);
@@ -118,7 +129,7 @@ void tile(const Block& g, Operand a, Operand b, int64_t m, int64_t n, float* c, 
   if (direct) return;
   if (rounded != nullptr && n == columns) {
     for (int64_t i = 0; i < m; ++i)
-      for (int j = 0; j < columns; j += lanes) store(rounded + i * g.rounded_row + j, load(beside[i] + j));
+      for (int j = 0; j < columns; j += side) round_row(beside[i] + j, rounded + i * g.rounded_row + j);
     return;
   }
   for (int64_t i = 0; i < m; ++i)
@@ -189,35 +200,55 @@ void multiply(const Block& g) {
   }
 }
 
-// Two tiles of windows, or one.
-template <bool lower>
+// `count` tiles of windows, at most four, by 16 columns.
+template <int count>
 void windows_tile(const GemmWindows& g, int64_t first, const Bf16Pair* b, bf16* to) {
-  auto at = [&](int64_t tile) { return g.a + tile / g.tiles_per_row * g.row + tile % g.tiles_per_row * g.tile; };
-  const Bf16Pair *const upper = at(first), *const below = lower ? at(first + 1) : upper;
+  const Bf16Pair* a[4];
+  for (int i = 0; i < count; ++i)
+    a[i] = g.a + (first + i) / g.tiles_per_row * g.row + (first + i) % g.tiles_per_row * g.tile;
   clear_sums();
   for (int64_t t = 0; t < g.tap_count; ++t)
-    for (int64_t d = g.taps[t], end = d + g.depth; d < end; d += side, b += side * columns)
-      add_product<lower>({upper + d, g.pixel * 4}, below + d, {b, row_bytes});
-  alignas(64) float beside[rows][columns];
-  _tile_stored(0, beside[0], row_bytes);
-  _tile_stored(1, beside[0] + side, row_bytes);
-  if (lower) {
-    _tile_stored(2, beside[g.height], row_bytes);
-    _tile_stored(3, beside[g.height] + side, row_bytes);
-  }
-  for (int64_t i = 0; i < (lower ? 2 : 1) * g.height; ++i)
-    for (int j = 0; j < columns; j += lanes) store(to + i * g.rounded_row + j, load(beside[i] + j));
+    for (int64_t d = g.taps[t], end = d + g.depth; d < end; d += side, b += side * columns) {
+      _tile_loadd(7, b, row_bytes);
+      _tile_loadd(4, a[0] + d, g.pixel * 4);
+      _tile_dpbf16ps(0, 4, 7);
+      if (count > 1) {
+        _tile_loadd(5, a[1] + d, g.pixel * 4);
+        _tile_dpbf16ps(1, 5, 7);
+      }
+      if (count > 2) {
+        _tile_loadd(6, a[2] + d, g.pixel * 4);
+        _tile_dpbf16ps(2, 6, 7);
+      }
+      if (count > 3) {
+        _tile_loadd(4, a[3] + d, g.pixel * 4);
+        _tile_dpbf16ps(3, 4, 7);
+      }
+    }
+  alignas(64) float sums[4 * side][side];
+  constexpr int64_t bytes = side * 4;
+  _tile_stored(0, sums[0], bytes);
+  if (count > 1) _tile_stored(1, sums[g.height], bytes);
+  if (count > 2) _tile_stored(2, sums[2 * g.height], bytes);
+  if (count > 3) _tile_stored(3, sums[3 * g.height], bytes);
+  for (int64_t i = 0; i < count * g.height; ++i) round_row(sums[i], to + i * g.rounded_row);
 }
 
 void multiply_windows(const GemmWindows& g) {
-  const Shapes shapes(g.height, g.height);
+  Shapes shapes(g.height, side);
+  for (int t : {0, 1, 2, 3, 4, 5, 6}) shapes.height[t] = static_cast<uint8_t>(g.height);
   finish_writing(&shapes);
   _tile_loadconfig(&shapes);
-  for (int64_t j = 0; j < g.n; j += columns)
-    for (int64_t tile = 0; tile < g.tiles; tile += 2) {
-      const Bf16Pair* const b = g.b + j / columns * g.b_panel;
+  for (int64_t j = 0; j < g.n; j += side)
+    for (int64_t tile = 0; tile < g.tiles; tile += 4) {
+      const Bf16Pair* const b = g.b + j / columns * g.b_panel + j % columns;
       bf16* const to = g.rounded + tile * g.height * g.rounded_row + j;
-      tile + 1 < g.tiles ? windows_tile<true>(g, tile, b, to) : windows_tile<false>(g, tile, b, to);
+      const int64_t left = g.tiles - tile;
+      const auto run = left == 1   ? windows_tile<1>
+                       : left == 2 ? windows_tile<2>
+                       : left == 3 ? windows_tile<3>
+                                   : windows_tile<4>;
+      run(g, tile, b, to);
     }
   _tile_release();
 }

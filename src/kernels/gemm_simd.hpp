@@ -46,7 +46,8 @@ struct GemmBlockOf {
 struct GemmWindows {
   int64_t tiles, height, tiles_per_row;
   const Bf16Pair* a;
-  int64_t pixel, tile, row;  // pairs from one pixel to the next, one tile to the next in a row of the image, one row to the next
+  int64_t pixel, tile,
+      row;  // pairs from one pixel to the next, one tile to the next in a row of the image, one row to the next
   const int64_t* taps;       // where each tap's pairs begin, seen from the window's begin
   int64_t tap_count, depth;  // pairs of a tap, a multiple of 16
   int64_t n;                 // columns, a multiple of the panels'
