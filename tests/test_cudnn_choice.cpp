@@ -228,10 +228,7 @@ TEST_CASE("cudnn: other devices and versions, broken lines and impossible choice
   cudnn::configure({.deterministic = true, .cache_file = folder / "cache.txt", .run_file = ""});
   log_to_file("");
   const std::string log = folder.read("log.txt");
-  for (const char* line : {"cache.txt line 3:", "cache.txt line 6:", "cache.txt line 7:"})
-    CHECK(log.find(line) != std::string::npos);
-  CHECK(log.find("line 1:") == std::string::npos);
-  CHECK(log.find("line 4:") == std::string::npos);
+  CHECK(log.find("cache.txt: 3 lines, the first of them line 3, are not") != std::string::npos);  // 3, 6 and 7
 
   CHECK(s.chosen().id == 1);  // 7 does not exist
   CHECK(folder.read("cache.txt") == before + "\n" + line_for(1));

@@ -26,7 +26,7 @@ ChoiceFile::ChoiceFile(std::string path, const Format& format) : path_(std::move
     return;
   }
   std::istringstream all(std::string(std::istreambuf_iterator<char>(file), {}));
-  int number = 0;
+  int number = 0, first_bad = 0, bad = 0;
   for (std::string line; std::getline(all, line);) {
     ++number;
     torn_ = all.eof();  // a process was killed while it wrote this line
@@ -36,9 +36,12 @@ ChoiceFile::ChoiceFile(std::string path, const Format& format) : path_(std::move
     for (std::string field; std::getline(in, field, '\t');) fields.push_back(field);
     if (!torn_ && fields.size() > 1 && format.is_choice(fields))
       lines_[line.substr(0, line.rfind('\t'))] = fields.back();
-    else
-      log_warning("{} line {}: not {}, skipped", path_, number, what_);
+    else if (bad++ == 0)
+      first_bad = number;
   }
+  if (bad == 1) log_warning("{} line {}: not {}, skipped", path_, first_bad, what_);
+  if (bad > 1)
+    log_warning("{}: {} lines, the first of them line {}, are not {}, skipped", path_, bad, first_bad, what_);
 }
 
 std::optional<std::string> ChoiceFile::find(const std::string& key) const {

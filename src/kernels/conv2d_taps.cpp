@@ -15,7 +15,6 @@ namespace {
 // Functions of the shape alone, never of the threads, because they decide the order of additions.
 constexpr int64_t block_pixels = 512;  // about so many pixels are multiplied at a time
 constexpr int64_t tile_depth = 32;     // pixels, which divide a block
-constexpr int64_t output_block = 32;
 constexpr int64_t wanted_tasks = 16;
 constexpr int64_t most_channels = 4096;
 constexpr int64_t square = 8;
@@ -137,18 +136,14 @@ void dw(const GemmKernelsOf<Bf16Pair>& kernels, const Conv2dShape& s, const bf16
       const int64_t c = group * split.channels, begin = chunk * split.chunk_blocks;
       for (int64_t block = begin; block < std::min(split.blocks, begin + split.chunk_blocks); ++block) {
         stack_inputs(s, split, x, block, c, mine);
-        for (int64_t k = 0; k < s.k;
-             k += output_block)  // some of dy, which stay in the L1 cache while all taps pass by
-          for (int64_t tap = 0; tap < taps; ++tap) {
-            const TapRow row(s, tap / s.s);
-            const int64_t of_class = s.r > 1 ? row.row_class : 0;
-            const Bf16Pair* const seen = mine + (of_class * s.s + tap % s.s) * split.copy;
-            kernels.multiply({std::min(output_block, s.k - k), split.channels, split.pairs,
-                              turned + block * a_block + k * split.a_row, split.a_row, 1,
-                              seen + (1 + row.offset) * split.row_pairs * split.channels, kernels.columns,
-                              split.channels, partial + chunk * split.partial(s) + (k * taps + tap) * s.c + c,
-                              taps * s.c, block > begin});
-          }
+        for (int64_t tap = 0; tap < taps; ++tap) {
+          const TapRow row(s, tap / s.s);
+          const int64_t of_class = s.r > 1 ? row.row_class : 0;
+          const Bf16Pair* const seen = mine + (of_class * s.s + tap % s.s) * split.copy;
+          kernels.multiply({s.k, split.channels, split.pairs, turned + block * a_block, split.a_row, 1,
+                            seen + (1 + row.offset) * split.row_pairs * split.channels, kernels.columns, split.channels,
+                            partial + chunk * split.partial(s) + tap * s.c + c, taps * s.c, block > begin});
+        }
       }
     }
     // Chunks are added in order, and [K, tap, C] becomes [K, C, tap].
