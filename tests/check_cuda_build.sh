@@ -60,7 +60,7 @@ list=$(IFS=';'; echo "${archs[*]}")
 # Host code is only linked here: as the release build left it in the cache, else unoptimised.
 host=(-DCMAKE_CXX_FLAGS_RELEASE=-O0)
 if command -v ccache >/dev/null; then
-  host=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
+  host=('-DCMAKE_CXX_FLAGS_RELEASE=-O3 -DNDEBUG' -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
 fi
 log=build/check-cuda/build.log
 mkdir -p build/check-cuda

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Do the tests of the CUDA kernels notice a mistake? Plants one fault after another in a copy of the sources, builds the tests
-# and runs those that should fail. Prints a line per fault; the exit code is the number of faults that went unnoticed.
+# Do the tests of the CUDA kernels, and of products in tiles (AMX), notice a mistake? Plants one fault after another in a copy of
+# the sources, builds the tests and runs those that should fail. Prints a line per fault; the exit code is the number of faults that went unnoticed.
 #   tests/planted_faults.sh [BUILD_FOLDER]      a folder for the copy and its build (default build/planted)
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -8,7 +8,7 @@ work=${1:-build/planted}
 rm -rf "$work/source"
 mkdir -p "$work/source"
 git ls-files -z | xargs -0 cp --parents -t "$work/source"
-cmake -S "$work/source" -B "$work/build" -G Ninja ${RTRAIN_LAUNCHER:+-DCMAKE_CXX_COMPILER_LAUNCHER=$RTRAIN_LAUNCHER} -DCMAKE_BUILD_TYPE=Release -DRTRAIN_CUDA=OFF >/dev/null || exit 99
+cmake -S "$work/source" -B "$work/build" -G Ninja ${RTRAIN_LAUNCHER:+-DCMAKE_CXX_COMPILER_LAUNCHER=$RTRAIN_LAUNCHER} -DCMAKE_BUILD_TYPE=Release -DRTRAIN_WERROR=OFF -DRTRAIN_CUDA=OFF >/dev/null || exit 99
 build() { cmake --build "$work/build" --target rt_tests >"$work/build.log" 2>&1; }
 # Cases of op_cases by name, or other tests: what the fault must make fail.
 passes() {

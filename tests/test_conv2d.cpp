@@ -106,10 +106,14 @@ struct Recorded {
     for (Var v : s.in) in.push_back({spec(v), memory_[static_cast<size_t>(v.id)]});
     Tensor result(out_specs[0]);
     std::memset(result.view().data, 0xff, out_specs[0].bytes());
-    const Storage workspace(row.workspace ? row.workspace({s.op.get(), in_specs, out_specs}) : 64);
-    std::memset(workspace.data(), 0xff, workspace.bytes());
+    const size_t bytes = row.workspace ? row.workspace({s.op.get(), in_specs, out_specs}) : 0;
+    constexpr size_t guard = 128;  // behind it
+    const Storage workspace(bytes + guard);
+    std::memset(workspace.data(), 0xff, bytes + guard);
     const View out[] = {result.view()};
     row.run({s.op.get(), in, out, workspace.data(), nullptr});
+    const auto* end = static_cast<const unsigned char*>(workspace.data()) + bytes;
+    CHECK(std::all_of(end, end + guard, [](unsigned char c) { return c == 0xff; }));
     return result;
   }
 
@@ -283,8 +287,9 @@ TEST_CASE("linear: every row agrees with the reference") {
 TEST_CASE("conv2d and linear: the bits do not depend on the number of threads") {
   const int threads_before = threads_in_use();
   std::vector<Recorded> all;
-  for (const Conv& s : {Conv{6, 20, 31, 17, 40, 3, 3, 1, 1}, Conv{3, 64, 15, 15, 72, 3, 3, 2, 1},
-                        Conv{2, 130, 7, 7, 150, 1, 1, 2, 0}, Conv{2, 3, 56, 56, 64, 7, 7, 2, 3}})
+  for (const Conv& s :
+       {Conv{6, 20, 31, 17, 40, 3, 3, 1, 1}, Conv{3, 64, 15, 15, 72, 3, 3, 2, 1}, Conv{2, 130, 7, 7, 150, 1, 1, 2, 0},
+        Conv{2, 3, 56, 56, 64, 7, 7, 2, 3}, Conv{8, 64, 5, 28, 32, 3, 3, 1, 1}, Conv{8, 96, 33, 32, 64, 3, 3, 2, 1}})
     for (DType dtype : {DType::f32, DType::bf16}) all.push_back(record(s, false, dtype));
   all.push_back(record_linear(300, 400, 100, false));
   for (const Recorded& recorded : all)

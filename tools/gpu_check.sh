@@ -12,7 +12,7 @@
 #   …                                                            what parts.txt names as FAILED (124) or left out; `report` last
 # Such a call goes on per case: what was measured from the same sources (commit, $RTRAIN_COMMIT or a hash) stays as it is, and a
 # case stopped midway starts over, as does the part test as a whole. Another folder measures everything anew.
-# RTRAIN_PREBUILT=1: the programs were built elsewhere and lie in build/cuda (rtrain, rbench, tests/rt_tests_gpu and
+# RTRAIN_PREBUILT=1: the programs were built elsewhere and lie in build/cuda, below 7.5 build/pascal (rtrain, rbench, tests/rt_tests_gpu and
 # tests/CTestTestfile.cmake, whose paths are made to fit); the part build only says what they run on.
 # RTRAIN_PREFIX names a folder with the header-only libraries, where they are not installed. RTRAIN_PYTHON: another python3.
 # RTRAIN_GPU_CHECK_SECONDS bounds each part (default 540), RTRAIN_GPU_CHECK_TOTAL the whole call (default: no limit). A part for

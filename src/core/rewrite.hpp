@@ -23,8 +23,8 @@ namespace rt {
 struct Rewrite {
   std::string_view name;
   std::vector<std::string_view> from, to;
-  // Where set, both sides are no more than a kind: all steps of the one kind that are alike become a single step of the other, in
-  // the place of the last. It reads what the first reads, then what the second reads and so on, and writes likewise. A step
+  // Where set, both sides are no more than a kind: the last step of the one kind, and all before it that are like it, become a
+  // single step of the other, in the place of the last. It reads what the first reads, then what the second reads and so on, and writes likewise. A step
   // whose work is waited for before that place stays.
   bool (*alike)(const Problem&, const Problem&) = nullptr;
 };

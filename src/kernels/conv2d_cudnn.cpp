@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <limits>
 
 #include "core/cuda.hpp"
 #include "core/log.hpp"
@@ -75,21 +76,26 @@ struct Timed {
 
 // Fastest first, never none. Left out is what is slow, and what does not run: some are offered and then refuse a shape.
 std::vector<Timed> time_all(const Convolution& c, const std::vector<Candidate>& list, void* stream) {
-  std::vector<Timed> times;
-  for (const Candidate& candidate : list) {
+  auto ran = [&](Timed& t, int runs) {  // and took t.ms at least
     try {
-      times.push_back({&candidate, timed(candidate.work, 1, stream)});
+      t.ms = std::min(t.ms, timed(t.candidate->work, runs, stream));
+      return true;
     } catch (const Error& e) {
-      log_warning("cuDNN {} passed over for {}: {}", candidate.algorithm.name, describe(c), e.what());
+      log_warning("cuDNN {} passed over for {}: {}", t.candidate->algorithm.name, describe(c), e.what());
+      return false;
     }
+  };
+  std::vector<Timed> once, times;
+  double best = std::numeric_limits<double>::infinity();
+  for (const Candidate& candidate : list)
+    if (Timed t{&candidate, std::numeric_limits<double>::infinity()}; ran(t, 1))
+      once.push_back(t), best = std::min(best, t.ms);
+  for (Timed t : once) {
+    bool good = t.ms <= worth_repeating(best);
+    for (int i = 0, runs = runs_per_timing(t.ms); good && i < repeats; ++i) good = ran(t, runs);
+    if (good) times.push_back(t);
   }
   if (times.empty()) fail(ExitCode::device, "cuDNN: no algorithm could compute {}", describe(c));
-  const double limit = worth_repeating(std::ranges::min(times, {}, &Timed::ms).ms);
-  std::erase_if(times, [&](const Timed& t) { return t.ms > limit; });
-  for (Timed& t : times) {
-    const int runs = runs_per_timing(t.ms);
-    for (int i = 0; i < repeats; ++i) t.ms = std::min(t.ms, timed(t.candidate->work, runs, stream));
-  }
   std::ranges::stable_sort(times, {}, &Timed::ms);
   return times;
 }

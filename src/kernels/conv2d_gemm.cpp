@@ -1,6 +1,7 @@
 // Every pass is a product with the matrix of windows: row = output pixel, columns = the source values it sees, ordered
 // by tap and channel. That matrix is never whole in memory: a block of it is copied from the source just before it is
-// multiplied, which costs a few percent and makes stride, padding and any channel count the same case.
+// multiplied, which costs a few percent and makes stride, padding and any channel count the same case. Products of bf16 pairs
+// are so fast that the copies would take longest: where shapes allow, conv2d_padded.cpp and conv2d_taps.cpp make fewer.
 //   forward: windows of x times weights.    dw: transposed windows of x times dy, in chunks of pixels added in order.
 //   dx with stride s: pixels of dx fall into s*s classes by (h mod s, w mod s); each class is a stride-1 forward over
 //   dy with its own share of the taps, mirrored.
@@ -22,7 +23,7 @@ namespace {
 // Block sizes: functions of the shape alone, never of the threads, because they decide the order of additions.
 struct Blocks {
   int64_t depth;   // elements; deep enough to make loading and storing C cheap
-  int64_t pixels;  // so many rows of windows stay in the L2 cache (150 KiB)
+  int64_t pixels;  // so many rows of windows stay in the L2 cache (150 to 240 KiB)
   int64_t tasks;   // enough to keep many cores busy, and two evenly
 };
 // Products in tiles of 32 rows wait for memory: rows of A in the L1 cache, and weights that more pixels share.
@@ -30,7 +31,7 @@ Blocks blocks_for(int64_t tile_rows) { return tile_rows < 32 ? Blocks{384, 96, 3
 constexpr int64_t dw_pixel_block = 128;  // depth of the products in dw, in elements
 constexpr int64_t dw_tile = 1 << 17;     // elements of dw that one task accumulates: half a MiB
 constexpr int64_t enough_tasks = 32;
-constexpr int64_t whole_tiles = 48;  // a multiple of the tile height of every instruction set
+constexpr int64_t whole_tiles = 48;  // a multiple of the tile height of most instruction sets
 constexpr int64_t row_pad = 16;      // rows a power of two apart would share few sets of the L1 cache
 
 // Where the pixels of a windows' grid go in an image of h x w pixels: (i*step+h0, j*step+w0).
@@ -49,9 +50,6 @@ struct Split {  // of a product with [pixels, outputs] results into tasks
     tasks = ceil_div(all_pixels, pixels) * ceil_div(outputs, columns);
   }
 };
-
-// Threads that have a task, and so need scratch memory.
-int64_t workers(int64_t tasks) { return std::min<int64_t>(threads_in_use(), tasks); }
 
 // One thread's part of the workspace: windows, results that are yet to find their places, sums that are yet to be rounded.
 template <class T, class Element>

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/device.hpp"
-
 namespace rt::cpu::padded {
 namespace {
 
@@ -27,8 +25,6 @@ struct Band {  // of output rows, and what they see of the source
   }
   int64_t numbers(int64_t c) const { return round_up(h * w * c, 32); }
 };
-
-int64_t workers(int64_t tasks) { return std::min<int64_t>(threads_in_use(), tasks); }
 
 void copy_band(const Windows<bf16>& v, const Band& band, int64_t n, int64_t first_row, int64_t rows, bf16* to) {
   const int64_t left = std::clamp<int64_t>(-v.w0, 0, band.w), right = std::clamp<int64_t>(v.w - v.w0, left, band.w);
@@ -68,7 +64,6 @@ void correlate(const GemmKernelsOf<Bf16Pair>& kernels, const Windows<bf16>& v, c
                                 .tiles_per_row = v.q / height,
                                 .a = reinterpret_cast<const Bf16Pair*>(copy),
                                 .pixel = v.step * c,
-                                .tile = height * v.step * c,
                                 .row = v.step * band.w * c,
                                 .taps = taps,
                                 .tap_count = v.taps_h * v.taps_w,

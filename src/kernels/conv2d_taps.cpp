@@ -6,7 +6,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "core/device.hpp"
+#include "core/check.hpp"
 #include "kernels/conv2d_windows.hpp"
 
 namespace rt::cpu::taps {
@@ -40,7 +40,7 @@ struct Split {
   explicit Split(const Conv2dShape& s) {
     const int64_t width = round_up(s.q, 2), step = tile_depth / std::gcd(width, tile_depth);
     row_pairs = width / 2, image_rows = s.p + 1;
-    rows = step * ceil_div(block_pixels, width * step);
+    rows = std::min(step * ceil_div(block_pixels, width * step), round_up(s.n * image_rows, step));
     blocks = ceil_div(s.n * image_rows, rows);
     pairs = rows * row_pairs, a_row = pairs + 16;
     classes = std::min<int64_t>(s.stride, s.r);
@@ -94,24 +94,21 @@ void stack_inputs(const Conv2dShape& s, const Split& split, const bf16* x, int64
     for (int64_t tap = 0; tap < s.s; ++tap)
       for (int64_t row = block * split.rows - 1; row < (block + 1) * split.rows + 1; ++row) {
         const int64_t n = row / split.image_rows, p = row % split.image_rows;
-        const int64_t h = p * s.stride + (s.r > 1 ? row_class : TapRow(s, 0).row_class);
+        const int64_t h = p * s.stride + (s.r > 1 ? row_class : TapRow(s, 0).row_class);  // a single row is one class
         const bool inside = row >= 0 && n < s.n && p < s.p && h < s.h;
         auto pixel = [&](int64_t q) {
           const int64_t w = q * s.stride + tap - s.pad;
-          return inside && w >= 0 && w < s.w ? x + ((n * s.h + h) * s.w + w) * s.c + c : zeros;
+          return inside && q < s.q && w >= 0 && w < s.w ? x + ((n * s.h + h) * s.w + w) * s.c + c : zeros;
         };
         for (int64_t q = 0; q < 2 * split.row_pairs; q += 2, to += split.channels)
           stack(pixel(q), pixel(q + 1), split.channels, to);
       }
 }
 
-int64_t workers(const Split& split) { return std::min<int64_t>(threads_in_use(), split.chunks * split.groups); }
-
 }  // namespace
 
 bool fit(const Conv2dShape& s) {
   if (s.c % 32 != 0 || s.k % square != 0 || std::max(s.c, s.k) > most_channels || s.stride > 2) return false;
-  if (s.r > 1 && s.r < s.stride) return false;
   for (int64_t r = 0; r < s.r; ++r) {
     const TapRow tap(s, r);
     if (tap.offset < -1 || tap.offset > 1) return false;
@@ -123,13 +120,15 @@ bool fit(const Conv2dShape& s) {
 void dw(const GemmKernelsOf<Bf16Pair>& kernels, const Conv2dShape& s, const bf16* dy, const bf16* x, bf16* dw,
         void* workspace) {
   const Split split(s);
+  RT_CHECK(split.channels % kernels.columns == 0, "taps: products of {} columns do not divide {} channels",
+           kernels.columns, split.channels);
   const int64_t taps = s.r * s.s, a_block = s.k * split.a_row;
   float* const partial = static_cast<float*>(workspace);
   auto* const turned = reinterpret_cast<Bf16Pair*>(partial + split.chunks * split.partial(s));
   Bf16Pair* const stacked = turned + split.blocks * a_block;
 #pragma omp parallel for schedule(static)
   for (int64_t block = 0; block < split.blocks; ++block) turn_gradients(s, split, dy, block, turned + block * a_block);
-#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(split))
+#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(split.chunks* split.groups))
   for (int64_t chunk = 0; chunk < split.chunks; ++chunk)
     for (int64_t group = 0; group < split.groups; ++group) {
       Bf16Pair* const mine = stacked + omp_get_thread_num() * split.copies * split.copy;
@@ -165,7 +164,8 @@ void dw(const GemmKernelsOf<Bf16Pair>& kernels, const Conv2dShape& s, const bf16
 size_t dw_bytes(const Conv2dShape& s) {
   const Split split(s);
   return static_cast<size_t>(split.chunks * split.partial(s)) * sizeof(float) +
-         static_cast<size_t>(split.blocks * s.k * split.a_row + workers(split) * split.copies * split.copy) *
+         static_cast<size_t>(split.blocks * s.k * split.a_row +
+                             workers(split.chunks * split.groups) * split.copies * split.copy) *
              sizeof(Bf16Pair);
 }
 

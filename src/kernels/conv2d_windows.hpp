@@ -3,11 +3,16 @@
 // T is how images and weights lie in memory, f32 or bf16; an Element of the matrices is an f32, or a pair of bf16, whose second
 // is zero beyond the last. Exist for <float, float>, <bf16, float> and <bf16, Bf16Pair>.
 #pragma once
+#include <algorithm>
 #include <type_traits>
 
+#include "core/device.hpp"
 #include "kernels/gemm_simd.hpp"
 
 namespace rt::cpu {
+
+// Threads that have a task, and so need scratch memory.
+inline int64_t workers(int64_t tasks) { return std::min<int64_t>(threads_in_use(), tasks); }
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }

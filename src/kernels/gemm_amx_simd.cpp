@@ -205,7 +205,7 @@ template <int count>
 void windows_tile(const GemmWindows& g, int64_t first, const Bf16Pair* b, bf16* to) {
   const Bf16Pair* a[4];
   for (int i = 0; i < count; ++i)
-    a[i] = g.a + (first + i) / g.tiles_per_row * g.row + (first + i) % g.tiles_per_row * g.tile;
+    a[i] = g.a + (first + i) / g.tiles_per_row * g.row + (first + i) % g.tiles_per_row * g.height * g.pixel;
   clear_sums();
   for (int64_t t = 0; t < g.tap_count; ++t)
     for (int64_t d = g.taps[t], end = d + g.depth; d < end; d += side, b += side * columns) {

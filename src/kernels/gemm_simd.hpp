@@ -29,7 +29,7 @@ struct GemmBlockOf {
   float* c;  // C(i,j) at c[i * c_row + j]; nothing beyond n columns is touched
   int64_t c_row;
   bool accumulate;
-  // If given, results go to rounded[i * rounded_row + j], rounded, and c is only read to add to. Not where a_row is 1.
+  // If given, results go to rounded[i * rounded_row + j], rounded, and c is only read to add to. AMX does not round where a_row is 1.
   bf16* rounded = nullptr;
   int64_t rounded_row = 0;
   // Memory that the next product touches: asked for meanwhile, into the L2 cache. None: products in cache are faster without.
@@ -46,8 +46,7 @@ struct GemmBlockOf {
 struct GemmWindows {
   int64_t tiles, height, tiles_per_row;
   const Bf16Pair* a;
-  int64_t pixel, tile,
-      row;  // pairs from one pixel to the next, one tile to the next in a row of the image, one row to the next
+  int64_t pixel, row;        // pairs from one pixel to the next, and from one row of tiles to the next
   const int64_t* taps;       // where each tap's pairs begin, seen from the window's begin
   int64_t tap_count, depth;  // pairs of a tap, a multiple of 16
   int64_t n;                 // columns, a multiple of the panels'
