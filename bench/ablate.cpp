@@ -7,7 +7,7 @@
 #include "bench/child.hpp"
 #include "bench/figures.hpp"
 #include "core/log.hpp"
-#include "train/device_choice.hpp"
+#include "train/config/device_choice.hpp"
 
 namespace rt {
 namespace {

@@ -7,7 +7,7 @@
 #include "bench/figures.hpp"
 #include "core/rng.hpp"
 #include "core/tape.hpp"
-#include "kernels/conv2d_few.hpp"
+#include "kernels/conv2d/direct/conv2d_few.hpp"
 #include "kernels/table.hpp"
 
 namespace rt {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/step.hpp"
-#include "kernels/conv2d.hpp"
+#include "kernels/conv2d/conv2d.hpp"
 
 namespace rt {
 

@@ -8,8 +8,8 @@
 #include "core/cuda.hpp"
 #include "core/rng.hpp"
 #include "core/tape.hpp"
-#include "kernels/linear.hpp"
-#include "kernels/peak_simd.hpp"
+#include "kernels/linear/linear.hpp"
+#include "kernels/simd/peak_simd.hpp"
 #include "kernels/table.hpp"
 
 namespace rt {

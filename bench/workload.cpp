@@ -4,8 +4,8 @@
 
 #include "core/clock.hpp"
 #include "core/rng.hpp"
-#include "kernels/cudnn_choices.hpp"
-#include "train/config.hpp"
+#include "kernels/conv2d/cudnn/cudnn_choices.hpp"
+#include "train/config/config.hpp"
 #include "train/session.hpp"
 
 namespace rt {

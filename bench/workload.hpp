@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "data/loader.hpp"
-#include "train/device_choice.hpp"
-#include "train/executor.hpp"
+#include "train/config/device_choice.hpp"
+#include "train/engine/executor.hpp"
 
 namespace rt {
 

@@ -28,7 +28,7 @@ endif()
 if(NOT commit)
   set(commit unknown)
 endif()
-file(GLOB sources ${ROOT}/src/kernels/*.cpp ${ROOT}/src/kernels/*.hpp)
+file(GLOB_RECURSE sources ${ROOT}/src/kernels/*.cpp ${ROOT}/src/kernels/*.hpp)
 set(hashes "${FLAGS}")
 foreach(source ${sources})  # in alphabetical order
   file(SHA256 ${source} hash)

@@ -121,7 +121,7 @@ if(61 IN_LIST rt_archs AND rt_cudnn_version VERSION_GREATER_EQUAL 9.11)
 endif()
 
 # --- the library
-file(GLOB rt_cuda_sources CONFIGURE_DEPENDS src/kernels/*.cu src/kernels/cu*_api.cpp)
+file(GLOB_RECURSE rt_cuda_sources CONFIGURE_DEPENDS src/kernels/*.cu src/kernels/cu*_api.cpp)
 add_library(rt_device_cuda OBJECT src/core/cuda_runtime.cu src/kernels/table.cpp ${rt_cuda_sources})
 target_compile_definitions(rt_device_cuda PRIVATE RT_CUDA=1)
 target_include_directories(rt_device_cuda SYSTEM PRIVATE ${RT_CUDNN_INCLUDE} ${RT_CUBLAS_INCLUDE}

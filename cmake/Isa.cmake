@@ -15,7 +15,7 @@ else()
 endif()
 
 function(rt_add_simd_sources target)
-  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/*_simd.cpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/*_simd.cpp)
   # As a property of the files, so that it stands after the -ffp-contract=off that rt_options brings.
   set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS -ffp-contract=fast)
   foreach(isa ${RT_ISAS})

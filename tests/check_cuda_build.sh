@@ -35,7 +35,7 @@ if [ $status = 0 ]; then
   echo "compute capability 6.1 with $("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/CUDA \1/p'):"
   out=build/check-sm61
   rm -rf $out && mkdir -p $out
-  printf '%s\n' src/core/*.cu src/kernels/*.cu | xargs -P "$jobs" -I{} sh -c '"$0" -std=c++20 -gencode=arch=compute_61,code=sm_61 -Isrc \
+  find src -name '*.cu' | xargs -P "$jobs" -I{} sh -c '"$0" -std=c++20 -gencode=arch=compute_61,code=sm_61 -Isrc \
     -DFMT_CONSTEVAL= -DFMT_USE_CONSTEXPR=1 -c {} -o '$out'/$(basename {}).o' "$nvcc"
   cuobjdump=$(dirname "$nvcc")/cuobjdump
   for object in $out/*.o; do check_object "$cuobjdump" "$object" 61; done

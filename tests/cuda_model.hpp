@@ -8,8 +8,8 @@
 
 #include "core/rng.hpp"
 #include "tests/cuda_test.hpp"
-#include "train/device_choice.hpp"
-#include "train/executor.hpp"
+#include "train/config/device_choice.hpp"
+#include "train/engine/executor.hpp"
 
 namespace rt::testing {
 

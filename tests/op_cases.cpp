@@ -5,15 +5,15 @@
 #include <cmath>
 
 #include "core/rng.hpp"
-#include "kernels/augment.hpp"
-#include "kernels/batch_norm.hpp"
-#include "kernels/conv2d.hpp"
-#include "kernels/cross_entropy.hpp"
-#include "kernels/elementwise.hpp"
-#include "kernels/linear.hpp"
-#include "kernels/pool.hpp"
-#include "kernels/report.hpp"
-#include "kernels/update.hpp"
+#include "kernels/augment/augment.hpp"
+#include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/conv2d/conv2d.hpp"
+#include "kernels/cross_entropy/cross_entropy.hpp"
+#include "kernels/elementwise/elementwise.hpp"
+#include "kernels/linear/linear.hpp"
+#include "kernels/pool/pool.hpp"
+#include "kernels/update/report.hpp"
+#include "kernels/update/update.hpp"
 
 namespace rt {
 namespace {

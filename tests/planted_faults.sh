@@ -19,7 +19,7 @@ build || { tail -n 20 "$work/build.log"; exit 99; }
 unnoticed=0
 while IFS=$'\t' read -r what test file from to; do
   [ -n "$what" ] || continue
-  target=$work/source/src/kernels/$file
+  target=$(find "$work/source/src/kernels" -name "$file")
   cp "$target" "$work/original"
   python3 - "$target" "$from" "$to" <<'PY' || { echo "$what: the line to change is not in $file"; unnoticed=$((unnoticed + 1)); continue; }
 import sys

@@ -10,8 +10,8 @@
 
 #include "core/rng.hpp"
 #include "core/tape.hpp"
-#include "kernels/batch_norm.hpp"
-#include "kernels/pool.hpp"
+#include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/pool/pool.hpp"
 #include "kernels/table.hpp"
 
 namespace rt::testing {

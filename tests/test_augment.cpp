@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/rng.hpp"
-#include "kernels/augment.hpp"
+#include "kernels/augment/augment.hpp"
 #include "kernels/table.hpp"
 
 using namespace rt;

@@ -1,7 +1,7 @@
 // The vector rows of batch normalisation, for every instruction set of this machine, against the reference rows and
 // against each other.
 #include "core/device.hpp"
-#include "kernels/batch_norm_simd.hpp"
+#include "kernels/batch_norm/batch_norm_simd.hpp"
 #include "run_row.hpp"
 
 using namespace rt;

@@ -7,8 +7,8 @@
 #include "core/check.hpp"
 #include "tests/source_folder.hpp"
 #include "tests/temp_folder.hpp"
-#include "train/config.hpp"
-#include "train/config_keys.hpp"
+#include "train/config/config.hpp"
+#include "train/config/config_keys.hpp"
 
 using namespace rt;
 

@@ -12,9 +12,9 @@
 #include "core/device.hpp"
 #include "core/rng.hpp"
 #include "core/tape.hpp"
-#include "kernels/conv2d.hpp"
-#include "kernels/conv2d_gemm.hpp"
-#include "kernels/linear.hpp"
+#include "kernels/conv2d/conv2d.hpp"
+#include "kernels/conv2d/direct/conv2d_gemm.hpp"
+#include "kernels/linear/linear.hpp"
 #include "kernels/table.hpp"
 
 namespace rt::emulated_tiles {

@@ -8,7 +8,7 @@
 
 #include "core/cuda.hpp"
 #include "core/plan.hpp"
-#include "kernels/cross_entropy.hpp"
+#include "kernels/cross_entropy/cross_entropy.hpp"
 #include "kernels/table.hpp"
 
 using namespace rt;

@@ -10,11 +10,11 @@
 
 #include "core/cuda.hpp"
 #include "core/plan.hpp"
+#include "kernels/cuda/via_cpu.hpp"
 #include "kernels/row_check.hpp"
 #include "kernels/table.hpp"
-#include "kernels/via_cpu.hpp"
 #include "tests/op_cases.hpp"
-#include "train/device_choice.hpp"
+#include "train/config/device_choice.hpp"
 
 using namespace rt;
 

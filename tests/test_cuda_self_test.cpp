@@ -3,10 +3,10 @@
 #include <sstream>
 #include <utility>
 
-#include "kernels/cudnn_choices.hpp"
+#include "kernels/conv2d/cudnn/cudnn_choices.hpp"
 #include "tests/cuda_model.hpp"
 #include "tests/temp_folder.hpp"
-#include "train/self_test.hpp"
+#include "train/engine/self_test.hpp"
 
 using namespace rt;
 using namespace rt::testing;

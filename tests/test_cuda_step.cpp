@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cublas.hpp"
+#include "kernels/linear/cublas.hpp"
 #include "tests/cuda_model.hpp"
 
 using namespace rt;

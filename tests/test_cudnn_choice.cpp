@@ -6,7 +6,7 @@
 #include "core/plan.hpp"
 #include "emulation/emulation.hpp"
 #include "emulation/libraries.hpp"
-#include "kernels/cudnn_choices.hpp"
+#include "kernels/conv2d/cudnn/cudnn_choices.hpp"
 #include "kernels/table.hpp"
 #include "tests/run_row.hpp"
 #include "tests/temp_folder.hpp"

@@ -2,9 +2,9 @@
 #include <algorithm>
 
 #include "emulation/libraries.hpp"
-#include "kernels/cudnn_choices.hpp"
+#include "kernels/conv2d/cudnn/cudnn_choices.hpp"
 #include "tests/cuda_model.hpp"
-#include "train/self_test.hpp"
+#include "train/engine/self_test.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -4,12 +4,12 @@
 #include "core/cuda.hpp"
 #include "core/log.hpp"
 #include "emulation/emulation.hpp"
-#include "kernels/conv2d.hpp"
-#include "kernels/pool.hpp"
+#include "kernels/conv2d/conv2d.hpp"
+#include "kernels/pool/pool.hpp"
 #include "kernels/table.hpp"
 #include "tests/temp_folder.hpp"
-#include "train/config.hpp"
-#include "train/device_choice.hpp"
+#include "train/config/config.hpp"
+#include "train/config/device_choice.hpp"
 
 using namespace rt;
 

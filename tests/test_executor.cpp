@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "core/rng.hpp"
-#include "train/executor.hpp"
+#include "train/engine/executor.hpp"
 
 using namespace rt;
 

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "kernels/batch_norm.hpp"
-#include "kernels/elementwise.hpp"
+#include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/elementwise/elementwise.hpp"
 #include "kernels/table.hpp"
 #include "tools/gradcheck.hpp"
 

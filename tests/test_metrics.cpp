@@ -12,7 +12,7 @@
 
 #include "core/check.hpp"
 #include "temp_folder.hpp"
-#include "train/files.hpp"
+#include "train/files/files.hpp"
 #include "train/metrics.hpp"
 #include "train/progress.hpp"
 #include "train/run_folder.hpp"

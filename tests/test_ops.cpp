@@ -9,8 +9,8 @@
 #include <set>
 
 #include "core/plan.hpp"
-#include "kernels/batch_norm.hpp"
-#include "kernels/elementwise.hpp"
+#include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/elementwise/elementwise.hpp"
 #include "kernels/table.hpp"
 #include "tests/op_cases.hpp"
 

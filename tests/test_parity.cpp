@@ -11,8 +11,8 @@
 #include "core/rng.hpp"
 #include "tests/cuda_test.hpp"
 #include "tests/source_folder.hpp"
-#include "train/executor.hpp"
-#include "train/safetensors.hpp"
+#include "train/engine/executor.hpp"
+#include "train/files/safetensors.hpp"
 
 using namespace rt;
 

@@ -5,14 +5,14 @@
 
 #include "core/plan.hpp"
 #include "core/rng.hpp"
-#include "kernels/batch_norm.hpp"
-#include "kernels/conv2d.hpp"
-#include "kernels/cross_entropy.hpp"
-#include "kernels/elementwise.hpp"
-#include "kernels/linear.hpp"
-#include "kernels/pool.hpp"
+#include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/conv2d/conv2d.hpp"
+#include "kernels/cross_entropy/cross_entropy.hpp"
+#include "kernels/elementwise/elementwise.hpp"
+#include "kernels/linear/linear.hpp"
+#include "kernels/pool/pool.hpp"
 #include "kernels/table.hpp"
-#include "kernels/update.hpp"
+#include "kernels/update/update.hpp"
 
 using namespace rt;
 

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "core/rng.hpp"
-#include "train/executor.hpp"
+#include "train/engine/executor.hpp"
 
 using namespace rt;
 

@@ -8,7 +8,7 @@
 
 #include "core/check.hpp"
 #include "temp_folder.hpp"
-#include "train/safetensors.hpp"
+#include "train/files/safetensors.hpp"
 
 using namespace rt;
 

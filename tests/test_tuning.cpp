@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "bench/workload.hpp"
-#include "kernels/conv2d.hpp"
+#include "kernels/conv2d/conv2d.hpp"
 #include "kernels/tuning.hpp"
 #include "tests/run_row.hpp"
 #include "tests/temp_folder.hpp"

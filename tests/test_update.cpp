@@ -10,9 +10,9 @@
 #include "core/cuda.hpp"
 #include "core/plan.hpp"
 #include "core/rng.hpp"
-#include "kernels/report.hpp"
 #include "kernels/table.hpp"
-#include "kernels/update.hpp"
+#include "kernels/update/report.hpp"
+#include "kernels/update/update.hpp"
 
 using namespace rt;
 

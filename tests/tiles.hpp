@@ -1,4 +1,4 @@
-// AMX's tile unit in plain C++, for machines that have none: kernels/gemm_amx_simd.cpp includes it as RT_TILES. What the processor
+// AMX's tile unit in plain C++, for machines that have none: kernels/gemm/gemm_amx_simd.cpp includes it as RT_TILES. What the processor
 // refuses to do ends the program here too.
 #pragma once
 #include <cmath>

@@ -9,8 +9,8 @@
 #include "core/device.hpp"
 #include "core/format.hpp"
 #include "core/tape.hpp"
-#include "kernels/conv2d.hpp"
-#include "kernels/linear.hpp"
+#include "kernels/conv2d/conv2d.hpp"
+#include "kernels/linear/linear.hpp"
 #include "kernels/table.hpp"
 #include "tools/verbs.hpp"
 

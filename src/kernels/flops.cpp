@@ -1,6 +1,6 @@
 #include "kernels/flops.hpp"
 
-#include "kernels/conv2d_fusion.hpp"
+#include "kernels/conv2d/conv2d_fusion.hpp"
 
 namespace rt {
 

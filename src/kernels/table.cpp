@@ -6,21 +6,21 @@
 
 #include <sstream>
 
-#include "kernels/augment.hpp"
-#include "kernels/batch_norm.hpp"
-#include "kernels/conv2d.hpp"
-#include "kernels/conv2d_few.hpp"
-#include "kernels/conv2d_gemm.hpp"
-#include "kernels/conv2d_winograd.hpp"
-#include "kernels/cross_entropy.hpp"
-#include "kernels/elementwise.hpp"
-#include "kernels/linear.hpp"
-#include "kernels/nhwc_rows.hpp"
-#include "kernels/pool.hpp"
-#include "kernels/report.hpp"
-#include "kernels/update.hpp"
-#include "kernels/via_cpu.hpp"
-#include "kernels/widened.hpp"
+#include "kernels/augment/augment.hpp"
+#include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/conv2d/conv2d.hpp"
+#include "kernels/conv2d/direct/conv2d_few.hpp"
+#include "kernels/conv2d/direct/conv2d_gemm.hpp"
+#include "kernels/conv2d/winograd/conv2d_winograd.hpp"
+#include "kernels/cross_entropy/cross_entropy.hpp"
+#include "kernels/cuda/via_cpu.hpp"
+#include "kernels/elementwise/elementwise.hpp"
+#include "kernels/linear/linear.hpp"
+#include "kernels/linear/widened.hpp"
+#include "kernels/pool/pool.hpp"
+#include "kernels/simd/nhwc_rows.hpp"
+#include "kernels/update/report.hpp"
+#include "kernels/update/update.hpp"
 
 namespace rt {
 namespace {
@@ -324,7 +324,7 @@ std::span<const Rewrite> fusion_rules() {
       {"sgd.round",
        {"sgd.update: weights grads momentum lr norm -> weights momentum", "sgd.round: weights -> compute"},
        {"sgd.update: weights grads momentum lr norm -> weights momentum compute"}},
-      // Convolutions that do their neighbours' work, where an implementation can (kernels/conv2d_fusion.hpp).
+      // Convolutions that do their neighbours' work, where an implementation can (kernels/conv2d/conv2d_fusion.hpp).
       {"conv2d.backward", {"conv2d.dw: dy x -> dw", "conv2d.dx: dy w -> dx"}, {"conv2d.backward: dy x w -> dx dw"}},
       {"conv2d.stats",
        {"conv2d.forward: x w -> y", "batch_norm.stats: y -> mean rstd var"},

@@ -1,10 +1,10 @@
 #include "layers/resnet.hpp"
 
-#include "kernels/batch_norm.hpp"
-#include "kernels/conv2d.hpp"
-#include "kernels/elementwise.hpp"
-#include "kernels/linear.hpp"
-#include "kernels/pool.hpp"
+#include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/conv2d/conv2d.hpp"
+#include "kernels/elementwise/elementwise.hpp"
+#include "kernels/linear/linear.hpp"
+#include "kernels/pool/pool.hpp"
 
 namespace rt {
 

@@ -45,7 +45,7 @@ class ModelState {
   View momentum() const { return momentum_.view(); }
   View running() const { return running_.view(); }
   View running_fresh() const { return running_fresh_.view(); }
-  View control() const { return control_.view(); }  // [4], see kernels/update.hpp
+  View control() const { return control_.view(); }  // [4], see kernels/update/update.hpp
   View compute_weights() const;                     // the decaying part in half precision
   bool has_compute_weights() const { return placement_.compute == DType::f16 || placement_.compute == DType::bf16; }
   void restart_statistics();  // fresh = committed: after a bad batch

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "train/files.hpp"
+#include "train/files/files.hpp"
 
 namespace rt {
 

@@ -8,7 +8,7 @@
 #include "data/dataset.hpp"
 #include "layers/resnet.hpp"
 #include "layers/state.hpp"
-#include "train/safetensors.hpp"
+#include "train/files/safetensors.hpp"
 
 namespace rt {
 

@@ -14,7 +14,7 @@
 #pragma once
 #include <cstdint>
 
-#include "train/config.hpp"
+#include "train/config/config.hpp"
 
 namespace rt {
 

@@ -4,9 +4,9 @@
 #include <filesystem>
 
 #include "core/log.hpp"
-#include "kernels/cudnn_choices.hpp"
+#include "kernels/conv2d/cudnn/cudnn_choices.hpp"
+#include "train/engine/self_test.hpp"
 #include "train/progress.hpp"
-#include "train/self_test.hpp"
 #include "train/signals.hpp"
 
 namespace rt {

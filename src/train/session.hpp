@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "data/dataset.hpp"
-#include "train/config.hpp"
-#include "train/executor.hpp"
+#include "train/config/config.hpp"
+#include "train/engine/executor.hpp"
 #include "train/model_file.hpp"
 
 namespace rt {

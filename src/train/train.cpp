@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "core/log.hpp"
-#include "kernels/cudnn_choices.hpp"
-#include "train/files.hpp"
+#include "kernels/conv2d/cudnn/cudnn_choices.hpp"
+#include "train/files/files.hpp"
 #include "train/signals.hpp"
 #include "train/trainer.hpp"
 

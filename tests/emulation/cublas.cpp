@@ -1,5 +1,5 @@
 // cuBLAS on the emulated device: the definition as loops, when the stream gets there.
-#include "kernels/cublas.hpp"
+#include "kernels/linear/cublas.hpp"
 
 #include <vector>
 

@@ -1,0 +1,45 @@
+// 3x3 convolution of stride 1 or 2 and padding 1 by Winograd's algorithm (kernels/conv2d/winograd/winograd_simd.hpp): f32 or bf16 in memory,
+// f32 arithmetic, activations [N,H,W,C] in memory (nhwc), weights OIHW, channels in multiples of 16. Relative error about
+// 2e-6 (L2) before results are rounded. Steps: every kind of kernels/conv2d/conv2d_fusion.hpp; conv2d.backward transforms dy once.
+#pragma once
+#include <functional>
+
+#include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/conv2d/conv2d.hpp"
+#include "kernels/conv2d/conv2d_fusion.hpp"
+#include "kernels/conv2d/winograd/winograd_simd.hpp"
+#include "kernels/gemm/gemm_simd.hpp"
+#include "kernels/simd/nhwc_rows.hpp"
+
+namespace rt::cpu {
+
+namespace winograd {
+struct Kernels {
+  const WinogradSet& transforms;
+  const GemmKernels& gemm;
+  const BatchNormKernels& batch_norm;
+  Variant variant = {};  // block: tiles; the usual one where it is 0
+};
+
+// How many tiles may pass through a cache at a time changes no bit, since each sum runs over the tiles in order.
+struct Variants {
+  std::vector<Variant> list;  // the usual one first; other blocks where they take little more workspace
+  size_t bytes;               // of workspace, enough for every one of them
+};
+Variants variants(const Kernels& kernels, const Conv2dFusion& f, const rt::Problem& p);
+
+// Reads the operands of a step where they stand, and runs it.
+void run(Kernels kernels, const Conv2dFusion& f, const Args& a);
+std::string refuse(const Conv2dFusion& f, const rt::Problem& p);
+}  // namespace winograd
+
+template <const WinogradSet& transforms, const GemmKernels& gemm, const BatchNormKernels& batch_norm, Conv2dFusion f>
+struct Conv2dWinograd {
+  static constexpr winograd::Kernels kernels(Variant variant) { return {transforms, gemm, batch_norm, variant}; }
+  static std::string refuse(const Problem& p) { return winograd::refuse(f, p); }
+  static void run(const Args& a) { winograd::run(kernels(a.variant), f, a); }
+  static size_t bytes(const Problem& p) { return winograd::variants(kernels({}), f, p).bytes; }
+  static std::vector<Variant> variants(const Problem& p) { return winograd::variants(kernels({}), f, p).list; }
+};
+
+}  // namespace rt::cpu

@@ -1,0 +1,274 @@
+#include "train/engine/executor.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/cross_entropy/cross_entropy.hpp"
+#include "kernels/elementwise/elementwise.hpp"
+#include "kernels/linear/cublas.hpp"
+#include "kernels/update/report.hpp"
+
+namespace rt {
+namespace {
+
+constexpr float first_loss_scale = 65536;  // f16; halves and doubles from there (kernels/update/update.hpp)
+
+Target target_of(const ExecutorOptions& options) {
+  Target t = options.device == Device::cuda ? cuda_target() : cpu_target();
+  t.reference_only = !options.select;
+  t.refused = options.refused;
+  if (options.winograd) return t;
+  auto refused = options.refused ? *options.refused : std::vector<RefusedRow>{};
+  for (const Row& row : options.table)
+    if (row.name.ends_with(".winograd")) refused.push_back({row.kind, row.name, "optimize.winograd=false", false});
+  t.refused = std::make_shared<const std::vector<RefusedRow>>(std::move(refused));
+  return t;
+}
+
+}  // namespace
+
+Executor::Executor(const ResNet& net, ModelState& state, const ExecutorOptions& options)
+    : net_(net),
+      state_(state),
+      options_(options),
+      target_(target_of(options)),
+      layout_(options.layout ? compute_defaults(target_).layout : Layout::nchw),
+      input_(options.device, options.largest_batch, {net.config().channels, options.height, options.width}),
+      output_(options.device),
+      arena_(std::make_shared<Arena>(options.device)) {
+  options_.sgd.decayed = state.decayed(options.decay_all);
+  options_.sgd.dynamic_scale = options.precision == DType::f16;
+  options_.augment.dtype = options.precision, options_.augment.layout = layout_;
+  if (options.normalise) {
+    normalise_ = Storage(options.normalise->spec().bytes(), options.device);
+    write_to({options.normalise->spec(), normalise_.data()}, options.device, options.normalise->view().data);
+  }
+  // On the CPU weights stay as files hold them: its convolutions take them so.
+  const Layout weights = options.device == Device::cuda ? layout_ : Layout::nchw;
+  state_.place({options.device, weights, options.precision});
+  if (options_.sgd.dynamic_scale && state_.control_values()[0] == 1) state_.control_values()[0] = first_loss_scale;
+}
+
+void Executor::send(const Batch& batch, double weight, double lr) {
+  if (!pushed_) state_.push();
+  pushed_ = true;
+  input_.send(batch, weight, lr);
+}
+
+void Executor::hold(const Dataset& data, bool training) {
+  std::shared_ptr<Resident>& held = held_[&data];
+  if (!held) {
+    const DatasetInfo& info = data.info();
+    const size_t image = static_cast<size_t>(info.channels) * static_cast<size_t>(info.height * info.width);
+    held = std::make_shared<Resident>();
+    held->images = data.size();
+    held->bytes = Storage(static_cast<size_t>(data.size()) * image, options_.device);
+    constexpr int64_t at_a_time = 4096;
+    std::vector<uint8_t> part(static_cast<size_t>(std::min(at_a_time, data.size())) * image);
+    for (int64_t first = 0; first < data.size(); first += at_a_time) {
+      const int64_t count = std::min(at_a_time, data.size() - first);
+      for (int64_t i = 0; i < count; ++i)
+        std::memcpy(part.data() + static_cast<size_t>(i) * image, data.pixels(first + i), image);
+      auto* to = static_cast<uint8_t*>(held->bytes.data()) + static_cast<size_t>(first) * image;
+      write_to({{{count * static_cast<int64_t>(image)}, DType::u8}, to}, options_.device, part.data());
+    }
+  }
+  (training ? held_train_ : held_eval_) = held;
+}
+
+Var Executor::images(Tape& tape, const Key& key) {
+  if (key.source == StepInput::Source::given)
+    return convert(tape, tape.external(input_.images(key.batch), "images"), options_.precision, layout_);
+  View pixels;
+  if (key.source == StepInput::Source::bytes) {
+    pixels = input_.pixels(key.batch);
+  } else {
+    const std::shared_ptr<Resident>& held = key.kind == Kind::train ? held_train_ : held_eval_;
+    RT_CHECK(held, "a batch without images, and no data set is held on the device");
+    pixels = {{{held->images, net_.config().channels, options_.height, options_.width}, DType::u8}, held->bytes.data()};
+  }
+  AugmentAttrs attrs = options_.augment;
+  if (key.kind == Kind::evaluate) attrs.random = false;
+  RT_CHECK(normalise_.data(), "a batch of bytes, and no table to normalise them by");
+  return augment(tape, tape.external(pixels, "pixels"), tape.external(input_.rows(key.batch), "rows"),
+                 tape.external(input_.samples(key.batch), "samples"), tape.external(input_.epoch(), "epoch"),
+                 tape.external({options_.normalise->spec(), normalise_.data()}, "normalise"), attrs);
+}
+
+Executor::Recorded Executor::record(Tape& tape, const Key& key) {
+  const bool training = key.kind == Kind::train;
+  const Var labels = tape.external(input_.labels(key.batch), "labels");
+  const Var control = tape.external(state_.control(), "control");
+  const Var target = tape.external(output_.report(), "report");
+  Pass pass = state_.begin(tape, training, !key.first);
+  const Var logits = net_(pass, images(tape, key));
+  CrossEntropy ce;
+  {
+    Tape::Scope scope(tape, "loss");
+    ce = cross_entropy(tape, logits, labels, training ? options_.label_smoothing : 0.0);
+  }
+  Var norm, dloss;
+  if (training) {
+    dloss = tape.external(input_.weight(), "d loss");
+    if (options_.sgd.dynamic_scale) dloss = scaled_weight(tape, dloss, control);
+    tape.backward(ce.loss, dloss);
+  }
+  Tape::Scope scope(tape, "update");
+  if (training && key.last) {
+    UpdateVars v{.weights = tape.external(state_.weights(), "weights"),
+                 .grads = tape.external(state_.grads(), "gradients"),
+                 .momentum = tape.external(state_.momentum(), "momentum"),
+                 .lr = tape.external(input_.lr(), "lr"),
+                 .loss = ce.loss,
+                 .control = control,
+                 .running = tape.external(state_.running(), "running"),
+                 .running_fresh = tape.external(state_.running_fresh(), "running_fresh")};
+    if (state_.has_compute_weights()) v.compute = tape.external(state_.compute_weights(), "compute weights");
+    norm = sgd_update(tape, v, options_.sgd);
+  }
+  report(tape, ce.loss, ce.correct, control, norm, target);
+  return {logits, dloss};
+}
+
+Executor::Compiled Executor::compile(const Key& key) {
+  Tape tape(Tape::Mode::trace, options_.table, target_);
+  const Recorded recorded = record(tape, key);
+  PlanOptions plan;
+  const std::vector<Rewrite> rules = fusion_rules_without(options_.unfused);
+  plan.memory = options_.memory, plan.graph = options_.graph;
+  plan.keep = {recorded.logits};
+  if (options_.plan) {  // else it stands for eager steps, which are what was recorded
+    if (options_.fuse) plan.rewrites = rules;
+    plan.recompute = {options_.recompute, cheap_steps(), recorded.dloss};
+  }
+  return {recorded.logits, std::make_unique<Plan>(std::move(tape), arena_, std::move(plan))};
+}
+
+Executor::Compiled& Executor::plan_of(const Key& key) {
+  auto it = plans_.find(key);
+  if (it == plans_.end()) {
+    it = plans_.emplace(key, compile(key)).first;
+    tune(key, *it->second.plan);
+  }
+  return it->second;
+}
+
+void Executor::tune(const Key& key, Plan& plan) {
+  if (options_.tuner && options_.plan && key.kind == Kind::train) options_.tuner->tune(plan, *arena_);
+}
+
+void Executor::run(const Key& key) {
+  if (options_.plan) {
+    Compiled& compiled = plan_of(key);
+    compiled.plan->replay(observer_);
+    latest_ = &compiled;
+    return;
+  }
+  Tape tape(Tape::Mode::eager, options_.table, target_);
+  const Var logits = record(tape, key).logits;
+  eager_logits_ = read_back(tape.view(logits), options_.device);
+  latest_ = nullptr;
+}
+
+void Executor::enqueue(const Batch& batch, double weight, bool first, bool last, double lr) {
+  send(batch, weight, lr);
+  run({Kind::train, StepInput::source_of(batch), batch.count, first, last});
+  output_.post(batch.count);
+}
+
+void Executor::enqueue_evaluation(const Batch& batch) {
+  send(batch, 0, 0);
+  run({Kind::evaluate, StepInput::source_of(batch), batch.count, false, false});
+  output_.post(batch.count);
+}
+
+StepResult Executor::train(const Batch& batch, double weight, bool first, bool last, double lr) {
+  enqueue(batch, weight, first, last, lr);
+  StepResult latest;
+  while (const auto r = result(true)) latest = *r;
+  return latest;
+}
+
+EvalResult Executor::evaluate(const Batch& batch) {
+  enqueue_evaluation(batch);
+  StepResult r;
+  while (const auto next = result(true)) r = *next;
+  return {r.loss * static_cast<double>(r.images), r.images, r.top1, r.top5};
+}
+
+Tensor Executor::logits() const {
+  const Tensor raw = latest_ ? read_back(latest_->plan->view(latest_->logits), options_.device)
+                             : read_back(eager_logits_.view(), Device::cpu);
+  Tensor f32({raw.spec().shape, DType::f32});
+  copy_convert(raw.view(), f32.view());
+  return f32;
+}
+
+std::string Executor::first_bad_layer(const Batch& batch) {
+  auto bad = [](const View& host) {
+    if (host.spec.dtype == DType::u8 || host.spec.dtype == DType::i32) return false;
+    const Tensor wide({host.spec.shape, DType::f64, host.spec.layout});
+    copy_convert(host, wide.view());
+    return std::any_of(wide.as<double>(), wide.as<double>() + host.numel(), [](double x) { return !std::isfinite(x); });
+  };
+  const int64_t pixels = batch.count * net_.config().channels * options_.height * options_.width;
+  if (batch.images && bad({{{pixels}, DType::f32}, batch.images})) return "the images themselves";
+  state_.pull();
+  for (const NamedView& p : state_.parameters())
+    if (bad(p.view)) return p.name;
+  // A plan even where training is eager: it has every value at hand right after the step that wrote it, and needs least memory.
+  send(batch, 1, 0);
+  Plan& plan = *plan_of({Kind::train, StepInput::source_of(batch), batch.count, true, false}).plan;
+  std::string found;
+  plan.replay([&](const Step& step) {
+    for (Var v : step.out)
+      if (found.empty() && bad(read_back(plan.view(v), options_.device).view()))
+        found = rt::format("{} ({})", step.label, step.kind);
+  });
+  state_.restart_statistics();  // the bad batch has gone through the fresh copy
+  return found.empty() ? "none: the batch alone gives finite values" : found;
+}
+
+const Plan& Executor::prepared_plan(const Batch& batch, bool training) {
+  send(batch, 1, 0.1);
+  const Kind kind = training ? Kind::train : Kind::evaluate;
+  return *plan_of({kind, StepInput::source_of(batch), batch.count, training, training}).plan;
+}
+
+MemoryFigures Executor::memory(int64_t batch, bool training) {
+  // An eager step holds every value at once.
+  const Compiled compiled =
+      compile({training ? Kind::train : Kind::evaluate, usual_source(), batch, training, training});
+  const Plan& plan = *compiled.plan;
+  size_t resident = 0;
+  for (const auto& [data, held] : held_) resident += held->bytes.bytes();
+  const bool on_cuda = options_.device == Device::cuda;
+  const int64_t copies = !on_cuda ? 1 : held_train_ ? 0 : 3;  // of a batch's bytes: in place, and on their way
+  const size_t fixed = state_.step_bytes() + resident + (on_cuda ? cublas::workspace_bytes : 0) +
+                       static_cast<size_t>(copies * batch * net_.config().channels * options_.height * options_.width);
+  MemoryFigures f{static_cast<int64_t>(options_.plan ? plan.arena_bytes() : plan.unshared_bytes()),
+                  static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed), 0};
+  if (on_cuda) {
+    f.peak_bytes = f.arena_bytes + f.fixed_bytes;
+  } else {
+    f.peak_bytes = peak_resident_bytes() + f.arena_bytes;
+    if (const View copy = state_.compute_weights();
+        state_.has_compute_weights() && !copy.data)  // made by the first step
+      f.peak_bytes += static_cast<int64_t>(copy.spec.bytes());
+  }
+  return f;
+}
+
+std::string Executor::rows(int64_t batch) {
+  return compile({Kind::train, usual_source(), batch, true, true}).plan->explain();
+}
+
+std::string Executor::explain(int64_t batch) {
+  const Key key{Kind::train, usual_source(), batch, true, true};
+  const Compiled compiled = compile(key);
+  tune(key, *compiled.plan);
+  return compiled.plan->explain();
+}
+
+}  // namespace rt
