@@ -118,14 +118,14 @@ std::vector<RowError> convolution_errors(const Conv2dShape& s) {
     const StepSpecs specs(step, [&](Var v) -> const Spec& { return tape.spec(v); });
     for (const Row& row : kernel_table()) {
       if (row.kind != step.kind || row.device != Device::cpu || row.min_capability > machine().isa ||
-          row.name == "cpu.reference" || (row.refuse && !row.refuse(specs.problem()).empty()))
+          row.algorithm == Algorithm::reference || !refusal_of(row, specs.problem()).empty())
         continue;
       const Tensor result(specs.out_specs[0]);
-      const Storage workspace(row.workspace ? row.workspace(specs.problem()) : 0);
+      const Storage workspace(workspace_bytes(row, specs.problem()));
       const View out[] = {result.view()};
       std::vector<View> from;
       for (Var v : step.in) from.push_back(tape.view(v));
-      row.run({specs.op, from, out, workspace.data(), nullptr});
+      run_row(row, {.ops = step.ops, .in = from, .out = out, .workspace = workspace.data()});
       errors.push_back({step.kind, &row, relative_l2(result, want)});
     }
   }

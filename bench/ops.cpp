@@ -18,8 +18,8 @@ struct Group {  // steps of the same kind, shape and row
   std::vector<double> samples = {}, peer_samples = {};
 };
 
-std::string shape_text(const Step& step, const Problem& p) {
-  if (const auto s = conv2d_of(step.kind, p))
+std::string shape_text(const Problem& p) {
+  if (const auto s = conv2d_of(p))
     return fmt::format("{} {}x{}/{} -> {}", Shape{s->n, s->c, s->h, s->w}.str(), s->r, s->s, s->stride, s->k);
   const Spec* largest = &p.out[0];
   for (std::span<const Spec> specs : {p.in, p.out})
@@ -35,21 +35,21 @@ std::vector<Group> groups_of(const Plan& plan, const OpBenchOptions& o) {
     const Step& step = plan.steps()[i];
     const StepSpecs specs(step, [&](Var v) -> const Spec& { return plan.spec(v); });
     const Problem problem = specs.problem();
-    std::string key = fmt::format("{} {} {}", step.kind, step.row->name, shape_text(step, problem));
+    std::string key = fmt::format("{} {} {}", step.kind, step.row->name, shape_text(problem));
     for (const auto& side : {problem.in, problem.out})
       for (const Spec& spec : side) key += spec.str();
     const auto [at, is_new] = known.try_emplace(key, groups.size());
     if (is_new) {
       StepTiming t{};
-      t.layer = step.label, t.kind = step.kind, t.row = step.row->name, t.shape = shape_text(step, problem);
-      t.work = work_of(step.kind, step.row->name, problem);
+      t.layer = step.label, t.kind = step.kind, t.row = step.row->name, t.shape = shape_text(problem);
+      t.work = work_of(*step.row, problem);
       groups.push_back({std::move(t), {}, false});
     }
     Group& group = groups[at->second];
     group.members.push_back(i), ++group.timing.count;
-    for (std::string_view name : {step.kind, std::string_view(step.label), step.row->name})
+    for (std::string_view name : {step.kind, std::string_view(step.label), std::string_view(step.row->name)})
       group.wanted |= name.find(o.filter) != std::string_view::npos;
-    if (o.peer && !conv2d_of(step.kind, problem)) group.wanted = false;
+    if (o.peer && !conv2d_of(problem)) group.wanted = false;
   }
   return groups;
 }
@@ -79,7 +79,7 @@ void time_in_place(Workload& w, const Plan& plan, int repeat, std::vector<Group>
 
 std::vector<std::unique_ptr<PeerConvolution>> peer_steps(const Peer& peer, const Step& step, const Problem& problem) {
   std::vector<std::unique_ptr<PeerConvolution>> list;
-  const auto shape = conv2d_of(step.kind, problem);
+  const auto shape = conv2d_of(problem);
   if (!shape) return list;
   const bool both = step.kind.starts_with("conv2d.backward");
   if (step.kind.starts_with("conv2d.forward")) list.push_back(peer.convolution(*shape, ConvPass::forward));
@@ -92,12 +92,16 @@ std::vector<std::unique_ptr<PeerConvolution>> peer_steps(const Peer& peer, const
 void time_alone(const Step& step, const Plan& plan, const OpBenchOptions& o, Group& group) {
   const StepViews views(step, [&](Var v) { return plan.view(v); });
   const bool on_cuda = step.row->device == Device::cuda;
-  const Storage workspace(step.row->workspace ? step.row->workspace(views.problem()) : 0, step.row->device);
-  const Args args{views.op,      views.in,    views.out, workspace.data(), on_cuda ? cuda::compute_stream() : nullptr,
-                  views.last_op, step.variant};
+  const Storage workspace(workspace_bytes(*step.row, views.problem()), step.row->device);
+  const Args args{.ops = step.ops,
+                  .in = views.in,
+                  .out = views.out,
+                  .workspace = workspace.data(),
+                  .stream = on_cuda ? cuda::compute_stream() : nullptr,
+                  .variant = step.variant};
   const int runs = on_cuda ? 20 : 1;  // one wait for as many launches
   auto ours = [&] {
-    for (int i = 0; i < runs; ++i) step.row->run(args);
+    for (int i = 0; i < runs; ++i) run_row(*step.row, args);
     if (on_cuda) cuda::synchronize(args.stream);
   };
   std::vector<std::unique_ptr<PeerConvolution>> peers;

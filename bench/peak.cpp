@@ -73,11 +73,11 @@ Peak measure_cuda_peak(DType precision) {
   linear(tape, tape.make(square), tape.make(square), tape.make(row_of_n));
   const Step& step = tape.steps()[0];
   const Spec in[] = {square, square, row_of_n}, out[] = {square};
-  const Problem problem{step.op.get(), in, out};
-  const Row& row = select_row(kernel_table(), target, step.kind, problem);
+  const Problem problem{.kind = step.kind, .ops = step.ops, .in = in, .out = out};
+  const Row& row = select_row(kernel_table(), target, problem);
 
   const Storage x(square.bytes(), Device::cuda), w(square.bytes(), Device::cuda), y(square.bytes(), Device::cuda),
-      bias(row_of_n.bytes(), Device::cuda), workspace(row.workspace ? row.workspace(problem) : 0, Device::cuda);
+      bias(row_of_n.bytes(), Device::cuda), workspace(workspace_bytes(row, problem), Device::cuda);
   Tensor wide({{n, n}, DType::f32}), values(square);
   Rng rng(0, RngPurpose::sample);
   for (int64_t i = 0; i < n * n; ++i) wide.as<float>()[i] = rng.uniform(-1, 1);
@@ -89,7 +89,9 @@ Peak measure_cuda_peak(DType precision) {
              out_views[] = {{square, y.data()}};
   constexpr int products = 10, copies = 20;
   const double product_s = best_seconds(1.0, [&] {
-    for (int i = 0; i < products; ++i) row.run({step.op.get(), in_views, out_views, workspace.data(), stream});
+    for (int i = 0; i < products; ++i)
+      run_row(row,
+              {.ops = step.ops, .in = in_views, .out = out_views, .workspace = workspace.data(), .stream = stream});
     cuda::synchronize(stream);
   });
 

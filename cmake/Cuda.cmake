@@ -122,7 +122,7 @@ endif()
 
 # --- the library
 file(GLOB_RECURSE rt_cuda_sources CONFIGURE_DEPENDS src/kernels/*.cu src/kernels/cu*_api.cpp)
-add_library(rt_device_cuda OBJECT src/core/cuda_runtime.cu src/kernels/table.cpp ${rt_cuda_sources})
+add_library(rt_device_cuda OBJECT src/core/cuda_runtime.cu ${rt_tables} ${rt_cuda_sources})
 target_compile_definitions(rt_device_cuda PRIVATE RT_CUDA=1)
 target_include_directories(rt_device_cuda SYSTEM PRIVATE ${RT_CUDNN_INCLUDE} ${RT_CUBLAS_INCLUDE}
                            ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})

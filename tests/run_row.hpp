@@ -63,17 +63,17 @@ inline OpPtr batch_norm_op(BatchNormAttrs attrs = {}) {
   Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
   const Var x = tape.make(nhwc({2, 1, 1, 1})), c = tape.make({{1}});
   batch_norm(tape, x, c, c, {c, c}, attrs);
-  return tape.steps()[0].op;
+  return tape.steps()[0].ops[0];
 }
 inline OpPtr max_pool_op(MaxPoolAttrs attrs) {
   Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
   max_pool(tape, tape.make(nhwc({1, 1, 16, 16})), attrs);
-  return tape.steps()[0].op;
+  return tape.steps()[0].ops[0];
 }
 
 inline const Row& reference_row(std::string_view kind) {
   for (const Row& row : kernel_table())
-    if (row.kind == kind && row.name == "cpu.reference") return row;
+    if (row.kind == kind && row.algorithm == Algorithm::reference) return row;
   FAIL("no reference row of ", std::string(kind));
   std::abort();
 }
@@ -82,7 +82,7 @@ inline const Row& reference_row(std::string_view kind) {
 inline std::vector<const Row*> vector_rows(std::string_view kind) {
   std::vector<const Row*> rows;
   for (const Row& row : kernel_table())
-    if (row.kind == kind && row.device == Device::cpu && row.name != "cpu.reference" &&
+    if (row.kind == kind && row.device == Device::cpu && row.algorithm != Algorithm::reference &&
         row.min_capability <= cpu_target().capability)
       rows.push_back(&row);
   REQUIRE(!rows.empty());
@@ -92,20 +92,26 @@ inline std::vector<const Row*> vector_rows(std::string_view kind) {
 inline const Row& sibling(const Row& row, std::string_view kind) {
   for (const Row& other : kernel_table())
     if (other.kind == kind && other.name == row.name) return other;
-  FAIL("no row ", std::string(row.name), " of ", std::string(kind));
+  FAIL("no row ", row.name, " of ", std::string(kind));
   std::abort();
 }
 
 inline void run(const Row& row, const OpPtr& op, std::vector<const Tensor*> in, std::vector<const Tensor*> out) {
   std::vector<View> inputs, outputs;
   std::vector<Spec> input_specs, output_specs;
-  for (const Tensor* t : in) inputs.push_back(t->view()), input_specs.push_back(t->spec());
-  for (const Tensor* t : out) outputs.push_back(t->view()), output_specs.push_back(t->spec());
-  const Problem problem{op.get(), input_specs, output_specs};
-  if (row.refuse) REQUIRE(row.refuse(problem) == "");
-  const Storage workspace(row.workspace ? row.workspace(problem) : 0);
+  for (const Tensor* t : in) {
+    inputs.push_back(t->view());
+    input_specs.push_back(t->spec());
+  }
+  for (const Tensor* t : out) {
+    outputs.push_back(t->view());
+    output_specs.push_back(t->spec());
+  }
+  const Problem problem{.ops = {&op, 1}, .in = input_specs, .out = output_specs};
+  REQUIRE(refusal_of(row, problem) == "");
+  const Storage workspace(workspace_bytes(row, problem));
   if (workspace.bytes() > 0) std::memset(workspace.data(), 0xff, workspace.bytes());
-  row.run({op.get(), inputs, outputs, workspace.data(), nullptr});
+  run_row(row, {.ops = {&op, 1}, .in = inputs, .out = outputs, .workspace = workspace.data()});
 }
 
 // The outputs of a row, for outputs of these specs.

@@ -1,7 +1,7 @@
 // The vector rows of batch normalisation, for every instruction set of this machine, against the reference rows and
 // against each other.
 #include "core/device.hpp"
-#include "kernels/batch_norm/batch_norm_simd.hpp"
+#include "kernels/isa.hpp"
 #include "run_row.hpp"
 
 using namespace rt;
@@ -9,12 +9,12 @@ using namespace rt::testing;
 
 namespace {
 
-struct Kind {
+struct Operands {
   const char* name;
   std::string in, out;  // per value: a letter of the fields of Values
 };
 constexpr int kinds_without_sums = 6;
-const Kind kinds[] = {
+const Operands all_operands[] = {
     {"batch_norm.apply", "xmrgb", "X"}, {"bn_relu.apply", "xmrgb", "X"},   {"bn_add_relu.apply", "xmrgbs", "X"},
     {"batch_norm.dx", "dxmrgGB", "X"},  {"bn_relu.dx", "dyxmrgGB", "X"},   {"bn_add_relu.dx", "dyxmrgGB", "XX"},
     {"batch_norm.stats", "x", "CCC"},   {"batch_norm.sums", "dxmr", "CC"}, {"bn_relu.sums", "dyxmr", "CC"}};
@@ -33,7 +33,7 @@ struct Values {
         dgamma(random({{s.c()}}, 9, -5, 5)),
         dbeta(random({{s.c()}}, 10, -5, 5)) {}
 
-  std::vector<const Tensor*> in(const Kind& kind) const {
+  std::vector<const Tensor*> in(const Operands& kind) const {
     std::vector<const Tensor*> list;
     for (char c : kind.in)
       list.push_back(c == 'x'   ? &x
@@ -48,7 +48,7 @@ struct Values {
                                 : &dbeta);
     return list;
   }
-  std::vector<Spec> out(const Kind& kind) const {
+  std::vector<Spec> out(const Operands& kind) const {
     std::vector<Spec> list;
     for (char c : kind.out) list.push_back(c == 'X' ? x.spec() : mean.spec());
     return list;
@@ -77,7 +77,7 @@ TEST_CASE("batch_norm: every vector row agrees with the reference") {
       CAPTURE(shape.str());
       CAPTURE(std::string(name_of(dtype)));
       const Values v(shape, dtype);
-      for (const Kind& kind : kinds) {
+      for (const Operands& kind : all_operands) {
         CAPTURE(std::string(kind.name));
         const std::vector<Tensor> expected = outputs_of(reference_row(kind.name), op, v.in(kind), v.out(kind));
         for (const Row* row : vector_rows(kind.name)) {
@@ -116,7 +116,7 @@ TEST_CASE("batch_norm: no bit depends on the number of threads") {
   const OpPtr op = batch_norm_op();
   for (DType dtype : types) {
     const Values v({5, 100, 25, 41}, dtype);
-    for (const Kind& kind : kinds)
+    for (const Operands& kind : all_operands)
       for (const Row* row : vector_rows(kind.name)) {
         CAPTURE(std::string(kind.name));
         CAPTURE(std::string(row->name));
@@ -139,14 +139,14 @@ TEST_CASE("batch_norm: rows that may work in place give the same bits there, als
                         nhwc({3, 7, 9, 11}, DType::bf16), nhwc({1, 64, 660, 300}, DType::bf16)}) {
     const Values v(x.shape, x.dtype);
     for (int k = 0; k < kinds_without_sums; ++k)
-      for (const Row* row : vector_rows(kinds[k].name)) {
-        CAPTURE(std::string(row->kind));
+      for (const Row* row : vector_rows(all_operands[k].name)) {
+        CAPTURE(std::string(row->kind.name()));
         CAPTURE(std::string(row->name));
-        const std::vector<Tensor> apart = outputs_of(*row, op, v.in(kinds[k]), v.out(kinds[k]));
-        std::vector<const Tensor*> in = v.in(kinds[k]);
-        REQUIRE(row->overwrites == reference_row(kinds[k].name).overwrites);
-        const Tensor both = copy(*in[static_cast<size_t>(row->overwrites)]), second(v.x.spec());
-        in[static_cast<size_t>(row->overwrites)] = &both;
+        const std::vector<Tensor> apart = outputs_of(*row, op, v.in(all_operands[k]), v.out(all_operands[k]));
+        std::vector<const Tensor*> in = v.in(all_operands[k]);
+        REQUIRE(row->overwrites == reference_row(all_operands[k].name).overwrites);
+        const Tensor both = copy(*in[static_cast<size_t>(row->kind.input(row->overwrites))]), second(v.x.spec());
+        in[static_cast<size_t>(row->kind.input(row->overwrites))] = &both;
         run(*row, op, in, apart.size() == 2 ? std::vector{&both, &second} : std::vector{&both});
         CHECK(same_bits(both, apart[0]));
         if (apart.size() == 2) CHECK(same_bits(second, apart[1]));
@@ -203,7 +203,7 @@ TEST_CASE("batch_norm: NaN and infinity go where the reference lets them go") {
       put(v.x, i, bad[i % 4]);
       put(v.y, i + 1, bad[(i + 1) % 4]);
     }
-    for (const Kind& kind : kinds)
+    for (const Operands& kind : all_operands)
       for (const Row* row : vector_rows(kind.name)) {
         CAPTURE(std::string(kind.name));
         CAPTURE(std::string(row->name));
@@ -223,10 +223,10 @@ TEST_CASE("batch_norm: NaN and infinity go where the reference lets them go") {
 TEST_CASE("batch_norm: vector rows leave f64 and nchw to the reference, and say so") {
   const OpPtr op = batch_norm_op();
   const Spec f64[] = {{{2, 3, 4, 4}, DType::f64, Layout::nhwc}}, nchw[] = {{{2, 3, 4, 4}}};
-  for (const Kind& kind : kinds)
+  for (const Operands& kind : all_operands)
     for (const Row* row : vector_rows(kind.name)) {
-      CHECK(row->refuse({op.get(), f64, f64}) == "needs f32 or bf16, not f64");
-      CHECK(row->refuse({op.get(), nchw, nchw}) == "needs nhwc");
+      CHECK(refusal_of(*row, {.ops = {&op, 1}, .in = f64, .out = f64}) == "needs f32 or bf16, not f64");
+      CHECK(refusal_of(*row, {.ops = {&op, 1}, .in = nchw, .out = nchw}) == "needs nhwc");
     }
 }
 

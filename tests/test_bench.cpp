@@ -7,6 +7,7 @@
 #include "bench/commands.hpp"
 #include "bench/ops.hpp"
 #include "core/check.hpp"
+#include "kernels/conv2d/winograd/conv2d_winograd.hpp"
 
 using namespace rt;
 

@@ -13,6 +13,7 @@
 #include "core/rng.hpp"
 #include "core/tape.hpp"
 #include "kernels/conv2d/conv2d.hpp"
+#include "kernels/conv2d/conv2d_row.hpp"
 #include "kernels/conv2d/direct/conv2d_gemm.hpp"
 #include "kernels/linear/linear.hpp"
 #include "kernels/table.hpp"
@@ -26,12 +27,13 @@ using namespace rt;
 namespace {
 
 // The rows of AMX, for machines that do not have it.
-using Tiles = cpu::Conv2dGemm<emulated_tiles::gemm_kernels>;
-constexpr Row emulated_rows[] = {
-    {"conv2d.forward", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs, Tiles::forward,
-     Tiles::forward_bytes},
-    {"conv2d.dx", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs, Tiles::dx, Tiles::dx_bytes},
-    {"conv2d.dw", "tiles", Device::cpu, isa_scalar, cpu::refuse_conv2d_gemm_of_pairs, Tiles::dw, Tiles::dw_bytes}};
+using Tiles = cpu::ConvRow<cpu::Conv2dGemm<emulated_tiles::gemm_kernels>>;
+Row tiles_row(const Kind& kind, void (*run)(const Args&), size_t (*bytes)(const Problem&)) {
+  return {.kind = kind, .name = "tiles", .refuse = cpu::refuse_conv2d_gemm_of_pairs, .run = run, .workspace = bytes};
+}
+const Row emulated_rows[] = {tiles_row(kinds::conv2d_forward, Tiles::forward, Tiles::forward_bytes),
+                             tiles_row(kinds::conv2d_dx, Tiles::dx, Tiles::dx_bytes),
+                             tiles_row(kinds::conv2d_dw, Tiles::dw, Tiles::dw_bytes)};
 
 struct Conv {
   int64_t n, c, h, w, k, r, s;
@@ -90,7 +92,7 @@ struct Recorded {
     auto add = [&](std::span<const Row> table) {
       for (const Row& row : table)
         if (row.kind == kind && row.device == Device::cpu && row.min_capability <= machine().isa &&
-            (!row.refuse || row.refuse({s.op.get(), in, out}).empty()))
+            refusal_of(row, {.ops = s.ops, .in = in, .out = out}).empty())
           list.push_back(&row);
     };
     const Shape &x = spec({0}).shape, &w = spec({1}).shape;
@@ -106,12 +108,12 @@ struct Recorded {
     for (Var v : s.in) in.push_back({spec(v), memory_[static_cast<size_t>(v.id)]});
     Tensor result(out_specs[0]);
     std::memset(result.view().data, 0xff, out_specs[0].bytes());
-    const size_t bytes = row.workspace ? row.workspace({s.op.get(), in_specs, out_specs}) : 0;
+    const size_t bytes = workspace_bytes(row, {.ops = s.ops, .in = in_specs, .out = out_specs});
     constexpr size_t guard = 128;  // behind it
     const Storage workspace(bytes + guard);
     std::memset(workspace.data(), 0xff, bytes + guard);
     const View out[] = {result.view()};
-    row.run({s.op.get(), in, out, workspace.data(), nullptr});
+    run_row(row, {.ops = s.ops, .in = in, .out = out, .workspace = workspace.data()});
     const auto* end = static_cast<const unsigned char*>(workspace.data()) + bytes;
     CHECK(std::all_of(end, end + guard, [](unsigned char c) { return c == 0xff; }));
     return result;
@@ -159,7 +161,7 @@ double tolerance(DType dtype, double of_f32) { return dtype == DType::bf16 ? 4e-
 constexpr std::string_view conv_kinds[] = {"conv2d.forward", "conv2d.dx", "conv2d.dw"};
 constexpr std::string_view linear_kinds[] = {"linear.forward", "linear.dx", "linear.dw", "linear.dbias"};
 
-constexpr bool is_winograd(const Row& row) { return row.name.ends_with(".winograd"); }
+bool is_winograd(const Row& row) { return row.algorithm == Algorithm::winograd; }
 
 // Direct products: the sums are exact, and so is their rounding to bf16. Winograd's transforms divide by 3 and 15: in bf16, where
 // its sums are rounded once, each result is a neighbour of the right one at most; in f32 its error is measured below.
@@ -170,7 +172,8 @@ void check_integers(const Recorded& recorded, const ConvolutionSums& expected, D
     CHECK(rows.size() >= 2);
     for (size_t i = 0; i + 1 < rows.size(); ++i) {  // not the reference: too slow, and compared below
       if (is_winograd(*rows[i]) && dtype == DType::f32) continue;
-      INFO(rows[i]->kind << " " << rows[i]->name << " " << recorded.spec({0}).str() << " " << recorded.spec({1}).str());
+      INFO(rows[i]->kind.name() << " " << rows[i]->name << " " << recorded.spec({0}).str() << " "
+                                << recorded.spec({1}).str());
       const Tensor got = recorded.run(*rows[i]);
       int64_t wrong = 0;
       REQUIRE(got.spec().shape.numel() == static_cast<int64_t>(wanted[pass]->size()));
@@ -262,7 +265,8 @@ TEST_CASE("conv2d: every row agrees with the reference on odd sizes, strides, pa
         const std::vector<const Row*> rows = recorded.rows(kind);
         const Tensor reference = recorded.run(*rows.back());
         for (const Row* row : rows) {
-          INFO(row->kind << " " << row->name << " " << recorded.spec({0}).str() << " " << recorded.spec({1}).str());
+          INFO(row->kind.name() << " " << row->name << " " << recorded.spec({0}).str() << " "
+                                << recorded.spec({1}).str());
           CHECK(relative_l2(recorded.run(*row), reference) < tolerance(dtype, 1e-5));
         }
       }
@@ -277,7 +281,7 @@ TEST_CASE("linear: every row agrees with the reference") {
       const std::vector<const Row*> rows = recorded.rows(kind);
       const Tensor reference = recorded.run(*rows.back());
       for (const Row* row : rows) {
-        INFO(row->kind << " " << row->name << " " << s[0] << " " << s[1] << " " << s[2]);
+        INFO(row->kind.name() << " " << row->name << " " << s[0] << " " << s[1] << " " << s[2]);
         CHECK(relative_l2(recorded.run(*row), reference) < 1e-5);
       }
     }
@@ -299,7 +303,7 @@ TEST_CASE("conv2d and linear: the bits do not depend on the number of threads") 
         const Tensor alone = recorded.run(*row);
         for (int threads : {2, 3, 4}) {
           set_threads(threads);
-          INFO(row->kind << " " << row->name << " " << recorded.spec({0}).str() << " threads " << threads);
+          INFO(row->kind.name() << " " << row->name << " " << recorded.spec({0}).str() << " threads " << threads);
           CHECK(std::memcmp(recorded.run(*row).view().data, alone.view().data, alone.spec().bytes()) == 0);
         }
       }
@@ -314,9 +318,9 @@ TEST_CASE("conv2d: f64 and nchw go to the reference, and explain says why") {
     for (std::string_view kind : conv_kinds) {
       const Step& step = recorded.step(kind);
       const Spec in[] = {recorded.spec(step.in[0]), recorded.spec(step.in[1])}, out[] = {recorded.spec(step.out[0])};
-      const Problem problem{step.op.get(), in, out};
-      CHECK(select_row(kernel_table(), cpu_target(), kind, problem).name == "cpu.reference");
-      CHECK(explain_row(kernel_table(), cpu_target(), kind, problem).find(why) != std::string::npos);
+      const Problem problem{.kind = kind, .ops = step.ops, .in = in, .out = out};
+      CHECK(select_row(kernel_table(), cpu_target(), problem).name == "cpu.reference");
+      CHECK(explain_row(kernel_table(), cpu_target(), problem).find(why) != std::string::npos);
     }
   }
 }

@@ -9,6 +9,7 @@
 #include "core/cuda.hpp"
 #include "core/plan.hpp"
 #include "kernels/cross_entropy/cross_entropy.hpp"
+#include "kernels/fusion.hpp"
 #include "kernels/table.hpp"
 
 using namespace rt;

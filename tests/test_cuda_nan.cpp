@@ -34,8 +34,10 @@ std::vector<Tensor> on_device(const Row& row, const OpPtr& op, const std::vector
     memory.emplace_back(spec.bytes(), Device::cuda);
     outputs.push_back({spec, memory.back().data()});
   }
-  const Storage workspace(row.workspace ? row.workspace({op.get(), in_specs, specs}) : 0, Device::cuda);
-  row.run({op.get(), inputs, outputs, workspace.data(), cuda::compute_stream()});
+  const Storage workspace(workspace_bytes(row, {.ops = {&op, 1}, .in = in_specs, .out = specs}), Device::cuda);
+  run_row(
+      row,
+      {.ops = {&op, 1}, .in = inputs, .out = outputs, .workspace = workspace.data(), .stream = cuda::compute_stream()});
   std::vector<Tensor> results;
   for (const View& v : outputs) results.push_back(read_back(v, Device::cuda));
   return results;

@@ -11,6 +11,7 @@
 #include "core/cuda.hpp"
 #include "core/plan.hpp"
 #include "kernels/cuda/via_cpu.hpp"
+#include "kernels/fusion.hpp"
 #include "kernels/row_check.hpp"
 #include "kernels/table.hpp"
 #include "tests/op_cases.hpp"
@@ -72,13 +73,13 @@ class CudaParity {
       std::vector<Tensor> in_before;
       for (const View& v : s.in) in_before.push_back(read_back(v, Device::cpu));
       const Row& reference = reference_row(kernel_table(), step.kind);
-      run_on_host(reference.run, reference.workspace, {s.op, s.in, s.out, nullptr, nullptr, s.last_op});
+      run_on_host(reference.run, reference.workspace, {.kind = reference.kind, .ops = s.ops, .in = s.in, .out = s.out});
       for (const Row& row : kernel_table()) {
         if (row.kind != step.kind || row.device != Device::cuda || row.min_capability > cuda_target().capability)
           continue;
-        if (row.refuse && !row.refuse(s.problem()).empty()) continue;
+        if (!refusal_of(row, s.problem()).empty()) continue;
         compare(row, step, s, in_before, false);
-        if (row.overwrites >= 0) compare(row, step, s, in_before, true);
+        if (!row.overwrites.empty()) compare(row, step, s, in_before, true);
         ran.insert(&row);
       }
     }
@@ -101,16 +102,19 @@ class CudaParity {
         continue;
       }
       if (aliased && i == 0) {
-        out[0].data = in[static_cast<size_t>(row.overwrites)].data;
+        out[0].data = in[static_cast<size_t>(row.kind.input(row.overwrites))].data;
         continue;
       }
       memory.push_back(std::make_unique<DeviceCopy>(out[i].spec.bytes()));  // NaNs: what stays unwritten shows
       out[i].data = memory.back()->data();
     }
-    memory.push_back(std::make_unique<DeviceCopy>(row.workspace ? row.workspace(s.problem()) : 0));
-    const std::string name = rt::format("{} {}{}, in {}", row.kind, row.name, aliased ? " in place" : "", where_);
+    memory.push_back(std::make_unique<DeviceCopy>(workspace_bytes(row, s.problem())));
+    const std::string name =
+        rt::format("{} {}{}, in {}", row.kind.name(), row.name, aliased ? " in place" : "", where_);
     try {
-      row.run({s.op, in, out, memory.back()->data(), cuda::compute_stream(), s.last_op});
+      run_row(
+          row,
+          {.ops = s.ops, .in = in, .out = out, .workspace = memory.back()->data(), .stream = cuda::compute_stream()});
       for (size_t i = 0; i < out.size(); ++i) {
         const Tensor got = read_back(out[i], Device::cuda);
         const std::string wrong = mismatch(got.view(), s.out[i], row_tolerance(row.kind, in[0].spec.dtype, out, i));
@@ -152,7 +156,7 @@ TEST_CASE("cuda: every row matches the reference in every type and layout") {
   if (only) return;
   for (const Row& row : kernel_table())
     if (row.device == Device::cuda && row.min_capability <= cuda_target().capability && !parity.ran.contains(&row)) {
-      CAPTURE(std::string(row.kind));
+      CAPTURE(std::string(row.kind.name()));
       CAPTURE(std::string(row.name));
       CHECK_MESSAGE(false, "no case reaches this row");
     }

@@ -66,7 +66,7 @@ TEST_CASE("cuda self-test: correct kernels pass; each corrupted one is named and
     if (row.device != Device::cuda || row.last_resort || row.min_capability > cuda_target().capability) continue;
     if (row.kind == "conv2d.forward.stats" && !takes(cuda_options(DType::f16), config, row.kind)) continue;
     auto names = [&](const RefusedRow& r) { return r.kind == row.kind && r.name == row.name; };
-    CAPTURE(std::string(row.kind));
+    CAPTURE(std::string(row.kind.name()));
     CHECK((std::any_of(fused.refused->begin(), fused.refused->end(), names) ||
            std::any_of(fused_half.refused->begin(), fused_half.refused->end(), names) ||
            std::any_of(unfused.refused->begin(), unfused.refused->end(), names)));

@@ -35,7 +35,7 @@ struct Setup {
     cuda::use(0);
     Tape tape(Tape::Mode::trace, {}, cpu_target());
     conv2d(tape, tape.make(x_spec), tape.make(w_spec), {.stride = 1, .pad = 1});
-    op = tape.steps()[0].op;
+    op = tape.steps()[0].ops[0];
     for (const Storage* s : {&x, &w}) cuda::fill_zero(s->data(), s->bytes(), cuda::compute_stream());
   }
   ~Setup() {
@@ -45,16 +45,17 @@ struct Setup {
   }
   size_t planned() const {
     const Spec in[] = {x_spec, w_spec}, out[] = {y_spec};
-    return row.workspace({op.get(), in, out});
+    return workspace_bytes(row, {.ops = {&op, 1}, .in = in, .out = out});
   }
   std::string refusal() const {
     const Spec in[] = {x_spec, w_spec}, out[] = {y_spec};
-    return row.refuse({op.get(), in, out});
+    return refusal_of(row, {.ops = {&op, 1}, .in = in, .out = out});
   }
   void run() const {
     const Storage workspace(planned(), Device::cuda);
     const View in[] = {{x_spec, x.data()}, {w_spec, w.data()}}, out[] = {{y_spec, y.data()}};
-    row.run({op.get(), in, out, workspace.data(), cuda::compute_stream()});
+    run_row(row,
+            {.ops = {&op, 1}, .in = in, .out = out, .workspace = workspace.data(), .stream = cuda::compute_stream()});
     cuda::synchronize(cuda::compute_stream());
   }
   const cudnn::Algorithm& chosen() const {
@@ -246,9 +247,10 @@ TEST_CASE("cudnn: other devices and versions, broken lines and impossible choice
 TEST_CASE("cudnn: the graph API's algorithms are asked for from compute capability 9.0 up") {
   const Setup s;
   const Spec in[] = {x_spec, w_spec}, out[] = {s.y_spec};
+  const Problem problem{.kind = kinds::conv2d_forward, .ops = {&s.op, 1}, .in = in, .out = out};
   auto selected = [&](int capability) {
     const Target target{Device::cuda, capability};
-    return select_row(kernel_table(), target, "conv2d.forward", {s.op.get(), in, out}).name;
+    return select_row(kernel_table(), target, problem).name;
   };
   CHECK(selected(61) == "cuda.cudnn");
   CHECK(selected(89) == "cuda.cudnn");
@@ -257,7 +259,7 @@ TEST_CASE("cudnn: the graph API's algorithms are asked for from compute capabili
   Target refused{Device::cuda, 90};
   refused.refused =
       std::make_shared<std::vector<RefusedRow>>(1, RefusedRow{"conv2d.forward", "cuda.cudnn_graph", "wrong"});
-  CHECK(select_row(kernel_table(), refused, "conv2d.forward", {s.op.get(), in, out}).name == "cuda.cudnn");
+  CHECK(select_row(kernel_table(), refused, problem).name == "cuda.cudnn");
 }
 
 TEST_CASE("cudnn: of the legacy and the graph API the faster is kept") {
@@ -332,13 +334,13 @@ struct StatsStep {
                          {.stride = 1, .pad = 1});
     const Var c = tape.make(k_spec);
     batch_norm(tape, y, c, c, {c, c}, {});
-    op = tape.steps()[0].op, last_op = tape.steps()[1].op;
+    ops = {tape.steps()[0].ops[0], tape.steps()[1].ops[0]};
   }
   ~StatsStep() {
     emulation::reset_cudnn();
     cudnn::configure({});
   }
-  Problem problem() const { return {op.get(), in_specs, out_specs, last_op.get()}; }
+  Problem problem() const { return {.kind = row.kind, .ops = ops, .in = in_specs, .out = out_specs}; }
   // Worst distance of y, mean, rstd and var from the reference's.
   double run() {
     const Tensor x = random(in_specs[0], 1, 0.5f, 2), w = random(in_specs[1], 2);
@@ -346,12 +348,16 @@ struct StatsStep {
     std::vector<Storage> memory;
     std::vector<View> in{x.view(), w.view()}, out, device_in, device_out;
     for (const Spec& spec : out_specs) want.emplace_back(spec), out.push_back(want.back().view());
-    cpu::reference::conv2d_forward_stats({op.get(), in, out, nullptr, nullptr, last_op.get()});
+    cpu::reference::conv2d_forward_stats({.kind = row.kind, .ops = ops, .in = in, .out = out});
     auto place = [&](const View& v) { return View{v.spec, memory.emplace_back(v.spec.bytes(), Device::cuda).data()}; };
     for (const View& v : in) device_in.push_back(place(v)), write_to(device_in.back(), Device::cuda, v.data);
     for (const View& v : out) device_out.push_back(place(v));
     const Storage workspace(row.workspace(problem()), Device::cuda);
-    row.run({op.get(), device_in, device_out, workspace.data(), cuda::compute_stream(), last_op.get()});
+    run_row(row, {.ops = ops,
+                  .in = device_in,
+                  .out = device_out,
+                  .workspace = workspace.data(),
+                  .stream = cuda::compute_stream()});
     double worst = 0;
     for (size_t i = 0; i < want.size(); ++i)
       worst = std::max(worst, distance(read_back(device_out[i], Device::cuda), want[i]));
@@ -367,7 +373,7 @@ struct StatsStep {
   Spec k_spec{{4}};
   std::vector<Spec> in_specs{as_type(x_spec, DType::f16), as_type(w_spec, DType::f16)},
       out_specs{{{2, 4, 6, 5}, DType::f16, Layout::nhwc}, k_spec, k_spec, k_spec};
-  OpPtr op, last_op;
+  std::vector<OpPtr> ops;
 };
 
 }  // namespace
@@ -422,5 +428,5 @@ TEST_CASE("cudnn: sums over the output are for f16 in nhwc") {
       if (spec.shape.rank() == 4) spec.dtype = DType::bf16;
   CHECK(s.row.refuse(s.problem()) == "needs f16 and nhwc");
   const Target target{Device::cuda, 90};
-  CHECK(rt::find_row(kernel_table(), target, "conv2d.forward.stats", s.problem()) == nullptr);
+  CHECK(rt::find_row(kernel_table(), target, s.problem()) == nullptr);
 }

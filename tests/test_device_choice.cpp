@@ -77,7 +77,7 @@ TEST_CASE("cuda: values of 2^31 elements are refused, with the batch that fits")
     std::vector<Spec> in, out;
     for (Var v : step.in) in.push_back(tape.spec(v));
     for (Var v : step.out) out.push_back(tape.spec(v));
-    return explain_row(kernel_table(), cuda_target(), step.kind, {step.op.get(), in, out});
+    return explain_row(kernel_table(), cuda_target(), {.kind = step.kind, .ops = step.ops, .in = in, .out = out});
   };
   CHECK_THROWS_WITH_AS(select(tape.steps()[0]), doctest::Contains("the largest batch that fits here is 32767"), Error);
   CHECK(select(tape.steps()[1]) == "cuda.via_cpu");  // with a warning that lists the refusal

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "core/cuda.hpp"
-#include "kernels/table.hpp"
+#include "kernels/defaults.hpp"
 #include "tools/doctor.hpp"
 
 using namespace rt;

@@ -11,6 +11,7 @@
 #include "core/plan.hpp"
 #include "kernels/batch_norm/batch_norm.hpp"
 #include "kernels/elementwise/elementwise.hpp"
+#include "kernels/fusion.hpp"
 #include "kernels/table.hpp"
 #include "tests/op_cases.hpp"
 
@@ -93,7 +94,7 @@ class Guarded {
   Storage storage_;
 };
 
-std::string row_name(const Row& row) { return rt::format("{} {}", row.kind, row.name); }
+std::string row_name(const Row& row) { return rt::format("{} {}", row.kind.name(), row.name); }
 
 #ifdef RT_SANITIZED  // finds what reads and writes too far, ten times slower; the other build tells right from wrong
 constexpr bool thorough = false;
@@ -206,12 +207,12 @@ class Parity {
         }
     }
     if (aliased) {
-      View& overwritten = in[static_cast<size_t>(row.overwrites)];
+      View& overwritten = in[static_cast<size_t>(row.kind.input(row.overwrites))];
       std::memcpy(out[0].data, overwritten.data, overwritten.spec.bytes());
       overwritten.data = out[0].data;
     }
-    memory.push_back(std::make_unique<Guarded>(row.workspace ? row.workspace(s.problem()) : 0));
-    row.run({s.op, in, out, memory.back()->data(), nullptr, s.last_op});
+    memory.push_back(std::make_unique<Guarded>(workspace_bytes(row, s.problem())));
+    run_row(row, {.ops = s.ops, .in = in, .out = out, .workspace = memory.back()->data()});
     for (const auto& block : memory)
       if (!block->intact()) fail_row(row, "writes beyond the end of its outputs or workspace");
     return out;
@@ -219,7 +220,7 @@ class Parity {
 
   bool compare(const Row& row, const Step& step, const StepViews& s) {  // false where the row does not do the step
     if (row.device != Device::cpu || row.min_capability > machine().isa) return false;
-    if (row.refuse && !row.refuse(s.problem()).empty()) return false;
+    if (!refusal_of(row, s.problem()).empty()) return false;
     Outputs memory;
     const std::vector<View> out = execute(row, step, s, memory, false);
     for (size_t i = 0; i < out.size(); ++i) {
@@ -245,8 +246,9 @@ class Parity {
   }
 
   void compare_in_place(const Row& row, const Step& step, const StepViews& s, std::vector<View> want) {
-    if (row.overwrites < 0 || s.in_specs[static_cast<size_t>(row.overwrites)].bytes() != s.out_specs[0].bytes()) return;
-    if (step.in[static_cast<size_t>(row.overwrites)] == step.out[0]) return;
+    if (row.overwrites.empty()) return;
+    const auto overwritten = static_cast<size_t>(row.kind.input(row.overwrites));
+    if (s.in_specs[overwritten].bytes() != s.out_specs[0].bytes() || step.in[overwritten] == step.out[0]) return;
     if (want.empty()) want = s.out;
     Outputs memory;
     const std::vector<View> out = execute(row, step, s, memory, true);
@@ -271,16 +273,16 @@ class Threads {  // one thread for small problems; where it matters, Parity trie
 // Whether the last row of this kind is a reference for others. (The gradients' norm and the statistics' commit have one row,
 // tested by its results.)
 bool has_reference(std::string_view kind) {
-  std::string_view last;
+  const Row* last = nullptr;
   for (const Row& row : kernel_table())
-    if (row.kind == kind && row.device == Device::cpu) last = row.name;
-  return last == "cpu.reference";
+    if (row.kind == kind && row.device == Device::cpu) last = &row;
+  return last && last->algorithm == Algorithm::reference;
 }
 
 bool is_fused(std::string_view kind) {
   for (const Rewrite& rule : fusion_rules())
-    for (std::string_view step : rule.to)
-      if (step.substr(0, step.find(':')) == kind) return true;
+    for (std::string_view step : rule.new_steps())
+      if (Kind(step) == kind) return true;
   return false;
 }
 
@@ -348,7 +350,7 @@ TEST_CASE("ops: every row matches the reference on every case, and no row and no
     CHECK(parity.rows.contains({&row, DType::bf16}));
   }
   for (const Rewrite& rule : fusion_rules()) {
-    if (rule.alike) continue;  // for GPUs alone: test_cuda_rows.cpp asks for their rows
+    if (std::holds_alternative<Collect>(rule.rule)) continue;  // for GPUs alone: test_cuda_rows.cpp asks for their rows
     const std::string name(rule.name);
     INFO("no case is rewritten by ", name, ": add one to tests/op_cases.cpp");
     CHECK(parity.rules.contains(rule.name));
@@ -360,7 +362,8 @@ TEST_CASE("ops: fused convolutions in several blocks that all threads share matc
   Target direct = cpu_target();
   std::vector<RefusedRow> winograd;
   for (const Row& row : kernel_table())
-    if (row.name.ends_with(".winograd")) winograd.push_back({row.kind, row.name, "another oracle is wanted", false});
+    if (row.algorithm == Algorithm::winograd)
+      winograd.push_back({row.kind, row.name, "another oracle is wanted", false});
   direct.refused = std::make_shared<const std::vector<RefusedRow>>(winograd);
   Parity parity(kernel_table());
   // Of 200,000 inputs of a ReLU one or two lie within rounding of zero, and pass their gradient on one side only: some 1e-3 of a
@@ -393,7 +396,7 @@ TEST_CASE("ops: a row that is slightly wrong, writes too much or too little, or 
        [](const Args& a) {
          View in = a.in[0], out = a.out[0];
          in.spec.shape = out.spec.shape = Shape{out.numel() - 1};
-         cpu::reference::relu_forward({a.op, {&in, 1}, {&out, 1}, nullptr, nullptr});
+         cpu::reference::relu_forward({.kind = a.kind, .ops = a.ops, .in = {&in, 1}, .out = {&out, 1}});
        }},
       {"beyond the end",
        [](const Args& a) {
@@ -427,7 +430,9 @@ TEST_CASE("ops: a row that is slightly wrong, writes too much or too little, or 
                                   for (int64_t i = 0; i < a.out[0].numel(); i += 2) a.out[0].as<bf16>()[i].bits ^= 1;
                                 }}};
   auto caught = [](const Fault& fault, std::string_view kind, DType dtype) {
-    std::vector<Row> table{{kind, "test.wrong", Device::cpu, isa_scalar, nullptr, fault.run, nullptr, 0}};
+    const std::string with_operands = std::string(kind) + ": x -> y";
+    std::vector<Row> table{
+        {.kind = std::string_view(with_operands), .name = "test.wrong", .run = fault.run, .overwrites = "x"}};
     table.insert(table.end(), kernel_table().begin(), kernel_table().end());
     Parity parity(table);
     for (const OpCase& c : small_cases())

@@ -9,6 +9,7 @@
 #include "kernels/conv2d/conv2d.hpp"
 #include "kernels/cross_entropy/cross_entropy.hpp"
 #include "kernels/elementwise/elementwise.hpp"
+#include "kernels/fusion.hpp"
 #include "kernels/linear/linear.hpp"
 #include "kernels/pool/pool.hpp"
 #include "kernels/table.hpp"
@@ -107,8 +108,8 @@ TEST_CASE("plan: replays give the eager tape's bits, with and without sharing me
 }
 
 TEST_CASE("plan: a rule leaves its steps alone where a value that vanishes is also an operand of the new step") {
-  const Rewrite rule{
-      "add_relu", {"relu.forward: x -> t", "add.forward: t other -> y"}, {"add_relu.forward: x other -> y"}};
+  const Rewrite rule{"add_relu",
+                     Gather{{"relu.forward: x -> t", "add.forward: t other -> y"}, {"add_relu.forward: x other -> y"}}};
   for (const bool same : {false, true}) {
     const Value value{.spec = {{4}}};
     const std::vector<Value> values(4, value);
@@ -124,7 +125,7 @@ TEST_CASE("plan: a rule leaves its steps alone where a value that vanishes is al
 
 TEST_CASE("plan: steps of a kind that are alike become one, but for those that are waited for") {
   const Rewrite rule{
-      "move.all", {"move"}, {"move.all"}, [](const Problem& a, const Problem& b) { return a.in[0] == b.in[0]; }};
+      "move.all", Collect{"move", "move.all", [](const Problem& a, const Problem& b) { return a.in[0] == b.in[0]; }}};
   std::vector<Value> values(9, Value{.spec = {{4}}});
   values[4].spec = values[5].spec = {{5}};
   const auto step = [](std::string_view kind, int in, int out) {
@@ -196,9 +197,9 @@ TEST_CASE("select: when nothing fits the error lists why") {
        [](const Problem& p) -> std::string { return p.in[0].shape[0] % 2 ? "odd size" : ""; }, nullptr}};
   const Spec odd[] = {{{3}}}, even[] = {{{4}}};
   const Target target{Device::cpu, isa_avx2, false};
-  CHECK(select_row(rows, target, "f", {nullptr, even, even}).name == "cpu.even");
+  CHECK(select_row(rows, target, {.kind = "f", .in = even, .out = even}).name == "cpu.even");
   try {
-    select_row(rows, target, "f", {nullptr, odd, odd});
+    select_row(rows, target, {.kind = "f", .in = odd, .out = odd});
     FAIL("must throw");
   } catch (const Error& e) {
     const std::string what = e.what();
@@ -209,19 +210,17 @@ TEST_CASE("select: when nothing fits the error lists why") {
 }
 
 TEST_CASE("select: a row that a switch refuses opens no last resort, one that failed its self-test does") {
-  const Row rows[] = {{"f", "cpu.host", Device::cpu, isa_scalar, nullptr, nullptr, nullptr, -1, true},
-                      {"f", "cpu.winograd"},
-                      {"f", "cpu"}};
+  const Row rows[] = {{.kind = "f", .name = "cpu.host", .last_resort = true}, {"f", "cpu.winograd"}, {"f", "cpu"}};
   const Spec spec[] = {{{4}}};
   auto with = [&](bool failed) {
     Target t{Device::cpu, isa_avx2, false};
     t.refused = std::make_shared<std::vector<RefusedRow>>(1, RefusedRow{"f", "cpu.winograd", "a reason", failed});
     return t;
   };
-  CHECK(select_row(rows, with(true), "f", {nullptr, spec, spec}).name == "cpu.host");
-  CHECK(select_row(rows, with(false), "f", {nullptr, spec, spec}).name == "cpu");
-  CHECK(explain_row(rows, with(false), "f", {nullptr, spec, spec}) == "cpu (not cpu.winograd: a reason)");
-  CHECK(explain_row(std::span(rows).subspan(1), with(true), "f", {nullptr, spec, spec}) ==
+  CHECK(select_row(rows, with(true), {.kind = "f", .in = spec, .out = spec}).name == "cpu.host");
+  CHECK(select_row(rows, with(false), {.kind = "f", .in = spec, .out = spec}).name == "cpu");
+  CHECK(explain_row(rows, with(false), {.kind = "f", .in = spec, .out = spec}) == "cpu (not cpu.winograd: a reason)");
+  CHECK(explain_row(std::span(rows).subspan(1), with(true), {.kind = "f", .in = spec, .out = spec}) ==
         "cpu (not cpu.winograd: failed its self-test: a reason)");
 }
 

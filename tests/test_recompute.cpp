@@ -20,8 +20,8 @@ void sum(const Args& a) {
   for (const View& v : a.out)
     for (int64_t i = 0; i < v.numel(); ++i) v.as<float>()[i] = static_cast<float>(total / 64);
 }
-const Row rows[] = {{"plain", "cpu", Device::cpu, isa_scalar, nullptr, sum},
-                    {"cheap", "cpu", Device::cpu, isa_scalar, nullptr, sum, nullptr, 0}};
+const Row rows[] = {{.kind = "plain", .name = "cpu", .run = sum},
+                    {.kind = "cheap: x p -> y", .name = "cpu", .run = sum, .overwrites = "x"}};
 constexpr std::string_view cheap[] = {"cheap"};
 constexpr size_t unit = 4096;  // bytes of x and y; `large` has four times as many
 

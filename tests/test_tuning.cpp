@@ -30,19 +30,20 @@ struct Conv {
 
 // What a step of a convolution reads and writes.
 struct Case {
+  Kind kind;
   OpPtr op;
   std::vector<Spec> in, out;
-  Case(std::string_view kind, const Conv& s) {
+  Case(const Row& row, const Conv& s) : kind(row.kind) {
     Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
     const Spec x = nhwc({s.n, s.c, s.size, s.size}), w{{s.k, s.c, 3, 3}};
     const Spec y = tape.spec(conv2d(tape, tape.make(x), tape.make(w), {.stride = s.stride, .pad = 1}));
-    op = tape.steps()[0].op;
+    op = tape.steps()[0].ops[0];
     if (kind == "conv2d.forward") in = {x, w}, out = {y};
     if (kind == "conv2d.dx") in = {y, w}, out = {x};
     if (kind == "conv2d.dw") in = {y, x}, out = {w};
     if (kind == "conv2d.backward") in = {y, x, w}, out = {x, w};
   }
-  Problem problem() const { return {op.get(), in, out}; }
+  Problem problem() const { return {.kind = kind, .ops = {&op, 1}, .in = in, .out = out}; }
   std::vector<Tensor> run(const Row& row, Variant variant) const {
     std::vector<Tensor> memory;
     std::vector<View> from, to;
@@ -51,10 +52,9 @@ struct Case {
     std::vector<Tensor> results;
     for (const Spec& s : out) results.emplace_back(s);
     for (const Tensor& t : results) to.push_back(t.view()), std::memset(to.back().data, 0xff, t.spec().bytes());
-    const Storage workspace(row.workspace(problem()));
+    const Storage workspace(workspace_bytes(row, problem()));
     std::memset(workspace.data(), 0xff, workspace.bytes());
-    row.run(
-        {.op = op.get(), .in = from, .out = to, .workspace = workspace.data(), .stream = nullptr, .variant = variant});
+    run_row(row, {.ops = {&op, 1}, .in = from, .out = to, .workspace = workspace.data(), .variant = variant});
     return results;
   }
 };
@@ -111,7 +111,7 @@ TEST_CASE("tuning: every variant of every row gives the same bits, in the worksp
     for (const Row* row : vector_rows(kind)) {
       if (!row->variants) continue;
       for (const Conv& s : shapes) {
-        const Case step(kind, s);
+        const Case step(*row, s);
         INFO(std::string(kind) << " " << row->name << " " << step.in[0].str());
         set_threads(2);
         const std::vector<Tensor> expected = step.run(*row, {});

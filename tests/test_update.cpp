@@ -10,6 +10,7 @@
 #include "core/cuda.hpp"
 #include "core/plan.hpp"
 #include "core/rng.hpp"
+#include "kernels/fusion.hpp"
 #include "kernels/table.hpp"
 #include "kernels/update/report.hpp"
 #include "kernels/update/update.hpp"

@@ -10,6 +10,7 @@
 #include "core/format.hpp"
 #include "core/tape.hpp"
 #include "kernels/conv2d/conv2d.hpp"
+#include "kernels/defaults.hpp"
 #include "kernels/linear/linear.hpp"
 #include "kernels/table.hpp"
 #include "tools/verbs.hpp"

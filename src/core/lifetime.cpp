@@ -20,7 +20,8 @@ Lifetimes lifetimes_of(const StepList& list, std::span<const Var> keep, bool sha
   std::vector<int> first(values.size(), end), last(values.size(), -1);
   auto touch = [&](Var v, int s) {
     const size_t i = static_cast<size_t>(v.id);
-    first[i] = std::min(first[i], s), last[i] = std::max(last[i], s);
+    first[i] = std::min(first[i], s);
+    last[i] = std::max(last[i], s);
   };
   for (int s = 0; s < end; ++s) {
     for (Var v : steps[static_cast<size_t>(s)].in) touch(v, s);
@@ -39,8 +40,11 @@ Lifetimes lifetimes_of(const StepList& list, std::span<const Var> keep, bool sha
   }
   for (int s = 0; share && s < end; ++s) {  // in place
     const Step& step = steps[static_cast<size_t>(s)];
-    if (step.row->overwrites < 0) continue;
-    const size_t from = static_cast<size_t>(step.in[static_cast<size_t>(step.row->overwrites)].id);
+    if (step.row->overwrites.empty()) continue;
+    const int overwritten = step.row->kind.input(step.row->overwrites);
+    RT_CHECK(overwritten >= 0, "{} of {} would overwrite '{}', which is none of its inputs", step.row->name,
+             step.row->kind.text(), step.row->overwrites);
+    const size_t from = static_cast<size_t>(step.in[static_cast<size_t>(overwritten)].id);
     const size_t to = static_cast<size_t>(step.out[0].id);
     const bool once =
         std::count_if(step.in.begin(), step.in.end(), [&](Var v) { return static_cast<size_t>(v.id) == from; }) == 1;

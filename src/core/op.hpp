@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <typeinfo>
 #include <vector>
 
 #include "core/step.hpp"
@@ -11,6 +12,7 @@
 namespace rt {
 
 class Tape;
+[[noreturn]] void fail_attributes(Ops ops, const char* wanted);
 
 // The gradients of one recorded op, while its backward steps are being recorded.
 class Gradients {
@@ -23,6 +25,7 @@ class Gradients {
 
  private:
   friend class Tape;
+  [[noreturn]] void fail_attributes(Ops ops, const char* wanted);
   Gradients(Tape& tape, size_t inputs) : tape_(tape), din_(inputs) {}
   Tape& tape_;
   std::vector<Var> din_;
@@ -39,12 +42,12 @@ class Op {
   virtual void backward(Tape& tape, Gradients& g) const = 0;
 };
 
-using OpPtr = std::shared_ptr<const Op>;
-
-// In a row: the attributes of the op that recorded the step.
+// In a row: the first of the step's ops that is an O. Error(runtime) where none is.
 template <class O>
-const O& attributes(const Op* op) {
-  return static_cast<const O&>(*op);
+const O& attributes(Ops ops) {
+  for (const OpPtr& op : ops)
+    if (op && typeid(*op) == typeid(O)) return static_cast<const O&>(*op);
+  fail_attributes(ops, typeid(O).name());
 }
 
 }  // namespace rt

@@ -26,7 +26,7 @@ Plan::Plan(Tape&& traced, std::shared_ptr<Arena> arena, PlanOptions options)
       arena_(std::move(arena)) {
   RT_CHECK(traced.mode() == Tape::Mode::trace, "a plan is made of a traced tape, not of an eager one");
   auto fits = [&](const Step& step) {
-    return find_row(table_, target_, step.kind, specs_of(list_.values, step).problem()) != nullptr;
+    return find_row(table_, target_, specs_of(list_.values, step).problem()) != nullptr;
   };
   const std::vector<int> counts = rewrite(list_.steps, list_.values, options.rewrites, options.keep, fits);
   for (size_t i = 0; i < counts.size(); ++i) rewrite_counts_.emplace_back(options.rewrites[i].name, counts[i]);
@@ -44,8 +44,8 @@ void Plan::choose_rows() {
   for (Step& step : list_.steps) {
     const StepSpecs specs = specs_of(list_.values, step);
     const Problem problem = specs.problem();
-    step.row = &select_row(table_, target_, step.kind, problem);
-    list_.workspace_bytes.push_back(step.row->workspace ? step.row->workspace(problem) : 0);
+    step.row = &select_row(table_, target_, problem);
+    list_.workspace_bytes.push_back(workspace_bytes(*step.row, problem));
   }
 }
 
@@ -102,8 +102,12 @@ void Plan::run_steps(const Observer& after_step) {
   void* stream = stream_of(target_);
   for (size_t s = 0; s < bound_.size(); ++s) {
     const Step& step = steps()[s];
-    step.row->run(
-        {step.op.get(), bound_[s].in, bound_[s].out, bound_[s].workspace, stream, step.last_op.get(), step.variant});
+    run_row(*step.row, {.ops = step.ops,
+                        .in = bound_[s].in,
+                        .out = bound_[s].out,
+                        .workspace = bound_[s].workspace,
+                        .stream = stream,
+                        .variant = step.variant});
     if (after_step) after_step(step);
   }
 }
@@ -121,7 +125,7 @@ std::string Plan::explain() const {
     const StepSpecs specs = specs_of(list_.values, step);
     const std::string shape = specs.out_specs.empty() ? "" : specs.out_specs[0].str();
     const std::string line =
-        rt::format("{:<26} {:<28} {}{}{}", step.kind, shape, explain_row(table_, target_, step.kind, specs.problem()),
+        rt::format("{:<26} {:<28} {}{}{}", step.kind, shape, explain_row(table_, target_, specs.problem()),
                    step.timings.empty() ? "" : ", ", step.timings);
     if (count[line]++ == 0) lines.push_back(line);
   }

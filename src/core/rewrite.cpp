@@ -145,86 +145,142 @@ bool can_stand(const std::vector<Step>& steps, const Match& m, const std::vector
   return true;
 }
 
-// A rule for all steps of a kind; how often it applied.
-int collect(std::vector<Step>& steps, const std::vector<Value>& values, const Rewrite& rule,
-            const std::function<bool(const Step&)>& fits) {
-  auto specs_of = [&](const Step& s) {
-    return StepSpecs(s, [&](Var v) -> const Spec& { return values[static_cast<size_t>(v.id)].spec; });
-  };
-  std::vector<size_t> at;  // from the last one back
-  for (size_t i = steps.size(); i-- > 0;) {
-    if (steps[i].kind != rule.from[0]) continue;
-    if (!at.empty()) {
-      const StepSpecs specs = specs_of(steps[i]), last = specs_of(steps[at[0]]);
-      const auto after = std::span(steps).subspan(i + 1, at[0] - i);
-      if (!rule.alike(specs.problem(), last.problem()) ||
-          std::any_of(after.begin(), after.end(), [&](const Step& s) { return conflict(steps[i], s); }))
-        continue;
-    }
-    at.push_back(i);
-  }
-  if (at.size() < 2) return 0;
-  const Step& first = steps[at.back()];
-  Step all{rule.to[0], first.op, {}, {}, first.label, nullptr, steps[at[0]].op};
-  for (size_t k = at.size(); k-- > 0;) {
-    all.in.insert(all.in.end(), steps[at[k]].in.begin(), steps[at[k]].in.end());
-    all.out.insert(all.out.end(), steps[at[k]].out.begin(), steps[at[k]].out.end());
-  }
-  if (fits && !fits(all)) return 0;
-  steps[at[0]] = std::move(all);
-  for (size_t k = 1; k < at.size(); ++k) steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(at[k]));
-  return 1;
+// Adds the ops of a step that are not there yet.
+void add_ops(std::vector<OpPtr>& ops, const Step& step) {
+  for (const OpPtr& op : step.ops)
+    if (std::find(ops.begin(), ops.end(), op) == ops.end()) ops.push_back(op);
 }
 
-}  // namespace
+// The list of steps under the rules; each function applies one rule wherever it matches, and says how often that was.
+class Rewriter {
+ public:
+  std::vector<Step>& steps;
+  const std::vector<Value>& values;
+  std::span<const Var> keep;
+  const std::function<bool(const Step&)>& fits;
 
-std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& values, std::span<const Rewrite> rules,
-                         std::span<const Var> keep, const std::function<bool(const Step&)>& fits) {
-  std::vector<int> counts;
-  for (const Rewrite& rule : rules) {
-    if (rule.alike) {
-      counts.push_back(collect(steps, values, rule, fits));
-      continue;
-    }
+  int operator()(const Gather& rule) {
+    const std::vector<Pattern> from = parsed(rule.from), to = parsed(rule.to);
     int count = 0;
-    std::vector<Pattern> from, to;
-    std::vector<size_t> place_of;  // of a new step: the one it stands for, where they stand place by place
-    for (std::string_view text : rule.from) from.push_back(parse(text));
-    for (size_t k = 0; k < rule.to.size(); ++k)
-      if (!rule.to[k].empty()) to.push_back(parse(rule.to[k])), place_of.push_back(k);
-    const bool gathers = rule.from.size() != rule.to.size();
     for (size_t i = 0; i < steps.size(); ++i) {
       const std::optional<Match> m = match(steps, from, i);
       if (!m || !vanishing_is_private(steps, values, *m, to, keep)) continue;
-      std::optional<std::vector<size_t>> after;
-      if (gathers && !(after = gather(steps, *m))) continue;
+      const std::optional<std::vector<size_t>> after = gather(steps, *m);
+      if (!after) continue;
       std::vector<Step> fused;
-      std::vector<size_t> places;
-      for (size_t k = 0; k < to.size(); ++k) {
-        const Step &first = steps[gathers ? i : m->at[place_of[k]]], &last = steps[m->at.back()];
-        Step s{to[k].kind, first.op, {}, {}, first.label, nullptr, gathers ? last.op : first.last_op};
-        for (const std::string& name : to[k].in) s.in.push_back(m->binding.at(name));
-        for (const std::string& name : to[k].out) s.out.push_back(m->binding.at(name));
-        fused.push_back(std::move(s));
-        places.push_back(gathers ? m->at.back() : m->at[place_of[k]]);
+      for (const Pattern& p : to) {
+        fused.push_back(new_step(p, *m, steps[i].label));
+        for (const size_t k : m->at) add_ops(fused.back().ops, steps[k]);
       }
-      if (!gathers && !can_stand(steps, *m, fused, places)) continue;
-      if (fits && !std::all_of(fused.begin(), fused.end(), fits)) continue;
+      if (!all_fit(fused)) continue;
       std::vector<Step> rewritten;
+      auto is_after = [&](size_t s) { return std::find(after->begin(), after->end(), s) != after->end(); };
       for (size_t s = 0; s < steps.size(); ++s) {
-        for (size_t k = 0; k < fused.size(); ++k)
-          if (places[k] == s) rewritten.push_back(fused[k]);
-        if (gathers && s == m->at.back())
-          for (size_t k : *after) rewritten.push_back(steps[k]);
-        if (!in_match(*m, s) && !(after && std::find(after->begin(), after->end(), s) != after->end()))
-          rewritten.push_back(steps[s]);
+        if (s == m->at.back()) {
+          rewritten.insert(rewritten.end(), fused.begin(), fused.end());
+          for (const size_t k : *after) rewritten.push_back(steps[k]);
+        }
+        if (!in_match(*m, s) && !is_after(s)) rewritten.push_back(steps[s]);
       }
       steps = std::move(rewritten);
       ++count;
       --i;  // what stands here now may match as well
     }
-    counts.push_back(count);
+    return count;
   }
+
+  int operator()(const InPlace& rule) {
+    std::vector<Pattern> from, to;
+    std::vector<size_t> beside;  // of a new step: the old one beside it
+    for (size_t k = 0; k < rule.steps.size(); ++k) {
+      from.push_back(parse(rule.steps[k].from));
+      if (rule.steps[k].to.empty()) continue;
+      to.push_back(parse(rule.steps[k].to));
+      beside.push_back(k);
+    }
+    int count = 0;
+    for (size_t i = 0; i < steps.size(); ++i) {
+      const std::optional<Match> m = match(steps, from, i);
+      if (!m || !vanishing_is_private(steps, values, *m, to, keep)) continue;
+      std::vector<Step> fused;
+      std::vector<size_t> places;
+      for (size_t k = 0; k < to.size(); ++k) {
+        places.push_back(m->at[beside[k]]);
+        fused.push_back(new_step(to[k], *m, steps[places.back()].label));
+        add_ops(fused.back().ops, steps[places.back()]);
+        for (const size_t other : m->at) add_ops(fused.back().ops, steps[other]);
+      }
+      if (!can_stand(steps, *m, fused, places) || !all_fit(fused)) continue;
+      for (size_t k = 0; k < to.size(); ++k) steps[places[k]] = std::move(fused[k]);
+      for (size_t k = m->at.size(); k-- > 0;)
+        if (rule.steps[k].to.empty()) steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(m->at[k]));
+      ++count;
+      --i;
+    }
+    return count;
+  }
+
+  int operator()(const Collect& rule) {
+    std::vector<size_t> at;  // from the last one back
+    for (size_t i = steps.size(); i-- > 0;) {
+      if (steps[i].kind != rule.from) continue;
+      if (at.empty() || can_join(i, at[0], rule)) at.push_back(i);
+    }
+    if (at.size() < 2) return 0;
+    Step all{.kind = rule.to, .label = steps[at.back()].label};
+    for (size_t k = at.size(); k-- > 0;) {
+      const Step& each = steps[at[k]];
+      add_ops(all.ops, each);
+      all.in.insert(all.in.end(), each.in.begin(), each.in.end());
+      all.out.insert(all.out.end(), each.out.begin(), each.out.end());
+    }
+    if (fits && !fits(all)) return 0;
+    steps[at[0]] = std::move(all);
+    for (size_t k = 1; k < at.size(); ++k) steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(at[k]));
+    return 1;
+  }
+
+ private:
+  static std::vector<Pattern> parsed(const std::vector<std::string_view>& texts) {
+    std::vector<Pattern> patterns;
+    for (std::string_view text : texts) patterns.push_back(parse(text));
+    return patterns;
+  }
+  static Step new_step(const Pattern& p, const Match& m, std::string label) {
+    Step s{.kind = p.kind, .label = std::move(label)};
+    for (const std::string& name : p.in) s.in.push_back(m.binding.at(name));
+    for (const std::string& name : p.out) s.out.push_back(m.binding.at(name));
+    return s;
+  }
+  bool all_fit(const std::vector<Step>& fused) const { return !fits || std::all_of(fused.begin(), fused.end(), fits); }
+  // Whether step i may do its work where the step `last` stands, together with it.
+  bool can_join(size_t i, size_t last, const Collect& rule) const {
+    auto specs_of = [&](const Step& s) {
+      return StepSpecs(s, [&](Var v) -> const Spec& { return values[static_cast<size_t>(v.id)].spec; });
+    };
+    const StepSpecs one = specs_of(steps[i]), other = specs_of(steps[last]);
+    const auto between = std::span(steps).subspan(i + 1, last - i);
+    return rule.alike(one.problem(), other.problem()) &&
+           std::none_of(between.begin(), between.end(), [&](const Step& s) { return conflict(steps[i], s); });
+  }
+};
+
+}  // namespace
+
+std::vector<std::string_view> Rewrite::new_steps() const {
+  if (const auto* gather = std::get_if<Gather>(&rule)) return gather->to;
+  if (const auto* collect = std::get_if<Collect>(&rule)) return {collect->to};
+  std::vector<std::string_view> texts;
+  for (const InPlace::Pair& pair : std::get<InPlace>(rule).steps)
+    if (!pair.to.empty()) texts.push_back(pair.to);
+  return texts;
+}
+
+std::vector<int> rewrite(std::vector<Step>& steps, const std::vector<Value>& values, std::span<const Rewrite> rules,
+                         std::span<const Var> keep, const std::function<bool(const Step&)>& fits) {
+  Rewriter rewriter{.steps = steps, .values = values, .keep = keep, .fits = fits};
+  std::vector<int> counts;
+  for (const Rewrite& rule : rules) counts.push_back(std::visit(rewriter, rule.rule));
   return counts;
 }
 

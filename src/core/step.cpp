@@ -38,11 +38,16 @@ std::string refusal(const Row& row, const Target& target, const Problem& problem
       any_failed |= r.failed;
     }
   if (row.last_resort && !any_failed) return "only where a self-test failed";
+  if (!row.kind.takes(problem.in.size(), problem.out.size()))
+    return rt::format("is for {}, not for {} inputs and {} outputs", row.kind.text(), problem.in.size(),
+                      problem.out.size());
   if (target.capability < row.min_capability)
     return target.device == Device::cpu
                ? rt::format("needs {}", name_of(static_cast<Isa>(row.min_capability)))
                : rt::format("needs compute capability {}.{}", row.min_capability / 10, row.min_capability % 10);
-  return row.refuse ? row.refuse({problem.op, problem.in, problem.out, problem.last_op, target.capability}) : "";
+  Problem asked = problem;
+  asked.capability = target.capability;
+  return refusal_of(row, asked);
 }
 std::string describe(const Problem& problem) {
   std::string s;
@@ -53,7 +58,42 @@ std::string describe(const Problem& problem) {
 }
 }  // namespace
 
-const Row& select_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem) {
+const Spec& Problem::input(std::string_view operand) const {
+  const Spec* found = find_input(operand);
+  RT_CHECK(found, "{}: there is no input '{}'", kind.text(), operand);
+  return *found;
+}
+const Spec& Problem::output(std::string_view operand) const {
+  const Spec* found = find_output(operand);
+  RT_CHECK(found, "{}: there is no output '{}'", kind.text(), operand);
+  return *found;
+}
+const View& Args::input(std::string_view operand) const {
+  const View* found = find_input(operand);
+  RT_CHECK(found, "{}: there is no input '{}'", kind.text(), operand);
+  return *found;
+}
+const View& Args::output(std::string_view operand) const {
+  const View* found = find_output(operand);
+  RT_CHECK(found, "{}: there is no output '{}'", kind.text(), operand);
+  return *found;
+}
+
+std::string refusal_of(const Row& row, Problem problem) {
+  problem.kind = row.kind;
+  return row.refuse ? row.refuse(problem) : "";
+}
+size_t workspace_bytes(const Row& row, Problem problem) {
+  problem.kind = row.kind;
+  return row.workspace ? row.workspace(problem) : 0;
+}
+void run_row(const Row& row, Args args) {
+  args.kind = row.kind;
+  row.run(args);
+}
+
+const Row& select_row(std::span<const Row> table, const Target& target, const Problem& problem) {
+  const std::string_view kind = problem.kind;
   const Row* found = nullptr;
   std::string refusals;
   for (const Row& row : table) {
@@ -90,21 +130,20 @@ std::optional<Variant> Variant::parse(std::string_view text) {
   return v;
 }
 
-const Row* find_row(std::span<const Row> table, const Target& target, std::string_view kind, const Problem& problem) {
+const Row* find_row(std::span<const Row> table, const Target& target, const Problem& problem) {
   const Row* found = nullptr;
   for (const Row& row : table) {
-    if (row.kind != kind || !refusal(row, target, problem).empty()) continue;
+    if (row.kind != problem.kind || !refusal(row, target, problem).empty()) continue;
     if (!target.reference_only) return &row;
-    if (row.name.ends_with("reference")) found = &row;
+    if (row.algorithm == Algorithm::reference) found = &row;
   }
   return found;
 }
 
-std::string explain_row(std::span<const Row> table, const Target& target, std::string_view kind,
-                        const Problem& problem) {
+std::string explain_row(std::span<const Row> table, const Target& target, const Problem& problem) {
   std::string skipped;
   for (const Row& row : table) {
-    if (row.kind != kind || row.device != target.device) continue;
+    if (row.kind != problem.kind || row.device != target.device) continue;
     const std::string why = refusal(row, target, problem);
     if (row.last_resort && !why.empty()) continue;
     if (why.empty() && !target.reference_only)
@@ -112,8 +151,7 @@ std::string explain_row(std::span<const Row> table, const Target& target, std::s
     if (why.empty()) continue;
     skipped += rt::format("{}{}: {}", skipped.empty() ? "" : ", ", row.name, why);
   }
-  return std::string(select_row(table, target, kind, problem).name) +
-         (target.reference_only ? " (optimize.select=false)" : "");
+  return select_row(table, target, problem).name + (target.reference_only ? " (optimize.select=false)" : "");
 }
 
 }  // namespace rt

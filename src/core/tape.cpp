@@ -7,12 +7,13 @@ namespace rt {
 Tape::Tape(Mode mode, std::span<const Row> table, const Target& target) : mode_(mode), table_(table), target_(target) {}
 
 Var Tape::external(const View& view, std::string name, bool needs_grad) {
-  values_.push_back({view.spec, std::move(name), view.data, true, needs_grad});
+  values_.push_back(
+      {.spec = view.spec, .name = std::move(name), .data = view.data, .external = true, .needs_grad = needs_grad});
   return {static_cast<int>(values_.size()) - 1};
 }
 
 Var Tape::make(const Spec& spec, std::string name) {
-  Value value{spec, std::move(name), nullptr, false, false};
+  Value value{.spec = spec, .name = std::move(name)};
   if (mode_ == Mode::eager) {
     owned_.emplace_back(spec.bytes(), target_.device);
     value.data = owned_.back().data();
@@ -51,18 +52,26 @@ void Tape::step(std::string_view kind, const Op* self, std::vector<Var> in, std:
 }
 
 void Tape::step(std::string_view kind, OpPtr op, std::vector<Var> in, std::vector<Var> out) {
-  Step s{kind, std::move(op), std::move(in), std::move(out), label_, nullptr};
+  Step s{.kind = kind, .in = std::move(in), .out = std::move(out), .label = label_};
+  if (op) s.ops.push_back(std::move(op));
   if (mode_ == Mode::eager) run(s);
   steps_.push_back(std::move(s));
 }
 
 void Tape::run(const Step& s) {
   const StepViews views(s, [&](Var v) { return view(v); });
-  const Problem problem = views.problem();
-  const Row& row = select_row(table_, target_, s.kind, problem);
-  if (const size_t bytes = row.workspace ? row.workspace(problem) : 0; bytes > scratch_.bytes())
+  const Row& row = select_row(table_, target_, views.problem());
+  if (const size_t bytes = workspace_bytes(row, views.problem()); bytes > scratch_.bytes())
     scratch_ = Storage(bytes, target_.device);
-  row.run({views.op, views.in, views.out, scratch_.data(), stream_of(target_)});
+  run_row(row,
+          {.ops = s.ops, .in = views.in, .out = views.out, .workspace = scratch_.data(), .stream = stream_of(target_)});
+}
+
+void fail_attributes(Ops ops, const char* wanted) {
+  std::string names;
+  for (const OpPtr& op : ops) names += (names.empty() ? "" : ", ") + std::string(op->name());
+  fail(ExitCode::runtime, "a step was recorded by {}, and its row looks for the attributes of {}",
+       names.empty() ? "no op" : names, wanted);
 }
 
 bool Gradients::wants(int i) const { return tape_.value(in[static_cast<size_t>(i)]).needs_grad; }
@@ -129,7 +138,9 @@ void Tape::backward(Var loss, Var dloss) {
     if (!reached || !value(applied.out[0]).needs_grad) continue;
     Scope scope(*this, applied.label);
     Gradients g(*this, applied.in.size());
-    g.in = applied.in, g.out = applied.out, g.dout = dout;
+    g.in = applied.in;
+    g.out = applied.out;
+    g.dout = dout;
     applied.op->backward(*this, g);
     for (size_t i = 0; i < applied.in.size(); ++i)
       if (g.wants(static_cast<int>(i)) && g.din_[i]) add_gradient(applied.in[i], g.din_[i]);

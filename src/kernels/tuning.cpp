@@ -72,7 +72,7 @@ class OnScratch {
     auto take = [&](size_t wanted) { return std::exchange(bytes, bytes + (wanted + line - 1) / line * line); };
     for (auto* views : {&in_, &out_})
       for (View& v : *views) places.emplace_back(&v, take(v.spec.bytes()));
-    const size_t workspace = take(step.row->workspace ? step.row->workspace(problem) : 0);
+    const size_t workspace = take(workspace_bytes(*step.row, problem));
     scratch.reserve(bytes);
     for (const auto& [view, offset] : places) view->data = scratch.data() + offset;
     workspace_ = scratch.data() + workspace;
@@ -80,7 +80,7 @@ class OnScratch {
   }
   double run_ms(Variant variant) const {
     const double began = now_ms();
-    step_.row->run({step_.op.get(), in_, out_, workspace_, nullptr, step_.last_op.get(), variant});
+    run_row(*step_.row, {.ops = step_.ops, .in = in_, .out = out_, .workspace = workspace_, .variant = variant});
     return now_ms() - began;
   }
 
@@ -140,7 +140,7 @@ void Tuner::tune(Plan& plan, Arena& scratch, double seconds) {
     const std::string key = key_of(step, problem);
     if (variants.size() < 2 || known(s, key, variants)) continue;
     open[key].steps.push_back(s);
-    open[key].work += work_of(step.kind, step.row->name, problem).flops_done;
+    open[key].work += work_of(*step.row, problem).flops_done;
   }
   if (open.empty()) return;
 

@@ -42,7 +42,7 @@ OpPtr op_of(const cudnn::Convolution& c) {
   Tape tape(Tape::Mode::trace, {}, cpu_target());
   const Specs s = specs_of(c);
   conv2d(tape, tape.make(s.x), tape.make(s.w), {c.shape.stride, c.shape.pad});
-  return tape.steps()[0].op;
+  return tape.steps()[0].ops[0];
 }
 
 }  // namespace
@@ -106,15 +106,16 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
     copy_convert({dw ? s.x : s.w, const_cast<void*>(o.b)}, b.view());
     const Spec in_specs[] = {a.spec(), b.spec()}, out_specs[] = {result.spec()};
     const View in_views[] = {a.view(), b.view()}, out_views[] = {result.view()};
-    const Problem problem{op.get(), in_specs, out_specs};
+    const Problem problem{.kind = forward ? kinds::conv2d_forward
+                                  : dw    ? kinds::conv2d_dw
+                                          : kinds::conv2d_dx,
+                          .ops = {&op, 1},
+                          .in = in_specs,
+                          .out = out_specs};
     const Target target = cpu_target();
-    const Row& row = select_row(kernel_table(), target,
-                                forward ? "conv2d.forward"
-                                : dw    ? "conv2d.dw"
-                                        : "conv2d.dx",
-                                problem);
-    const Storage workspace(row.workspace ? row.workspace(problem) : 0);
-    row.run({op.get(), in_views, out_views, workspace.data(), nullptr});
+    const Row& row = select_row(kernel_table(), target, problem);
+    const Storage workspace(workspace_bytes(row, problem));
+    run_row(row, {.ops = {&op, 1}, .in = in_views, .out = out_views, .workspace = workspace.data()});
     if (wrong) result.as<float>()[0] += 1000;
     copy_convert(result.view(), {out, o.out});
     if (!c.stats) return;

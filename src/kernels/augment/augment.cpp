@@ -23,7 +23,7 @@ class Augment final : public Op {
     return {{{rows.shape[0], 3, pixels.shape.h(), pixels.shape.w()}, attrs.dtype, attrs.layout}};
   }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
-    tape.step("augment", this, {in.begin(), in.end()}, {out[0]});
+    tape.step(kinds::augment, this, {in.begin(), in.end()}, {out[0]});
   }
   void backward(Tape&, Gradients&) const override {}  // bytes have no gradient
 };
@@ -44,6 +44,6 @@ Tensor normalise_table(std::span<const float> mean, std::span<const float> std) 
   return table;
 }
 
-const AugmentAttrs& augment_attrs(const Op* op) { return attributes<Augment>(op).attrs; }
+const AugmentAttrs& augment_attrs(Ops ops) { return attributes<Augment>(ops).attrs; }
 
 }  // namespace rt

@@ -1,5 +1,4 @@
 // From the bytes of images to the numbers a network sees: crop with padding, horizontal flip, normalise.
-//   augment: pixels rows samples epoch table -> images
 //     pixels [S,3,H,W] u8, planar: a resident data set, or one batch      rows [N] i32: which image of `pixels`
 //     samples [N] i32: an image's identity, epoch [1] i32: they name its random numbers, whatever the order of the batch
 //     table [3,256] f32: what a byte becomes, per channel                 images [N,3,H,W] in the type and layout asked for
@@ -12,6 +11,10 @@
 #include "core/tape.hpp"
 
 namespace rt {
+
+namespace kinds {
+inline constexpr Kind augment{"augment: pixels rows samples epoch table -> images"};
+}
 
 struct AugmentAttrs {
   int crop_padding = 0;  // pixels added on each side before a crop of the original size; 0: no shift
@@ -26,7 +29,7 @@ Var augment(Tape& tape, Var pixels, Var rows, Var samples, Var epoch, Var table,
 // Entry [c,v] is (v/255 - mean[c]) / std[c] in f32, the bits of torchvision's ToTensor and Normalize. Three of each.
 Tensor normalise_table(std::span<const float> mean, std::span<const float> std);
 
-const AugmentAttrs& augment_attrs(const Op* op);
+const AugmentAttrs& augment_attrs(Ops ops);
 
 struct Crop {  // pixel (y, x) of the result is (y + down, x + right) of the image; the columns reversed afterwards
   int down, right;

@@ -8,7 +8,7 @@
 namespace rt::cpu::reference {
 
 void augment(const Args& a) {
-  const AugmentAttrs& attrs = augment_attrs(a.op);
+  const AugmentAttrs& attrs = augment_attrs(a.ops);
   const Shape& images = a.out[0].shape();
   const int64_t count = images.n(), stored = a.in[0].shape().n(), height = images.h(), width = images.w();
   const uint8_t* pixels = a.in[0].as<uint8_t>();

@@ -65,7 +65,7 @@ void augment(const Args& a) {
     using T = decltype(zero);
     auto launch = [&](auto width) {
       const dim3 grid(static_cast<unsigned>(s.n()), blocks_for(elements / width(), threads * packs_per_thread));
-      RT_LAUNCH((crop_flip_normalise<T, width()>), grid, threads, 0, a.stream, in, augment_attrs(a.op),
+      RT_LAUNCH((crop_flip_normalise<T, width()>), grid, threads, 0, a.stream, in, augment_attrs(a.ops),
                 images.layout == Layout::nhwc, pointer<T>(a.out[0]));
     };
     if (elements % pack_of<T> == 0)

@@ -30,20 +30,20 @@ class BatchNorm final : public Op {
     const Var x = in[0], gamma = in[1], beta = in[2], running_mean = in[3], running_var = in[4];
     const Var y = out[0], mean = out[1], rstd = out[2];
     if (attrs.training)
-      tape.step("batch_norm.stats", this, {x}, {mean, rstd, out[3]});
+      tape.step(kinds::batch_norm_stats, this, {x}, {mean, rstd, out[3]});
     else
-      tape.step("batch_norm.running", this, {running_mean, running_var}, {mean, rstd});
-    tape.step("batch_norm.apply", this, {x, mean, rstd, gamma, beta}, {y});
+      tape.step(kinds::batch_norm_running, this, {running_mean, running_var}, {mean, rstd});
+    tape.step(kinds::batch_norm_apply, this, {x, mean, rstd, gamma, beta}, {y});
     if (attrs.training)
-      tape.step("batch_norm.update_running", this, {mean, out[3], running_mean, running_var},
+      tape.step(kinds::batch_norm_update_running, this, {mean, out[3], running_mean, running_var},
                 {running_mean, running_var});
   }
   void backward(Tape& tape, Gradients& g) const override {
     RT_CHECK(attrs.training, "batch_norm: there is no backward pass through running statistics");
     const Var dy = g.dout[0], x = g.in[0], gamma = g.in[1], mean = g.out[1], rstd = g.out[2];
     const Var dgamma = g.din(1), dbeta = g.din(2);
-    tape.step("batch_norm.sums", this, {dy, x, mean, rstd}, {dgamma, dbeta});
-    if (g.wants(0)) tape.step("batch_norm.dx", this, {dy, x, mean, rstd, gamma, dgamma, dbeta}, {g.din(0)});
+    tape.step(kinds::batch_norm_sums, this, {dy, x, mean, rstd}, {dgamma, dbeta});
+    if (g.wants(0)) tape.step(kinds::batch_norm_dx, this, {dy, x, mean, rstd, gamma, dgamma, dbeta}, {g.din(0)});
   }
 };
 
@@ -53,6 +53,6 @@ Var batch_norm(Tape& tape, Var x, Var gamma, Var beta, BatchNormState state, Bat
   return tape.apply(std::make_shared<BatchNorm>(attrs), {x, gamma, beta, state.running_mean, state.running_var});
 }
 
-const BatchNormAttrs& batch_norm_attrs(const Op* op) { return attributes<BatchNorm>(op).attrs; }
+const BatchNormAttrs& batch_norm_attrs(Ops ops) { return attributes<BatchNorm>(ops).attrs; }
 
 }  // namespace rt

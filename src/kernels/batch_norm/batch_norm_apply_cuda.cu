@@ -114,9 +114,10 @@ template <bool relu, bool add>
 void apply(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
-    run<T>(a, Apply<T, relu, add>{pointer<T>(a.in[0]), add ? pointer<T>(a.in[5]) : nullptr, pointer<T>(a.out[0]),
-                                  pointer<float>(a.in[1]), pointer<float>(a.in[2]), pointer<float>(a.in[3]),
-                                  pointer<float>(a.in[4])});
+    run<T>(a, Apply<T, relu, add>{pointer<T>(a.input("x")), add ? pointer<T>(a.input("skip")) : nullptr,
+                                  pointer<T>(a.output("y")), pointer<float>(a.input("mean")),
+                                  pointer<float>(a.input("rstd")), pointer<float>(a.input("gamma")),
+                                  pointer<float>(a.input("beta"))});
   });
 }
 
@@ -125,11 +126,12 @@ void dx(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
     const Shape& s = a.in[0].shape();
-    const View* rest = &a.in[masked];  // x mean rstd gamma dgamma dbeta, from 1
-    run<T>(a, Dx<T, masked, add>{pointer<T>(a.in[0]), pointer<T>(a.in[masked]), pointer<T>(rest[1]),
-                                 pointer<T>(a.out[0]), add ? pointer<T>(a.out[1]) : nullptr, pointer<float>(rest[2]),
-                                 pointer<float>(rest[3]), pointer<float>(rest[4]), pointer<float>(rest[5]),
-                                 pointer<float>(rest[6]), static_cast<float>(s.n() * s.h() * s.w())});
+    run<T>(a, Dx<T, masked, add>{pointer<T>(a.input("dy")), pointer<T>(a.input(masked ? "y" : "dy")),
+                                 pointer<T>(a.input("x")), pointer<T>(a.output("dx")),
+                                 add ? pointer<T>(a.output("dskip")) : nullptr, pointer<float>(a.input("mean")),
+                                 pointer<float>(a.input("rstd")), pointer<float>(a.input("gamma")),
+                                 pointer<float>(a.input("dgamma")), pointer<float>(a.input("dbeta")),
+                                 static_cast<float>(s.n() * s.h() * s.w())});
   });
 }
 
@@ -175,13 +177,13 @@ void batch_norm_update_running(const Args& a) {
       most = std::max(most, all.channels[k]);
     }
     RT_LAUNCH(update_running, dim3(static_cast<unsigned>(ceil_div(most, walk_threads)), static_cast<unsigned>(count)),
-              walk_threads, 0, a.stream, static_cast<float>(batch_norm_attrs(a.op).momentum), all);
+              walk_threads, 0, a.stream, static_cast<float>(batch_norm_attrs(a.ops).momentum), all);
   }
 }
 void batch_norm_running(const Args& a) {
   const int n = static_cast<int>(a.in[0].numel());
   RT_LAUNCH(running, static_cast<unsigned>(ceil_div(n, walk_threads)), walk_threads, 0, a.stream, n,
-            static_cast<float>(batch_norm_attrs(a.op).eps), pointer<float>(a.in[0]), pointer<float>(a.in[1]),
+            static_cast<float>(batch_norm_attrs(a.ops).eps), pointer<float>(a.in[0]), pointer<float>(a.in[1]),
             pointer<float>(a.out[0]), pointer<float>(a.out[1]));
 }
 

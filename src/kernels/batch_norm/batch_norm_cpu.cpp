@@ -22,7 +22,8 @@ int64_t per_channel(const Spec& x) { return x.shape.numel() / x.shape.c(); }
 // y = [relu](scale*x + shift [+ skip]), with one multiplication and one addition per element in every form, and rounded
 // before skip is added as the unfused steps round.
 template <bool relu>
-void apply(const Args& a, const View* skip_view) {
+void apply(const Args& a) {
+  const View* skip_view = a.find_input("skip");
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
     using F = Computed<T>;
@@ -42,19 +43,19 @@ void apply(const Args& a, const View* skip_view) {
   });
 }
 
-// in: dy [y] x mean rstd; with a mask, dy counts where y > 0.
-template <bool masked>
+// With a mask y, dy counts where y > 0.
 void sums(const Args& a) {
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
     using F = Computed<T>;
-    const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = a.in[1 + masked].as<T>();
-    const F *mean = a.in[2 + masked].as<F>(), *rstd = a.in[3 + masked].as<F>();
+    const View* mask = a.find_input("y");
+    const T *dy = a.input("dy").as<T>(), *y = mask ? mask->as<T>() : nullptr, *x = a.input("x").as<T>();
+    const F *mean = a.input("mean").as<F>(), *rstd = a.input("rstd").as<F>();
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < a.in[0].shape().c(); ++c) {
       double dgamma = 0, dbeta = 0;
       each_of_channel(a.in[0].spec, c, [&](int64_t i) {
-        if (masked && !(y[i] > 0)) return;
+        if (y && !(y[i] > 0)) return;
         dbeta += static_cast<double>(dy[i]);
         dgamma += static_cast<double>(dy[i]) * (static_cast<double>(x[i]) - static_cast<double>(mean[c]));
       });
@@ -65,22 +66,21 @@ void sums(const Args& a) {
 }
 
 // dx = gamma*rstd * (dy - dbeta/m - (x-mean)*rstd*dgamma/m)
-template <bool masked>
-void dx(const Args& a, const View* dskip_view) {
+void dx(const Args& a) {
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
     using F = Computed<T>;
-    const size_t k = masked ? 1 : 0;
-    const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = a.in[1 + k].as<T>();
-    const F *mean = a.in[2 + k].as<F>(), *rstd = a.in[3 + k].as<F>(), *gamma = a.in[4 + k].as<F>(),
-            *dgamma = a.in[5 + k].as<F>(), *dbeta = a.in[6 + k].as<F>();
-    T *out = a.out[0].as<T>(), *dskip = dskip_view ? dskip_view->as<T>() : nullptr;
+    const View *mask = a.find_input("y"), *dskip_view = a.find_output("dskip");
+    const T *dy = a.input("dy").as<T>(), *y = mask ? mask->as<T>() : nullptr, *x = a.input("x").as<T>();
+    const F *mean = a.input("mean").as<F>(), *rstd = a.input("rstd").as<F>(), *gamma = a.input("gamma").as<F>();
+    const F *dgamma = a.input("dgamma").as<F>(), *dbeta = a.input("dbeta").as<F>();
+    T *out = a.output("dx").as<T>(), *dskip = dskip_view ? dskip_view->as<T>() : nullptr;
     const F m = static_cast<F>(per_channel(a.in[0].spec));
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < a.in[0].shape().c(); ++c) {
       const F scale = gamma[c] * rstd[c], mean_dy = dbeta[c] / m, slope = rstd[c] * dgamma[c] / m;
       each_of_channel(a.in[0].spec, c, [&](int64_t i) {
-        const T d = masked && !(y[i] > 0) ? T(0) : dy[i];
+        const T d = y && !(y[i] > 0) ? T(0) : dy[i];
         if (dskip) dskip[i] = d;
         out[i] = static_cast<T>(scale * ((d - mean_dy) - (x[i] - mean[c]) * slope));
       });
@@ -108,7 +108,7 @@ void batch_norm_stats(const Args& a) {
       });
       a.out[0].as<F>()[c] = static_cast<F>(mean);
       a.out[1].as<F>()[c] =
-          static_cast<F>(1 / std::sqrt(squares / static_cast<double>(m) + batch_norm_attrs(a.op).eps));
+          static_cast<F>(1 / std::sqrt(squares / static_cast<double>(m) + batch_norm_attrs(a.ops).eps));
       a.out[2].as<F>()[c] = static_cast<F>(squares / static_cast<double>(m - 1));
     }
   });
@@ -120,7 +120,7 @@ void batch_norm_running(const Args& a) {
     for (int64_t c = 0; c < a.in[0].numel(); ++c) {
       a.out[0].as<T>()[c] = a.in[0].as<T>()[c];
       a.out[1].as<T>()[c] =
-          static_cast<T>(1 / std::sqrt(static_cast<double>(a.in[1].as<T>()[c]) + batch_norm_attrs(a.op).eps));
+          static_cast<T>(1 / std::sqrt(static_cast<double>(a.in[1].as<T>()[c]) + batch_norm_attrs(a.ops).eps));
     }
   });
 }
@@ -128,7 +128,7 @@ void batch_norm_running(const Args& a) {
 void batch_norm_update_running(const Args& a) {
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
-    const double momentum = batch_norm_attrs(a.op).momentum;
+    const double momentum = batch_norm_attrs(a.ops).momentum;
     for (size_t k = 0; k < a.out.size(); ++k) {  // in: two fresh ones and two running ones of each layer
       const T* fresh = a.in[k / 2 * 4 + k % 2].as<T>();
       T* running = a.out[k].as<T>();
@@ -139,13 +139,9 @@ void batch_norm_update_running(const Args& a) {
   });
 }
 
-void batch_norm_apply(const Args& a) { apply<false>(a, nullptr); }
-void bn_relu_apply(const Args& a) { apply<true>(a, nullptr); }
-void bn_add_relu_apply(const Args& a) { apply<true>(a, &a.in[5]); }
-void batch_norm_sums(const Args& a) { sums<false>(a); }
-void bn_relu_sums(const Args& a) { sums<true>(a); }
-void batch_norm_dx(const Args& a) { dx<false>(a, nullptr); }
-void bn_relu_dx(const Args& a) { dx<true>(a, nullptr); }
-void bn_add_relu_dx(const Args& a) { dx<true>(a, &a.out[1]); }
+void batch_norm_apply(const Args& a) { apply<false>(a); }
+void bn_relu_apply(const Args& a) { apply<true>(a); }
+void batch_norm_sums(const Args& a) { sums(a); }
+void batch_norm_dx(const Args& a) { dx(a); }
 
 }  // namespace rt::cpu::reference

@@ -177,10 +177,10 @@ template <bool masked>
 void sums(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const View* rest = &a.in[masked];
     reduce<T>(
-        a, Sums<T, masked>{pointer<T>(a.in[0]), pointer<T>(a.in[masked]), pointer<T>(rest[1]), pointer<float>(rest[2]),
-                           pointer<float>(rest[3]), pointer<float>(a.out[0]), pointer<float>(a.out[1])});
+        a, Sums<T, masked>{pointer<T>(a.input("dy")), pointer<T>(a.input(masked ? "y" : "dy")),
+                           pointer<T>(a.input("x")), pointer<float>(a.input("mean")), pointer<float>(a.input("rstd")),
+                           pointer<float>(a.output("dgamma")), pointer<float>(a.output("dbeta"))});
   });
 }
 
@@ -213,15 +213,15 @@ size_t batch_norm_workspace(const Problem& p) {
 void batch_norm_stats(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
-    reduce<T>(a, Stats<T>{pointer<T>(a.in[0]), static_cast<float>(batch_norm_attrs(a.op).eps), pointer<float>(a.out[0]),
-                          pointer<float>(a.out[1]), pointer<float>(a.out[2])});
+    reduce<T>(a, Stats<T>{pointer<T>(a.in[0]), static_cast<float>(batch_norm_attrs(a.ops).eps),
+                          pointer<float>(a.out[0]), pointer<float>(a.out[1]), pointer<float>(a.out[2])});
   });
 }
 void batch_norm_stats_of_sums(const float* sums, const Args& a) {
   const Shape& x = a.in[0].spec.shape;
   const auto channels = static_cast<int>(x.c());
   RT_LAUNCH(finish_sums, blocks_for(channels, walk_threads), walk_threads, 0, a.stream, sums, channels,
-            static_cast<float>(x.numel() / x.c()), static_cast<float>(batch_norm_attrs(a.op).eps),
+            static_cast<float>(x.numel() / x.c()), static_cast<float>(batch_norm_attrs(a.ops).eps),
             pointer<float>(a.out[0]), pointer<float>(a.out[1]), pointer<float>(a.out[2]));
 }
 void batch_norm_sums(const Args& a) { sums<false>(a); }

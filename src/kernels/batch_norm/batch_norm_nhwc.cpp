@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include "kernels/batch_norm/batch_norm.hpp"
-#include "kernels/simd/nhwc_rows.hpp"
+#include "kernels/batch_norm/batch_norm_channels.hpp"
+#include "kernels/isa.hpp"
+#include "kernels/rows.hpp"
+#include "kernels/simd/rows.hpp"
 
 namespace rt::cpu {
 namespace {
@@ -25,14 +28,28 @@ void each_part(const Matrix& m, int64_t count, F&& f) {
   }
 }
 
+// Those of the step's operands that belong to a channel; what it does not have is null.
+BatchNormOf norm_of(const Args& a) {
+  auto numbers = [&](std::string_view operand) {
+    const View* v = a.find_input(operand);
+    return v ? v->as<float>() : nullptr;
+  };
+  return {.mean = numbers("mean"),
+          .rstd = numbers("rstd"),
+          .gamma = numbers("gamma"),
+          .beta = numbers("beta"),
+          .dgamma = numbers("dgamma"),
+          .dbeta = numbers("dbeta")};
+}
+
 template <class T>
 void apply(const BatchNormKernelsOf<T>& kernels, const Args& a, bool relu) {
   const Matrix m(a.in[0].spec);
-  const T *x = a.in[0].as<T>(), *skip = a.in.size() > 5 ? a.in[5].as<T>() : nullptr;
-  T* y = a.out[0].as<T>();
+  const View* skip_view = a.find_input("skip");
+  const T *x = a.input("x").as<T>(), *skip = skip_view ? skip_view->as<T>() : nullptr;
+  T* y = a.output("y").as<T>();
   float *scale = static_cast<float*>(a.workspace), *shift = scale + m.channels;
-  BatchNormOf{a.in[1].as<float>(), a.in[2].as<float>(), a.in[3].as<float>(), a.in[4].as<float>()}.affine(m.channels,
-                                                                                                         scale, shift);
+  norm_of(a).affine(m.channels, scale, shift);
   const bool stream = streams(a, 0);
   each_part(m, m.pieces(), [&](int64_t, int64_t begin, int64_t rows) {
     const int64_t at = begin * m.channels;
@@ -40,14 +57,12 @@ void apply(const BatchNormKernelsOf<T>& kernels, const Args& a, bool relu) {
   });
 }
 
-// in: dy [y] x mean rstd; y, the mask, where there are five.
 template <class T>
 void sums(const BatchNormKernelsOf<T>& kernels, const Args& a) {
-  const bool masked = a.in.size() == 5;
   const Matrix m(a.in[0].spec);
-  const auto in = a.in.subspan(masked ? 2 : 1);
-  const T *dy = a.in[0].as<T>(), *y = masked ? a.in[1].as<T>() : nullptr, *x = in[0].as<T>();
-  const float* mean = in[1].as<float>();
+  const View* mask = a.find_input("y");
+  const T *dy = a.input("dy").as<T>(), *y = mask ? mask->as<T>() : nullptr, *x = a.input("x").as<T>();
+  const float* mean = a.input("mean").as<float>();
   double* partial = static_cast<double*>(a.workspace);  // per group: sum of d [C], sum of d * (x - mean) [C]
   const int64_t groups = m.groups(), channels = m.channels;
   each_part(m, groups, [&](int64_t g, int64_t begin, int64_t rows) {
@@ -55,30 +70,30 @@ void sums(const BatchNormKernelsOf<T>& kernels, const Args& a) {
     double* sum = partial + g * 2 * channels;
     kernels.sums(dy + at, {y ? y + at : nullptr}, x + at, mean, rows, channels, channels, sum, sum + channels);
   });
-  BatchNormSums{in[2].as<float>(), a.out[0].as<float>(), a.out[1].as<float>()}.set(partial, groups, channels);
+  const BatchNormSums results{.rstd = a.input("rstd").as<float>(),
+                              .dgamma = a.output("dgamma").as<float>(),
+                              .dbeta = a.output("dbeta").as<float>()};
+  results.set(partial, groups, channels);
 }
 
-// in: dy [y] x mean rstd gamma [beta] dgamma dbeta; y, the mask, or beta, by which it follows from x.
+// The mask is y where the step has it; else it follows from x where the step has beta; else there is none.
 template <class T>
-void dx(const BatchNormKernelsOf<T>& kernels, const Args& a, bool by_y, bool by_x) {
-  const bool skip = a.out.size() == 2;
+void dx(const BatchNormKernelsOf<T>& kernels, const Args& a) {
   const Matrix m(a.in[0].spec);
-  const auto in = a.in.subspan(by_y ? 2 : 1);
-  const T *dy = a.in[0].as<T>(), *y = by_y ? a.in[1].as<T>() : nullptr, *x = in[0].as<T>();
-  auto vector = [&](size_t i) { return in[i].template as<float>(); };
+  const View *y_view = a.find_input("y"), *skip = a.find_output("dskip");
+  const T *dy = a.input("dy").as<T>(), *y = y_view ? y_view->as<T>() : nullptr, *x = a.input("x").as<T>();
   float *scale = static_cast<float*>(a.workspace), *shift = scale + m.channels, *mean_dy = shift + m.channels,
         *slope = mean_dy + m.channels;
-  const float* mean = vector(1);
-  const BatchNormOf norm{
-      mean, vector(2), vector(3), by_x ? vector(4) : nullptr, vector(by_x ? 5 : 4), vector(by_x ? 6 : 5)};
+  const BatchNormOf norm = norm_of(a);
+  const bool by_x = norm.beta != nullptr;
   norm.affine(m.channels, scale, shift);
   norm.slopes(m.channels, static_cast<float>(m.rows), mean_dy, slope);
-  T *dx = a.out[0].as<T>(), *dskip = skip ? a.out[1].as<T>() : nullptr;
+  T *dx = a.output("dx").as<T>(), *dskip = skip ? skip->as<T>() : nullptr;
   const bool stream = streams(a, 0), stream_skip = skip && streams(a, 1);
   each_part(m, m.pieces(), [&](int64_t, int64_t begin, int64_t rows) {
     const int64_t at = begin * m.channels;
     const ReluMask<T> mask{y ? y + at : nullptr, by_x ? scale : nullptr, by_x ? shift : nullptr};
-    kernels.dx(dy + at, mask, x + at, mean, scale, mean_dy, slope, dx + at, skip ? dskip + at : nullptr, rows,
+    kernels.dx(dy + at, mask, x + at, norm.mean, scale, mean_dy, slope, dx + at, skip ? dskip + at : nullptr, rows,
                m.channels, stream, stream_skip);
   });
 }
@@ -99,43 +114,62 @@ void stats(const BatchNormKernels& kernels, const Args& a) {
     const double* group = partial + g * 2 * channels;
     kernels.merge(begin, mean, m2, end - begin, group, group + channels, channels);
   }
-  const BatchNormStats of{a.out[0].as<float>(), a.out[1].as<float>(), a.out[2].as<float>(), batch_norm_attrs(a.op).eps};
+  const BatchNormStats of{.mean = a.output("mean").as<float>(),
+                          .rstd = a.output("rstd").as<float>(),
+                          .var = a.output("var").as<float>(),
+                          .eps = batch_norm_attrs(a.ops).eps};
   for (int64_t c = 0; c < channels; ++c) of.set(c, mean[c], m2[c], static_cast<double>(m.rows));
 }
 
-}  // namespace
-
-size_t batch_norm_workspace(const Problem& problem) {
+size_t workspace(const Problem& problem) {
   // Two f64 vectors per group and one pair for the result; the steps without a reduction keep up to four f32 vectors.
   const Matrix m(problem.in[0]);
   return static_cast<size_t>((m.groups() + 1) * 2 * m.channels) * sizeof(double);
 }
 
+// The rows of one instruction set's kernels.
 template <const BatchNormKernels& kernels>
-void BatchNormRows<kernels>::stats(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::stats<decltype(zero)>(kernels, a); });
-}
-template <const BatchNormKernels& kernels>
-void BatchNormRows<kernels>::apply(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::apply(kernels_of<decltype(zero)>(kernels), a, false); });
-}
-template <const BatchNormKernels& kernels>
-void BatchNormRows<kernels>::relu_apply(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::apply(kernels_of<decltype(zero)>(kernels), a, true); });
-}
-template <const BatchNormKernels& kernels>
-void BatchNormRows<kernels>::sums(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::sums(kernels_of<decltype(zero)>(kernels), a); });
-}
-template <const BatchNormKernels& kernels>
-void BatchNormRows<kernels>::dx(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::dx(kernels_of<decltype(zero)>(kernels), a, a.in.size() == 8, false); });
-}
-template <const BatchNormKernels& kernels>
-void BatchNormRows<kernels>::dx_by_x(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::dx(kernels_of<decltype(zero)>(kernels), a, false, true); });
-}
+struct Run {
+  static void stats(const Args& a) {
+    with_storage(a.in[0], [&](auto zero) { cpu::stats<decltype(zero)>(kernels, a); });
+  }
+  template <bool relu>
+  static void apply(const Args& a) {
+    with_storage(a.in[0], [&](auto zero) { cpu::apply(kernels_of<decltype(zero)>(kernels), a, relu); });
+  }
+  static void sums(const Args& a) {
+    with_storage(a.in[0], [&](auto zero) { cpu::sums(kernels_of<decltype(zero)>(kernels), a); });
+  }
+  static void dx(const Args& a) {
+    with_storage(a.in[0], [&](auto zero) { cpu::dx(kernels_of<decltype(zero)>(kernels), a); });
+  }
+};
 
-RT_FOR_EACH_ISA(BatchNormRows, batch_norm_kernels)
+}  // namespace
+
+void add_batch_norm_rows(Rows& rows) {
+  for_each_isa([&]<class Isa>() {
+    using R = Run<Isa::batch_norm>;
+    auto add = [&](const Kind& kind, RunFunction run, std::string_view overwrites) {
+      rows.add({.kind = kind,
+                .name = row_name<Isa>(),
+                .min_capability = Isa::capability,
+                .refuse = refuse_all_but_f32_bf16_nhwc,
+                .run = run,
+                .workspace = workspace,
+                .overwrites = overwrites});
+    };
+    add(kinds::batch_norm_stats, R::stats, "");
+    add(kinds::batch_norm_apply, R::template apply<false>, "x");
+    add(kinds::batch_norm_sums, R::sums, "");
+    add(kinds::batch_norm_dx, R::dx, "dy");
+    add(kinds::bn_relu_apply, R::template apply<true>, "x");
+    add(kinds::bn_add_relu_apply, R::template apply<true>, "x");
+    add(kinds::bn_relu_sums, R::sums, "");
+    add(kinds::bn_relu_dx, R::dx, "dy");
+    add(kinds::bn_relu_dx_by_x, R::dx, "dy");
+    add(kinds::bn_add_relu_dx, R::dx, "x");
+  });
+}
 
 }  // namespace rt::cpu

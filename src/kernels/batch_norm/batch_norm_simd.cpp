@@ -209,6 +209,7 @@ void any_dx(const T* dy, const ReluMask<T>& by, const T* x, const float* mean, c
 
 }  // namespace
 
+extern const BatchNormKernels batch_norm_kernels;  // kernels/isa.hpp declares it, for each instruction set
 const BatchNormKernels batch_norm_kernels = {
     {stats, any_sums, any_apply, any_dx}, {stats, any_sums, any_apply, any_dx}, merge};
 

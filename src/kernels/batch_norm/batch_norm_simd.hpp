@@ -47,14 +47,4 @@ struct BatchNormKernels {
                 const double* more_m2, int64_t channels);
 };
 
-namespace baseline {
-extern const BatchNormKernels batch_norm_kernels;
-}
-namespace avx2 {
-extern const BatchNormKernels batch_norm_kernels;
-}
-namespace avx512 {
-extern const BatchNormKernels batch_norm_kernels;
-}
-
 }  // namespace rt

@@ -3,6 +3,24 @@
 namespace rt {
 namespace {
 
+Conv2dShape shape_of(const Conv2dAttrs& a, const Shape& x, const Shape& w) {
+  auto out = [&](int64_t size, int64_t kernel) {
+    const int64_t room = size + 2 * a.pad - kernel;
+    return room < 0 ? 0 : room / a.stride + 1;
+  };
+  return {.n = x.n(),
+          .c = x.c(),
+          .h = x.h(),
+          .w = x.w(),
+          .k = w.n(),
+          .r = w.h(),
+          .s = w.w(),
+          .p = out(x.h(), w.h()),
+          .q = out(x.w(), w.w()),
+          .stride = a.stride,
+          .pad = a.pad};
+}
+
 class Conv2d final : public Op {
  public:
   explicit Conv2d(Conv2dAttrs a) : attrs(a) {}
@@ -17,17 +35,17 @@ class Conv2d final : public Op {
     RT_CHECK(x.shape.c() == w.shape.c(), "conv2d: input {} has {} channels, weight {} expects {}", x.str(), x.shape.c(),
              w.str(), w.shape.c());
     RT_CHECK(w.dtype == x.dtype, "conv2d: input {} and weight {} differ in type", x.str(), w.str());
-    const Conv2dShape s = conv2d_shape(this, x, w);
+    const Conv2dShape s = shape_of(attrs, x.shape, w.shape);
     RT_CHECK(s.p >= 1 && s.q >= 1, "conv2d: input {} is smaller than the {}x{} kernel with padding {}", x.str(), s.r,
              s.s, attrs.pad);
     return {{{s.n, s.k, s.p, s.q}, x.dtype, x.layout}};
   }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
-    tape.step("conv2d.forward", this, {in[0], in[1]}, {out[0]});
+    tape.step(kinds::conv2d_forward, this, {in[0], in[1]}, {out[0]});
   }
   void backward(Tape& tape, Gradients& g) const override {
-    if (g.wants(1)) tape.step("conv2d.dw", this, {g.dout[0], g.in[0]}, {g.din(1)});
-    if (g.wants(0)) tape.step("conv2d.dx", this, {g.dout[0], g.in[1]}, {g.din(0)});
+    if (g.wants(1)) tape.step(kinds::conv2d_dw, this, {g.dout[0], g.in[0]}, {g.din(1)});
+    if (g.wants(0)) tape.step(kinds::conv2d_dx, this, {g.dout[0], g.in[1]}, {g.din(0)});
   }
 };
 
@@ -35,15 +53,22 @@ class Conv2d final : public Op {
 
 Var conv2d(Tape& tape, Var x, Var w, Conv2dAttrs attrs) { return tape.apply(std::make_shared<Conv2d>(attrs), {x, w}); }
 
-Conv2dShape conv2d_shape(const Op* op, const Spec& x, const Spec& w) {
-  const Conv2dAttrs& a = attributes<Conv2d>(op).attrs;
-  const Shape &xs = x.shape, &ws = w.shape;
-  auto out = [&](int64_t size, int64_t kernel) {
-    const int64_t room = size + 2 * a.pad - kernel;
-    return room < 0 ? 0 : room / a.stride + 1;
-  };
-  return {xs.n(),   xs.c(), xs.h(), xs.w(), ws.n(), ws.h(), ws.w(), out(xs.h(), ws.h()), out(xs.w(), ws.w()),
-          a.stride, a.pad};
+Conv2dShape conv2d_shape(Ops ops, const Spec& x, const Spec& w) {
+  return shape_of(attributes<Conv2d>(ops).attrs, x.shape, w.shape);
+}
+
+const Spec& conv2d_image(const Problem& p) {
+  const Spec* x = p.find_input("x");
+  return x ? *x : p.output("dx");
+}
+const Spec& conv2d_weight(const Problem& p) {
+  const Spec* w = p.find_input("w");
+  return w ? *w : p.output("dw");
+}
+Conv2dShape conv2d_shape(const Problem& p) { return conv2d_shape(p.ops, conv2d_image(p), conv2d_weight(p)); }
+Conv2dShape conv2d_shape(const Args& a) {
+  const View *x = a.find_input("x"), *w = a.find_input("w");
+  return conv2d_shape(a.ops, (x ? *x : a.output("dx")).spec, (w ? *w : a.output("dw")).spec);
 }
 
 }  // namespace rt

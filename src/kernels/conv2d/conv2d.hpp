@@ -9,11 +9,16 @@
 
 namespace rt {
 
+namespace kinds {  // fused ones: conv2d_fusion.hpp
+inline constexpr Kind conv2d_forward{"conv2d.forward: x w -> y"};
+inline constexpr Kind conv2d_dx{"conv2d.dx: dy w -> dx"};
+inline constexpr Kind conv2d_dw{"conv2d.dw: dy x -> dw"};
+}  // namespace kinds
+
 struct Conv2dAttrs {
   int stride = 1, pad = 0;
 };
 
-// Steps: conv2d.forward: x w -> y     conv2d.dx: dy w -> dx     conv2d.dw: dy x -> dw
 Var conv2d(Tape& tape, Var x, Var w, Conv2dAttrs attrs);
 
 struct Conv2dShape {
@@ -21,14 +26,23 @@ struct Conv2dShape {
   int stride, pad;
   friend auto operator<=>(const Conv2dShape&, const Conv2dShape&) = default;
 };
-// The sizes of a step, from the specs it reads and writes (x and w stand in different places in the three kinds).
-Conv2dShape conv2d_shape(const Op* op, const Spec& x, const Spec& w);
+Conv2dShape conv2d_shape(Ops ops, const Spec& x, const Spec& w);
+// Of a step of any kind of convolution: what it calls x and w, or dx and dw, has the sizes of x and w.
+Conv2dShape conv2d_shape(const Problem& problem);
+Conv2dShape conv2d_shape(const Args& args);
+const Spec& conv2d_image(const Problem& problem);   // x, or dx where there is no x
+const Spec& conv2d_weight(const Problem& problem);  // w, or dw
+
+class Rows;
+namespace cpu {
+void add_conv2d_rows(Rows& rows);  // but for the reference
+}
 
 namespace cpu::reference {
 void conv2d_forward(const Args& a);
 void conv2d_dx(const Args& a);
 void conv2d_dw(const Args& a);
-void conv2d_forward_stats(const Args& a);  // conv2d.forward.stats (conv2d_fusion.hpp), as this one after the other
+void conv2d_forward_stats(const Args& a);  // conv2d.forward.stats: one after the other
 }  // namespace cpu::reference
 
 namespace cuda {  // by cuDNN (conv2d_cudnn.cpp), with `graph` by its graph API too: f32, f16, bf16; x, w, y in one layout

@@ -20,7 +20,7 @@ Range valid(int64_t r, int64_t size, int64_t outputs, int stride, int pad) {
 }  // namespace
 
 void conv2d_forward(const Args& a) {
-  const Conv2dShape s = conv2d_shape(a.op, a.in[0].spec, a.in[1].spec);
+  const Conv2dShape s = conv2d_shape(a.ops, a.in[0].spec, a.in[1].spec);
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
     const T *x = a.in[0].as<T>(), *w = a.in[1].as<T>();
@@ -46,7 +46,7 @@ void conv2d_forward(const Args& a) {
 }
 
 void conv2d_dx(const Args& a) {
-  const Conv2dShape s = conv2d_shape(a.op, a.out[0].spec, a.in[1].spec);
+  const Conv2dShape s = conv2d_shape(a.ops, a.out[0].spec, a.in[1].spec);
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
     const T *dy = a.in[0].as<T>(), *w = a.in[1].as<T>();
@@ -74,7 +74,7 @@ void conv2d_dx(const Args& a) {
 }
 
 void conv2d_dw(const Args& a) {
-  const Conv2dShape s = conv2d_shape(a.op, a.in[1].spec, a.out[0].spec);
+  const Conv2dShape s = conv2d_shape(a.ops, a.in[1].spec, a.out[0].spec);
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
     const T *dy = a.in[0].as<T>(), *x = a.in[1].as<T>();
@@ -99,8 +99,8 @@ void conv2d_dw(const Args& a) {
 }
 
 void conv2d_forward_stats(const Args& a) {
-  conv2d_forward({a.op, a.in, a.out.first(1), nullptr, nullptr});
-  batch_norm_stats({a.last_op, a.out.first(1), a.out.subspan(1), nullptr, nullptr});
+  conv2d_forward({.kind = kinds::conv2d_forward, .ops = a.ops, .in = a.in, .out = a.out.first(1)});
+  batch_norm_stats({.kind = kinds::batch_norm_stats, .ops = a.ops, .in = a.out.first(1), .out = a.out.subspan(1)});
 }
 
 }  // namespace rt::cpu::reference

@@ -19,10 +19,10 @@ class CrossEntropyOp final : public Op {
     return {{Shape{}, stat}, {{logits.shape[0]}, stat}, {{2}, DType::i32}};
   }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
-    tape.step("cross_entropy.forward", this, {in[0], in[1]}, {out[0], out[1], out[2]});
+    tape.step(kinds::cross_entropy_forward, this, {in[0], in[1]}, {out[0], out[1], out[2]});
   }
   void backward(Tape& tape, Gradients& g) const override {
-    if (g.wants(0)) tape.step("cross_entropy.backward", this, {g.in[0], g.in[1], g.out[1], g.dout[0]}, {g.din(0)});
+    if (g.wants(0)) tape.step(kinds::cross_entropy_backward, this, {g.in[0], g.in[1], g.out[1], g.dout[0]}, {g.din(0)});
   }
 };
 
@@ -34,6 +34,6 @@ CrossEntropy cross_entropy(Tape& tape, Var logits, Var labels, double label_smoo
   return {out[0], out[2]};
 }
 
-double label_smoothing_of(const Op* op) { return attributes<CrossEntropyOp>(op).smoothing; }
+double label_smoothing_of(Ops ops) { return attributes<CrossEntropyOp>(ops).smoothing; }
 
 }  // namespace rt

@@ -53,7 +53,7 @@ void losses(const Args& a, Computed<T>* loss, Computed<T>* lse, int32_t* correct
   double total = 0;
   correct[0] = correct[1] = 0;
   for (int64_t i = 0; i < n; ++i) {
-    const Sample<T> sample{a.in[0].as<T>() + i * k, k, a.in[1].as<int32_t>()[i], label_smoothing_of(a.op)};
+    const Sample<T> sample{a.in[0].as<T>() + i * k, k, a.in[1].as<int32_t>()[i], label_smoothing_of(a.ops)};
     const auto s = sample.loss();
     const auto rounded = static_cast<Computed<T>>(s.lse);  // as it is stored between the two steps
     if (lse) lse[i] = rounded;
@@ -83,7 +83,7 @@ void cross_entropy_backward(const Args& a) {
     using F = Computed<T>;
     const double scale = static_cast<double>(a.in[3].as<F>()[0]) / static_cast<double>(n);
     for (int64_t i = 0; i < n; ++i) {
-      const Sample<T> sample{a.in[0].as<T>() + i * k, k, a.in[1].as<int32_t>()[i], label_smoothing_of(a.op)};
+      const Sample<T> sample{a.in[0].as<T>() + i * k, k, a.in[1].as<int32_t>()[i], label_smoothing_of(a.ops)};
       sample.gradient(static_cast<double>(a.in[2].as<F>()[i]), scale, a.out[0].as<T>() + i * k);
     }
   });
@@ -93,7 +93,8 @@ void cross_entropy_with_gradient(const Args& a) {
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
     using F = Computed<T>;
-    losses<T>(a, a.out[0].as<F>(), nullptr, a.out[1].as<int32_t>(), a.in[2].as<F>(), a.out[2].as<T>());
+    losses<T>(a, a.output("loss").as<F>(), nullptr, a.output("correct").as<int32_t>(), a.input("dloss").as<F>(),
+              a.output("dlogits").as<T>());
   });
 }
 

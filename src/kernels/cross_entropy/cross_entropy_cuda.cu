@@ -94,7 +94,7 @@ void losses(const Args& a, const View& loss, const View& lse, const View& correc
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
     RT_LAUNCH((loss_of_samples<T>), static_cast<unsigned>(ceil_div(n, samples_per_block)), threads, 0, a.stream, n,
-              static_cast<int>(k), static_cast<float>(label_smoothing_of(a.op)), pointer<T>(a.in[0]),
+              static_cast<int>(k), static_cast<float>(label_smoothing_of(a.ops)), pointer<T>(a.in[0]),
               pointer<int32_t>(a.in[1]), pointer<float>(lse), results, pointer<float>(dloss), pointer<T>(dlogits));
   });
   RT_LAUNCH(mean_loss, 1, threads, 0, a.stream, n, results, pointer<float>(loss), pointer<int32_t>(correct));
@@ -108,14 +108,16 @@ size_t cross_entropy_workspace(const Problem& problem) {
 
 void cross_entropy_forward(const Args& a) { losses(a, a.out[0], a.out[1], a.out[2], {}, {}); }
 
-void cross_entropy_with_gradient(const Args& a) { losses(a, a.out[0], {}, a.out[1], a.in[2], a.out[2]); }
+void cross_entropy_with_gradient(const Args& a) {
+  losses(a, a.output("loss"), {}, a.output("correct"), a.input("dloss"), a.output("dlogits"));
+}
 
 void cross_entropy_backward(const Args& a) {
   const int64_t n = a.in[0].shape()[0], k = a.in[0].shape()[1];
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
     RT_LAUNCH((logit_gradients<T>), blocks_for(n * k, threads), threads, 0, a.stream, n, static_cast<int>(k),
-              static_cast<float>(label_smoothing_of(a.op)), pointer<T>(a.in[0]), pointer<int32_t>(a.in[1]),
+              static_cast<float>(label_smoothing_of(a.ops)), pointer<T>(a.in[0]), pointer<int32_t>(a.in[1]),
               pointer<float>(a.in[2]), pointer<float>(a.in[3]), pointer<T>(a.out[0]));
   });
 }

@@ -8,8 +8,11 @@ void run_on_host(void (*reference)(const Args&), size_t (*workspace)(const Probl
   std::vector<Spec> in, out;
   for (const View& v : host.in) in.push_back(v.spec);
   for (const View& v : host.out) out.push_back(v.spec);
-  const Storage scratch(workspace ? workspace({host.op, in, out, host.last_op}) : 0);
-  reference({host.op, host.in, host.out, scratch.data(), nullptr, host.last_op});
+  const Storage scratch(workspace ? workspace({.kind = host.kind, .ops = host.ops, .in = in, .out = out}) : 0);
+  Args args = host;
+  args.workspace = scratch.data();
+  args.stream = nullptr;
+  reference(args);
 }
 
 void cuda::through_the_host(void (*reference)(const Args&), size_t (*workspace)(const Problem&), const Args& a) {
@@ -23,7 +26,7 @@ void cuda::through_the_host(void (*reference)(const Args&), size_t (*workspace)(
     if (!same) out.push_back(read_back(v, Device::cuda));
     out_views.push_back(same ? *same : out.back().view());
   }
-  run_on_host(reference, workspace, {a.op, in_views, out_views, nullptr, nullptr, a.last_op});
+  run_on_host(reference, workspace, {.kind = a.kind, .ops = a.ops, .in = in_views, .out = out_views});
   for (size_t i = 0; i < out_views.size(); ++i) write_to(a.out[i], Device::cuda, out_views[i].data);
 }
 

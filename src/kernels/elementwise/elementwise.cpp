@@ -8,10 +8,10 @@ class Relu final : public Op {
   std::string_view name() const override { return "relu"; }
   std::vector<Spec> infer(std::span<const Spec> in) const override { return {in[0]}; }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
-    tape.step("relu.forward", this, {in[0]}, {out[0]});
+    tape.step(kinds::relu_forward, this, {in[0]}, {out[0]});
   }
   void backward(Tape& tape, Gradients& g) const override {
-    if (g.wants(0)) tape.step("relu.backward", this, {g.dout[0], g.out[0]}, {g.din(0)});
+    if (g.wants(0)) tape.step(kinds::relu_backward, this, {g.dout[0], g.out[0]}, {g.din(0)});
   }
 };
 
@@ -23,7 +23,7 @@ class Add final : public Op {
     return {in[0]};
   }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
-    tape.step("add.forward", this, {in[0], in[1]}, {out[0]});
+    tape.step(kinds::add_forward, this, {in[0], in[1]}, {out[0]});
   }
   void backward(Tape&, Gradients& g) const override {
     g.pass(0, g.dout[0]);
@@ -37,10 +37,10 @@ class Convert final : public Op {
   std::string_view name() const override { return "convert"; }
   std::vector<Spec> infer(std::span<const Spec> in) const override { return {{in[0].shape, dtype_, layout_}}; }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
-    tape.step("convert", this, {in[0]}, {out[0]});
+    tape.step(kinds::convert, this, {in[0]}, {out[0]});
   }
   void backward(Tape& tape, Gradients& g) const override {
-    if (g.wants(0)) tape.step("convert", this, {g.dout[0]}, {g.din(0)});
+    if (g.wants(0)) tape.step(kinds::convert, this, {g.dout[0]}, {g.din(0)});
   }
 
  private:

@@ -30,6 +30,7 @@ void add(const T* a, const B* b, T* y, int64_t n, bool stream) {
 
 }  // namespace
 
+extern const ElementwiseKernels elementwise_kernels;  // kernels/isa.hpp declares it, for each instruction set
 const ElementwiseKernels elementwise_kernels = {{relu, relu_backward, add}, {relu, relu_backward, add}, add};
 
 }  // namespace rt::RT_ISA

@@ -19,14 +19,4 @@ struct ElementwiseKernels {
   void (*add_bf16)(const float* a, const bf16* b, float* y, int64_t n, bool stream);
 };
 
-namespace baseline {
-extern const ElementwiseKernels elementwise_kernels;
-}
-namespace avx2 {
-extern const ElementwiseKernels elementwise_kernels;
-}
-namespace avx512 {
-extern const ElementwiseKernels elementwise_kernels;
-}
-
 }  // namespace rt

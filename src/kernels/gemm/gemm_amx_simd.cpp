@@ -255,6 +255,7 @@ void multiply_windows(const GemmWindows& g) {
 
 }  // namespace
 
-extern const GemmKernelsOf<Bf16Pair> gemm_kernels = {rows, columns, multiply, multiply_windows};
+extern const GemmKernelsOf<Bf16Pair> gemm_kernels;  // kernels/isa.hpp declares it, for each instruction set
+const GemmKernelsOf<Bf16Pair> gemm_kernels = {rows, columns, multiply, multiply_windows};
 
 }  // namespace rt::RT_ISA

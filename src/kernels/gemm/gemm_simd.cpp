@@ -176,6 +176,7 @@ void multiply(const Block& g) {
 
 }  // namespace
 
-extern const GemmKernelsOf<Element> gemm_kernels = {rows, columns, multiply};
+extern const GemmKernelsOf<Element> gemm_kernels;  // kernels/isa.hpp declares it, for each instruction set
+const GemmKernelsOf<Element> gemm_kernels = {rows, columns, multiply};
 
 }  // namespace rt::RT_ISA

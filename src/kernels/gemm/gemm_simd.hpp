@@ -66,28 +66,4 @@ struct GemmKernelsOf {
 using GemmBlock = GemmBlockOf<float>;
 using GemmKernels = GemmKernelsOf<float>;
 
-#ifdef RT_HAVE_AMX
-namespace amx {
-extern const GemmKernelsOf<Bf16Pair> gemm_kernels;
-}
-#endif
-#ifdef RT_HAVE_AVX512_BF16
-namespace avx512_bf16 {
-extern const GemmKernelsOf<Bf16Pair> gemm_kernels;
-}
-#endif
-#ifdef RT_HAVE_AVX512
-namespace avx512 {
-extern const GemmKernels gemm_kernels;
-}
-#endif
-#ifdef RT_HAVE_AVX2
-namespace avx2 {
-extern const GemmKernels gemm_kernels;
-}
-#endif
-namespace baseline {
-extern const GemmKernels gemm_kernels;
-}
-
 }  // namespace rt

@@ -18,12 +18,12 @@ class Linear final : public Op {
     return {{{x[0], w[0]}, in[0].dtype}};
   }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
-    tape.step("linear.forward", this, {in[0], in[1], in[2]}, {out[0]});
+    tape.step(kinds::linear_forward, this, {in[0], in[1], in[2]}, {out[0]});
   }
   void backward(Tape& tape, Gradients& g) const override {
-    if (g.wants(1)) tape.step("linear.dw", this, {g.dout[0], g.in[0]}, {g.din(1)});
-    if (g.wants(2)) tape.step("linear.dbias", this, {g.dout[0]}, {g.din(2)});
-    if (g.wants(0)) tape.step("linear.dx", this, {g.dout[0], g.in[1]}, {g.din(0)});
+    if (g.wants(1)) tape.step(kinds::linear_dw, this, {g.dout[0], g.in[0]}, {g.din(1)});
+    if (g.wants(2)) tape.step(kinds::linear_dbias, this, {g.dout[0]}, {g.din(2)});
+    if (g.wants(0)) tape.step(kinds::linear_dx, this, {g.dout[0], g.in[1]}, {g.din(0)});
   }
 };
 

@@ -20,7 +20,7 @@ struct Wide {
 };
 
 void convert(const View& from, const View& to) {
-  reference::convert({nullptr, {&from, 1}, {&to, 1}, nullptr, nullptr});
+  reference::convert({.kind = kinds::convert, .in = {&from, 1}, .out = {&to, 1}});
 }
 
 }  // namespace
@@ -40,7 +40,12 @@ void run_widened(void (*run)(const Args&), const Args& a) {
       if (i < a.in.size()) convert(a.in[i], views[i]);
     }
   const std::span all(views);
-  run({a.op, all.first(a.in.size()), all.subspan(a.in.size()), free, a.stream, a.last_op});
+  run({.kind = a.kind,
+       .ops = a.ops,
+       .in = all.first(a.in.size()),
+       .out = all.subspan(a.in.size()),
+       .workspace = free,
+       .stream = a.stream});
   for (size_t i = 0; i < a.out.size(); ++i)
     if (wide.bytes[a.in.size() + i] > 0) convert(views[a.in.size() + i], a.out[i]);
 }
@@ -49,7 +54,7 @@ size_t widened_bytes(WorkspaceBytes bytes, const Problem& problem) {
   Wide in, out;
   for (const Spec& s : problem.in) in.add(s);
   for (const Spec& s : problem.out) out.add(s);
-  return in.total + out.total + bytes({problem.op, in.specs, out.specs});
+  return in.total + out.total + bytes({.kind = problem.kind, .ops = problem.ops, .in = in.specs, .out = out.specs});
 }
 
 }  // namespace rt::cpu

@@ -23,10 +23,10 @@ class MaxPool final : public Op {
     return {{y, x.dtype, x.layout}, {y, DType::u8, x.layout}};
   }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
-    tape.step("max_pool.forward", this, {in[0]}, {out[0], out[1]});
+    tape.step(kinds::max_pool_forward, this, {in[0]}, {out[0], out[1]});
   }
   void backward(Tape& tape, Gradients& g) const override {
-    if (g.wants(0)) tape.step("max_pool.backward", this, {g.dout[0], g.out[1]}, {g.din(0)});
+    if (g.wants(0)) tape.step(kinds::max_pool_backward, this, {g.dout[0], g.out[1]}, {g.din(0)});
   }
 };
 
@@ -38,10 +38,10 @@ class GlobalAvgPool final : public Op {
     return {{{in[0].shape.n(), in[0].shape.c()}, in[0].dtype}};
   }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
-    tape.step("avg_pool.forward", this, {in[0]}, {out[0]});
+    tape.step(kinds::avg_pool_forward, this, {in[0]}, {out[0]});
   }
   void backward(Tape& tape, Gradients& g) const override {
-    if (g.wants(0)) tape.step("avg_pool.backward", this, {g.dout[0]}, {g.din(0)});
+    if (g.wants(0)) tape.step(kinds::avg_pool_backward, this, {g.dout[0]}, {g.din(0)});
   }
 };
 
@@ -49,6 +49,6 @@ class GlobalAvgPool final : public Op {
 
 Var max_pool(Tape& tape, Var x, MaxPoolAttrs attrs) { return tape.apply(std::make_shared<MaxPool>(attrs), {x}); }
 Var global_avg_pool(Tape& tape, Var x) { return tape.apply(std::make_shared<GlobalAvgPool>(), {x}); }
-const MaxPoolAttrs& max_pool_attrs(const Op* op) { return attributes<MaxPool>(op).attrs; }
+const MaxPoolAttrs& max_pool_attrs(Ops ops) { return attributes<MaxPool>(ops).attrs; }
 
 }  // namespace rt

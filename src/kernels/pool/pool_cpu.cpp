@@ -8,7 +8,7 @@
 namespace rt::cpu::reference {
 
 void max_pool_forward(const Args& a) {
-  const MaxPoolAttrs& m = max_pool_attrs(a.op);
+  const MaxPoolAttrs& m = max_pool_attrs(a.ops);
   const Shape &in = a.in[0].shape(), &out = a.out[0].shape();
   const Strides xs = a.in[0].spec.strides(), ys = a.out[0].spec.strides();
   with_type(a.in[0], [&](auto zero) {
@@ -42,7 +42,7 @@ void max_pool_forward(const Args& a) {
 }
 
 void max_pool_backward(const Args& a) {
-  const MaxPoolAttrs& m = max_pool_attrs(a.op);
+  const MaxPoolAttrs& m = max_pool_attrs(a.ops);
   const Shape &in = a.out[0].shape(), &out = a.in[0].shape();
   const Strides xs = a.out[0].spec.strides(), ys = a.in[0].spec.strides();
   with_type(a.in[0], [&](auto zero) {

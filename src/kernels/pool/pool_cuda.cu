@@ -140,7 +140,7 @@ void with_width(const View& v, int64_t run, F&& f) {
 
 int channels_aside(const View& v) { return v.spec.layout == Layout::nhwc ? static_cast<int>(v.shape().c()) : 1; }
 Windows windows(const Args& a, const Shape& x, const Shape& y, int packs) {
-  const MaxPoolAttrs& m = max_pool_attrs(a.op);
+  const MaxPoolAttrs& m = max_pool_attrs(a.ops);
   return {packs,
           static_cast<int>(x.h()),
           static_cast<int>(x.w()),

@@ -1,18 +1,20 @@
 // Pooling of NHWC values, in parallel over images and rows of pixels.
+#include "kernels/isa.hpp"
 #include "kernels/pool/pool.hpp"
-#include "kernels/simd/nhwc_rows.hpp"
+#include "kernels/rows.hpp"
+#include "kernels/simd/rows.hpp"
 
 namespace rt::cpu {
 namespace {
 
-PoolWindow window(const Op* op, const Shape& x, const Shape& y) {
-  const MaxPoolAttrs& m = max_pool_attrs(op);
+PoolWindow window(Ops ops, const Shape& x, const Shape& y) {
+  const MaxPoolAttrs& m = max_pool_attrs(ops);
   return {m.kernel, m.stride, m.pad, x.h(), x.w(), y.h(), y.w(), x.c()};
 }
 
 template <class T>
 void max_forward(const PoolKernelsOf<T>& kernels, const Args& a) {
-  const PoolWindow m = window(a.op, a.in[0].shape(), a.out[0].shape());
+  const PoolWindow m = window(a.ops, a.in[0].shape(), a.out[0].shape());
   const int64_t images = a.in[0].shape().n(), in_image = m.h * m.w * m.channels, out_row = m.q * m.channels;
   const T* x = a.in[0].as<T>();
   T* y = a.out[0].as<T>();
@@ -24,7 +26,7 @@ void max_forward(const PoolKernelsOf<T>& kernels, const Args& a) {
 
 template <class T>
 void max_backward(const PoolKernelsOf<T>& kernels, const Args& a) {
-  const PoolWindow m = window(a.op, a.out[0].shape(), a.in[0].shape());
+  const PoolWindow m = window(a.ops, a.out[0].shape(), a.in[0].shape());
   const int64_t images = a.in[0].shape().n(), out_image = m.p * m.q * m.channels, in_row = m.w * m.channels;
   const T* dy = a.in[0].as<T>();
   const uint8_t* index = a.in[1].as<uint8_t>();
@@ -59,25 +61,40 @@ void avg_backward(const PoolKernelsOf<T>& kernels, const Args& a) {
     kernels.mean_backward(dy + n * channels, pixels, channels, dx + n * pixels * channels);
 }
 
+// The rows of one instruction set's kernels.
+template <const PoolKernels& kernels>
+struct Run {
+  static void max_forward(const Args& a) {
+    with_storage(a.in[0], [&](auto zero) { cpu::max_forward(kernels_of<decltype(zero)>(kernels), a); });
+  }
+  static void max_backward(const Args& a) {
+    with_storage(a.in[0], [&](auto zero) { cpu::max_backward(kernels_of<decltype(zero)>(kernels), a); });
+  }
+  static void avg_forward(const Args& a) {
+    with_storage(a.in[0], [&](auto zero) { cpu::avg_forward(kernels_of<decltype(zero)>(kernels), a); });
+  }
+  static void avg_backward(const Args& a) {
+    with_storage(a.in[0], [&](auto zero) { cpu::avg_backward(kernels_of<decltype(zero)>(kernels), a); });
+  }
+};
+
 }  // namespace
 
-template <const PoolKernels& kernels>
-void PoolRows<kernels>::max_forward(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::max_forward(kernels_of<decltype(zero)>(kernels), a); });
+void add_pool_rows(Rows& rows) {
+  for_each_isa([&]<class Isa>() {
+    using R = Run<Isa::pool>;
+    auto add = [&](const Kind& kind, RunFunction run) {
+      rows.add({.kind = kind,
+                .name = row_name<Isa>(),
+                .min_capability = Isa::capability,
+                .refuse = refuse_all_but_f32_bf16_nhwc,
+                .run = run});
+    };
+    add(kinds::max_pool_forward, R::max_forward);
+    add(kinds::max_pool_backward, R::max_backward);
+    add(kinds::avg_pool_forward, R::avg_forward);
+    add(kinds::avg_pool_backward, R::avg_backward);
+  });
 }
-template <const PoolKernels& kernels>
-void PoolRows<kernels>::max_backward(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::max_backward(kernels_of<decltype(zero)>(kernels), a); });
-}
-template <const PoolKernels& kernels>
-void PoolRows<kernels>::avg_forward(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::avg_forward(kernels_of<decltype(zero)>(kernels), a); });
-}
-template <const PoolKernels& kernels>
-void PoolRows<kernels>::avg_backward(const Args& a) {
-  with_storage(a.in[0], [&](auto zero) { cpu::avg_backward(kernels_of<decltype(zero)>(kernels), a); });
-}
-
-RT_FOR_EACH_ISA(PoolRows, pool_kernels)
 
 }  // namespace rt::cpu

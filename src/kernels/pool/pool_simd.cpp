@@ -118,6 +118,7 @@ void mean_backward(const T* dy, int64_t pixels, int64_t channels, T* dx) {
 
 }  // namespace
 
+extern const PoolKernels pool_kernels;  // kernels/isa.hpp declares it, for each instruction set
 const PoolKernels pool_kernels = {{max_forward, any_max_backward, mean_forward, mean_backward},
                                   {max_forward, any_max_backward, mean_forward, mean_backward}};
 

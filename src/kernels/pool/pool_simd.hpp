@@ -29,14 +29,4 @@ struct PoolKernels {
   PoolKernelsOf<bf16> of_bf16;
 };
 
-namespace baseline {
-extern const PoolKernels pool_kernels;
-}
-namespace avx2 {
-extern const PoolKernels pool_kernels;
-}
-namespace avx512 {
-extern const PoolKernels pool_kernels;
-}
-
 }  // namespace rt

@@ -12,20 +12,6 @@ struct PeakKernels {
                 int64_t n);  // a = b + scale * c; 64-byte aligned
 };
 
-#ifdef RT_HAVE_AVX512
-namespace avx512 {
-extern const PeakKernels peak_kernels;
-}
-#endif
-#ifdef RT_HAVE_AVX2
-namespace avx2 {
-extern const PeakKernels peak_kernels;
-}
-#endif
-namespace baseline {
-extern const PeakKernels peak_kernels;
-}
-
 // The kernels of the best instruction set this process may use.
 const PeakKernels& peak_kernels();
 

@@ -6,6 +6,10 @@
 
 namespace rt {
 
+namespace kinds {
+inline constexpr Kind report{"report: loss correct control [norm] -> report"};
+}
+
 enum ReportField : int {
   report_loss,
   report_top1,  // samples, exact up to 2^24

@@ -69,6 +69,6 @@ Var scaled_weight(Tape& tape, Var weight, Var control) {
   return tape.apply(std::make_shared<LossScale>(), {weight, control});
 }
 
-const SgdAttrs& sgd_attrs(const Op* op) { return attributes<Sgd>(op).attrs; }
+const SgdAttrs& sgd_attrs(Ops ops) { return attributes<Sgd>(ops).attrs; }
 
 }  // namespace rt

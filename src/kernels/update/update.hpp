@@ -24,6 +24,18 @@
 
 namespace rt {
 
+namespace kinds {
+inline constexpr Kind grad_norm{"grad_norm: grads loss control -> norm"};
+inline constexpr Kind sgd_gradient{"sgd.gradient: weights grads norm -> g"};
+inline constexpr Kind sgd_momentum{"sgd.momentum: momentum g norm -> momentum"};
+inline constexpr Kind sgd_apply{"sgd.apply: weights g momentum lr norm -> weights"};
+inline constexpr Kind sgd_round{"sgd.round: weights -> compute"};
+inline constexpr Kind sgd_update{"sgd.update: weights grads momentum lr norm -> weights momentum [compute]"};
+inline constexpr Kind commit{"commit: fresh kept norm -> fresh kept"};
+inline constexpr Kind control_update{"control.update: norm control -> control"};
+inline constexpr Kind loss_scale{"loss_scale: weight control -> dloss"};
+}  // namespace kinds
+
 struct SgdAttrs {
   double momentum = 0.9, weight_decay = 5e-4;
   bool nesterov = false;
@@ -44,7 +56,7 @@ struct UpdateVars {
 Var sgd_update(Tape& tape, const UpdateVars& v, SgdAttrs attrs);  // returns norm
 Var scaled_weight(Tape& tape, Var weight, Var control);           // dloss
 
-const SgdAttrs& sgd_attrs(const Op* op);
+const SgdAttrs& sgd_attrs(Ops ops);
 
 struct Control {  // as it lies in memory
   float scale = 1, good = 0, skipped = 0, stop = 0;

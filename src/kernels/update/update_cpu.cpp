@@ -64,7 +64,7 @@ void round_to(const View& half, const float* from, int64_t begin, int64_t end) {
 }  // namespace
 
 void sgd_update(const Args& a) {
-  const SgdAttrs& s = sgd_attrs(a.op);
+  const SgdAttrs& s = sgd_attrs(a.ops);
   const float* g = a.in[1].as<float>();
   const float lr = a.in[3].as<float>()[0], mu = static_cast<float>(s.momentum), factor = gradient_factor(s, a.in[4]);
   float *w = a.out[0].as<float>(), *v = a.out[1].as<float>();
@@ -93,7 +93,7 @@ void commit(const Args& a) {
 namespace reference {
 
 void sgd_gradient(const Args& a) {
-  const SgdAttrs& s = sgd_attrs(a.op);
+  const SgdAttrs& s = sgd_attrs(a.ops);
   const float *w = a.in[0].as<float>(), *grads = a.in[1].as<float>(), factor = gradient_factor(s, a.in[2]);
   float* g = a.out[0].as<float>();
 #pragma omp parallel for schedule(static)
@@ -103,7 +103,7 @@ void sgd_gradient(const Args& a) {
 
 void sgd_momentum(const Args& a) {
   if (!happens(a.in[2])) return;
-  const float *g = a.in[1].as<float>(), mu = static_cast<float>(sgd_attrs(a.op).momentum);
+  const float *g = a.in[1].as<float>(), mu = static_cast<float>(sgd_attrs(a.ops).momentum);
   float* v = a.out[0].as<float>();
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < a.out[0].numel(); ++i) v[i] = mu * v[i] + g[i];
@@ -111,7 +111,7 @@ void sgd_momentum(const Args& a) {
 
 void sgd_apply(const Args& a) {
   if (!happens(a.in[4])) return;
-  const SgdAttrs& s = sgd_attrs(a.op);
+  const SgdAttrs& s = sgd_attrs(a.ops);
   const float *g = a.in[1].as<float>(), *v = a.in[2].as<float>();
   const float lr = a.in[3].as<float>()[0], mu = static_cast<float>(s.momentum);
   float* w = a.out[0].as<float>();
@@ -127,7 +127,7 @@ void sgd_round(const Args& a) {
 }
 
 void control_update(const Args& a) {
-  const SgdAttrs& s = sgd_attrs(a.op);
+  const SgdAttrs& s = sgd_attrs(a.ops);
   float* control = a.out[0].as<float>();
   const Control next = next_control({control[0], control[1], control[2], control[3]}, happens(a.in[0]), s.dynamic_scale,
                                     s.growth_interval);

@@ -146,8 +146,8 @@ __global__ void scale_weight(const float* weight, const Control* control, float*
   if (threadIdx.x == 0) dloss[0] = weight[0] * control->scale;
 }
 
-Sgd sgd_of(const Op* op) {
-  const SgdAttrs& s = sgd_attrs(op);
+Sgd sgd_of(Ops ops) {
+  const SgdAttrs& s = sgd_attrs(ops);
   return {static_cast<float>(s.momentum), static_cast<float>(s.weight_decay), static_cast<float>(s.clip_norm),
           s.nesterov, s.decayed};
 }
@@ -172,19 +172,19 @@ void grad_norm(const Args& a) {
 
 void sgd_gradient(const Args& a) {
   const int64_t n = a.out[0].numel();
-  RT_LAUNCH(gradient_of_all, blocks_for(n, threads), threads, 0, a.stream, n, sgd_of(a.op), pointer<float>(a.in[0]),
+  RT_LAUNCH(gradient_of_all, blocks_for(n, threads), threads, 0, a.stream, n, sgd_of(a.ops), pointer<float>(a.in[0]),
             pointer<float>(a.in[1]), pointer<float>(a.in[2]), pointer<float>(a.out[0]));
 }
 
 void sgd_momentum(const Args& a) {
   const int64_t n = a.out[0].numel();
-  RT_LAUNCH(momentum_of_all, blocks_for(n, threads), threads, 0, a.stream, n, sgd_of(a.op), pointer<float>(a.in[1]),
+  RT_LAUNCH(momentum_of_all, blocks_for(n, threads), threads, 0, a.stream, n, sgd_of(a.ops), pointer<float>(a.in[1]),
             pointer<float>(a.in[2]), pointer<float>(a.out[0]));
 }
 
 void sgd_apply(const Args& a) {
   const int64_t n = a.out[0].numel();
-  RT_LAUNCH(apply_to_all, blocks_for(n, threads), threads, 0, a.stream, n, sgd_of(a.op), pointer<float>(a.in[1]),
+  RT_LAUNCH(apply_to_all, blocks_for(n, threads), threads, 0, a.stream, n, sgd_of(a.ops), pointer<float>(a.in[1]),
             pointer<float>(a.in[2]), pointer<float>(a.in[3]), pointer<float>(a.in[4]), pointer<float>(a.out[0]));
 }
 
@@ -202,7 +202,7 @@ void sgd_update(const Args& a) {
   const bool copies = a.out.size() > 2;
   with_type(copies ? a.out[2].spec.dtype : DType::f32, [&](auto zero) {
     using T = decltype(zero);
-    RT_LAUNCH((update_all<T>), blocks_for(n, threads * 4), threads, 0, a.stream, n, sgd_of(a.op),
+    RT_LAUNCH((update_all<T>), blocks_for(n, threads * 4), threads, 0, a.stream, n, sgd_of(a.ops),
               pointer<float>(a.in[1]), pointer<float>(a.in[3]), pointer<float>(a.in[4]), pointer<float>(a.out[0]),
               pointer<float>(a.out[1]), copies ? a.out[2].numel() : 0, copies ? pointer<T>(a.out[2]) : nullptr);
   });
@@ -215,7 +215,7 @@ void commit(const Args& a) {
 }
 
 void control_update(const Args& a) {
-  const SgdAttrs& s = sgd_attrs(a.op);
+  const SgdAttrs& s = sgd_attrs(a.ops);
   RT_LAUNCH(update_control, 1, 32, 0, a.stream, pointer<float>(a.in[0]), s.dynamic_scale, s.growth_interval,
             control_of(a.out[0]));
 }

@@ -3,7 +3,7 @@
 
 #include "core/check.hpp"
 #include "core/log.hpp"
-#include "kernels/table.hpp"
+#include "kernels/defaults.hpp"
 #include "train/config/config.hpp"
 #include "train/config/config_keys.hpp"
 

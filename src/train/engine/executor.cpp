@@ -21,7 +21,7 @@ Target target_of(const ExecutorOptions& options) {
   if (options.winograd) return t;
   auto refused = options.refused ? *options.refused : std::vector<RefusedRow>{};
   for (const Row& row : options.table)
-    if (row.name.ends_with(".winograd")) refused.push_back({row.kind, row.name, "optimize.winograd=false", false});
+    if (row.algorithm == Algorithm::winograd) refused.push_back({row.kind, row.name, "optimize.winograd=false", false});
   t.refused = std::make_shared<const std::vector<RefusedRow>>(std::move(refused));
   return t;
 }

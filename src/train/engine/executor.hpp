@@ -9,6 +9,8 @@
 
 #include "core/plan.hpp"
 #include "kernels/augment/augment.hpp"
+#include "kernels/defaults.hpp"
+#include "kernels/fusion.hpp"
 #include "kernels/table.hpp"
 #include "kernels/tuning.hpp"
 #include "kernels/update/update.hpp"

@@ -71,10 +71,13 @@ std::string check_row(const Row& row, const Step& step, std::span<const View> in
     device_out.push_back(same == step.in.end() ? place(want[i], false)
                                                : device_in[static_cast<size_t>(same - step.in.begin())]);
   }
-  const Problem problem{step.op.get(), in_specs, out_specs, step.last_op.get()};
-  const Storage workspace(row.workspace ? row.workspace(problem) : 0, Device::cuda);
+  const Storage workspace(workspace_bytes(row, {.ops = step.ops, .in = in_specs, .out = out_specs}), Device::cuda);
   try {
-    row.run({step.op.get(), device_in, device_out, workspace.data(), cuda::compute_stream(), step.last_op.get()});
+    run_row(row, {.ops = step.ops,
+                  .in = device_in,
+                  .out = device_out,
+                  .workspace = workspace.data(),
+                  .stream = cuda::compute_stream()});
     for (size_t i = 0; i < want.size(); ++i) {
       const Tensor got = read_back(device_out[i], Device::cuda);
       const std::string wrong = mismatch(got.view(), want[i], row_tolerance(row.kind, in[0].spec.dtype, want, i));
@@ -129,7 +132,7 @@ std::vector<RefusedRow> test_once(const Plan& plan, std::span<const Row> table, 
     std::vector<View> before_views;
     for (const View& v : in) before.push_back(read_back(v, Device::cpu)), before_views.push_back(before.back().view());
     const Row& reference = reference_row(table, step.kind);
-    run_on_host(reference.run, reference.workspace, {step.op.get(), in, out, nullptr, nullptr, step.last_op.get()});
+    run_on_host(reference.run, reference.workspace, {.kind = reference.kind, .ops = step.ops, .in = in, .out = out});
     const bool refused = std::any_of(bad.begin(), bad.end(), [&](const RefusedRow& r) { return r.kind == step.kind; });
     if (step.row->last_resort || refused || tested.contains(step.row) || done[step.row]++ >= problems_per_row) continue;
     const std::string wrong = check_algorithms(*step.row, step, in, before_views, out);

@@ -131,15 +131,17 @@ const Algorithm* settled(const Convolution& c) {
 
 // Where x and w stand in a step differs by pass: x w -> y, dy w -> dx, dy x -> dw.
 template <class Specs>
-Convolution convolution(Pass pass, bool graph, const Op* op, const Specs& in, const Specs& out) {
+Convolution convolution(Pass pass, bool graph, Ops ops, const Specs& in, const Specs& out) {
   const Spec& x = pass == Pass::forward ? in[0] : pass == Pass::dx ? out[0] : in[1];
   const Spec& w = pass == Pass::dw ? out[0] : in[1];
-  return {pass, conv2d_shape(op, x, w), x.dtype, x.layout, graph};
+  return {pass, conv2d_shape(ops, x, w), x.dtype, x.layout, graph};
 }
-Convolution convolution(Pass pass, bool graph, const Problem& p) { return convolution(pass, graph, p.op, p.in, p.out); }
+Convolution convolution(Pass pass, bool graph, const Problem& p) {
+  return convolution(pass, graph, p.ops, p.in, p.out);
+}
 Convolution convolution(Pass pass, bool graph, const Args& a) {
   const std::array<Spec, 2> in{a.in[0].spec, a.in[1].spec}, out{a.out[0].spec, {}};
-  return convolution(pass, graph, a.op, in, out);
+  return convolution(pass, graph, a.ops, in, out);
 }
 
 void compute(const Convolution& c, const Args& a) {
@@ -168,14 +170,19 @@ struct WithStats {
   static constexpr int apart = 999;  // its number among the algorithms: no library's
 
   size_t workspace(const Problem& p) const {
-    const Problem stats{p.last_op, p.out.first(1), p.out.subspan(1)};
+    const Problem stats{.kind = kinds::batch_norm_stats, .ops = p.ops, .in = p.out.first(1), .out = p.out.subspan(1)};
     return sums_bytes +
            std::max({largest_workspace(fused), largest_workspace(plain), cuda::batch_norm_workspace(stats)});
   }
   void compute(const Args& a) const {
     Args rest = a;
     rest.workspace = static_cast<char*>(a.workspace) + sums_bytes;
-    const Args stats{a.last_op, a.out.first(1), a.out.subspan(1), rest.workspace, a.stream};
+    const Args stats{.kind = kinds::batch_norm_stats,
+                     .ops = a.ops,
+                     .in = a.out.first(1),
+                     .out = a.out.subspan(1),
+                     .workspace = rest.workspace,
+                     .stream = a.stream};
     auto by = [&](const Algorithm& algorithm) {
       if (algorithm.id == apart) {
         cudnn::compute(plain, rest);
@@ -242,7 +249,9 @@ size_t conv2d_forward_stats_workspace(const Problem& p) {
 std::string refuse_conv2d_forward_stats(const Problem& p) {
   const Spec& x = p.in[0];
   if (x.dtype != DType::f16 || x.layout != Layout::nhwc) return "needs f16 and nhwc";
-  if (std::string why = refuse_conv2d_forward<true>({p.op, p.in, p.out.first(1)}); !why.empty()) return why;
+  if (std::string why = refuse_conv2d_forward<true>({.kind = p.kind, .ops = p.ops, .in = p.in, .out = p.out.first(1)});
+      !why.empty())
+    return why;
   return cudnn::refusal(cudnn::WithStats(cudnn::convolution(Pass::forward, true, p)).fused);
 }
 

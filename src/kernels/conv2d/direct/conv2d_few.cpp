@@ -181,10 +181,14 @@ size_t dw_bytes(const GemmKernels&, const Conv2dShape& s) {
 RT_FEW(float)
 RT_FEW(bf16)
 
-std::string refuse(const Problem& p, const Spec& x, const Spec& w) {
+}  // namespace rt::cpu::few
+
+namespace rt::cpu {
+
+std::string refuse_conv2d_few(const Problem& p) {
   if (std::string why = refuse_conv2d_gemm(p); !why.empty()) return why;
-  if (!fits(conv2d_shape(p.op, x, w))) return rt::format("for up to {} pixels of many channels", most_pixels);
+  if (!few::fits(conv2d_shape(p))) return rt::format("for up to {} pixels of many channels", few::most_pixels);
   return "";
 }
 
-}  // namespace rt::cpu::few
+}  // namespace rt::cpu

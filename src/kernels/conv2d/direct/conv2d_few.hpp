@@ -20,48 +20,39 @@ template <class T>
 size_t dx_bytes(const GemmKernels& kernels, const Conv2dShape& s);
 template <class T>
 size_t dw_bytes(const GemmKernels& kernels, const Conv2dShape& s);
-std::string refuse(const Problem& p, const Spec& x, const Spec& w);
 inline bool fits(const Conv2dShape& s) {
   return s.n * s.p * s.q <= most_pixels && s.r * s.s > 1 && s.c * s.r * s.s % 32 == 0;
 }
 }  // namespace few
 
+// The passes with an instruction set's kernels, as conv2d_row.hpp takes them.
 template <const GemmKernels& kernels>
 struct Conv2dFew {
-  static void forward(const Args& a) {
-    with_storage(a.in[0].spec, [&]<class T>(T) {
-      few::forward(kernels, conv2d_shape(a.op, a.in[0].spec, a.in[1].spec), a.in[0].as<T>(), a.in[1].as<T>(),
-                   a.out[0].as<T>(), a.workspace);
-    });
+  template <class T>
+  struct Of {
+    static void forward(const Conv2dShape& s, const T* x, const T* w, T* y, void* workspace) {
+      few::forward(kernels, s, x, w, y, workspace);
+    }
+    static void dx(const Conv2dShape& s, const T* dy, const T* w, T* dx, void* workspace) {
+      few::dx(kernels, s, dy, w, dx, workspace);
+    }
+    static void dw(const Conv2dShape& s, const T* dy, const T* x, T* dw, void* workspace) {
+      few::dw(kernels, s, dy, x, dw, workspace);
+    }
+    static size_t forward_bytes(const Conv2dShape& s) { return few::forward_bytes<T>(kernels, s); }
+    static size_t dx_bytes(const Conv2dShape& s) { return few::dx_bytes<T>(kernels, s); }
+    static size_t dw_bytes(const Conv2dShape& s) { return few::dw_bytes<T>(kernels, s); }
+  };
+  template <class F>
+  static auto by_type(const Spec& x, F&& f) {
+    return with_storage(x, [&]<class T>(T zero) { return f(zero, Of<T>{}); });
   }
-  static void dx(const Args& a) {
-    with_storage(a.in[0].spec, [&]<class T>(T) {
-      few::dx(kernels, conv2d_shape(a.op, a.out[0].spec, a.in[1].spec), a.in[0].as<T>(), a.in[1].as<T>(),
-              a.out[0].as<T>(), a.workspace);
-    });
-  }
-  static void dw(const Args& a) {
-    with_storage(a.in[0].spec, [&]<class T>(T) {
-      few::dw(kernels, conv2d_shape(a.op, a.in[1].spec, a.out[0].spec), a.in[0].as<T>(), a.in[1].as<T>(),
-              a.out[0].as<T>(), a.workspace);
-    });
-  }
-  static size_t forward_bytes(const Problem& p) {
-    return with_storage(
-        p.in[0], [&]<class T>(T) { return few::forward_bytes<T>(kernels, conv2d_shape(p.op, p.in[0], p.in[1])); });
-  }
-  static size_t dx_bytes(const Problem& p) {
-    return with_storage(p.in[0],
-                        [&]<class T>(T) { return few::dx_bytes<T>(kernels, conv2d_shape(p.op, p.out[0], p.in[1])); });
-  }
-  static size_t dw_bytes(const Problem& p) {
-    return with_storage(p.in[0],
-                        [&]<class T>(T) { return few::dw_bytes<T>(kernels, conv2d_shape(p.op, p.in[1], p.out[0])); });
+  template <class Step>
+  static Conv2dShape shape(const Step& step) {
+    return conv2d_shape(step);
   }
 };
 
-inline std::string refuse_few_forward(const Problem& p) { return few::refuse(p, p.in[0], p.in[1]); }
-inline std::string refuse_few_dx(const Problem& p) { return few::refuse(p, p.out[0], p.in[1]); }
-inline std::string refuse_few_dw(const Problem& p) { return few::refuse(p, p.in[1], p.out[0]); }
+std::string refuse_conv2d_few(const Problem& p);
 
 }  // namespace rt::cpu

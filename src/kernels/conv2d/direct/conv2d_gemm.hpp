@@ -5,7 +5,7 @@
 #pragma once
 #include "kernels/conv2d/conv2d.hpp"
 #include "kernels/gemm/gemm_simd.hpp"
-#include "kernels/simd/nhwc_rows.hpp"
+#include "kernels/simd/rows.hpp"
 
 namespace rt::cpu {
 
@@ -22,68 +22,44 @@ struct Passes {
 };
 }  // namespace gemm
 
-// The rows of conv2d.* and linear.* for one instruction set: Conv2dGemm<avx2::gemm_kernels>::forward.
-template <const auto& kernels, Conv2dShape (*shape)(const Op*, const Spec& x, const Spec& w)>
-struct GemmRows {
+// The passes with an instruction set's kernels, as conv2d_row.hpp takes them.
+template <const auto& kernels>
+struct GemmPasses {
   template <class T, class Element>
   static gemm::Passes<T, Element> passes(const GemmKernelsOf<Element>&);
+
   template <class T>
-  using Passes = decltype(passes<T>(kernels));
+  struct Of {
+    using Passes = decltype(passes<T>(kernels));
+    static void forward(const Conv2dShape& s, const T* x, const T* w, T* y, void* workspace) {
+      Passes::forward(kernels, s, x, w, y, workspace);
+    }
+    static void dx(const Conv2dShape& s, const T* dy, const T* w, T* dx, void* workspace) {
+      Passes::dx(kernels, s, dy, w, dx, workspace);
+    }
+    static void dw(const Conv2dShape& s, const T* dy, const T* x, T* dw, void* workspace) {
+      Passes::dw(kernels, s, dy, x, dw, workspace);
+    }
+    static size_t forward_bytes(const Conv2dShape& s) { return Passes::forward_bytes(kernels, s); }
+    static size_t dx_bytes(const Conv2dShape& s) { return Passes::dx_bytes(kernels, s); }
+    static size_t dw_bytes(const Conv2dShape& s) { return Passes::dw_bytes(kernels, s); }
+  };
   static constexpr bool takes_f32 = std::is_same_v<decltype(kernels), const GemmKernels&>;
 
-  // f(T{}, Passes<T>{}), by how the values lie in memory
+  // f(T{}, Of<T>{}), by how the values lie in memory
   template <class F>
   static auto by_type(const Spec& x, F&& f) {
     if constexpr (takes_f32)
-      if (x.dtype == DType::f32) return f(float{}, Passes<float>{});
-    return f(bf16{}, Passes<bf16>{});
-  }
-  static void forward(const Args& a) {
-    by_type(a.in[0].spec, [&]<class T>(T, auto passes) {
-      passes.forward(kernels, shape(a.op, a.in[0].spec, a.in[1].spec), a.in[0].as<T>(), a.in[1].as<T>(),
-                     a.out[0].as<T>(), a.workspace);
-    });
-  }
-  static void dx(const Args& a) {
-    by_type(a.in[0].spec, [&]<class T>(T, auto passes) {
-      passes.dx(kernels, shape(a.op, a.out[0].spec, a.in[1].spec), a.in[0].as<T>(), a.in[1].as<T>(), a.out[0].as<T>(),
-                a.workspace);
-    });
-  }
-  static void dw(const Args& a) {
-    by_type(a.in[0].spec, [&]<class T>(T, auto passes) {
-      passes.dw(kernels, shape(a.op, a.in[1].spec, a.out[0].spec), a.in[0].as<T>(), a.in[1].as<T>(), a.out[0].as<T>(),
-                a.workspace);
-    });
-  }
-  static size_t forward_bytes(const Problem& p) {
-    return by_type(p.in[0],
-                   [&](auto, auto passes) { return passes.forward_bytes(kernels, shape(p.op, p.in[0], p.in[1])); });
-  }
-  static size_t dx_bytes(const Problem& p) {
-    return by_type(p.in[0],
-                   [&](auto, auto passes) { return passes.dx_bytes(kernels, shape(p.op, p.out[0], p.in[1])); });
-  }
-  static size_t dw_bytes(const Problem& p) {
-    return by_type(p.in[0],
-                   [&](auto, auto passes) { return passes.dw_bytes(kernels, shape(p.op, p.in[1], p.out[0])); });
+      if (x.dtype == DType::f32) return f(float{}, Of<float>{});
+    return f(bf16{}, Of<bf16>{});
   }
 };
-template <const auto& kernels>
-using Conv2dGemm = GemmRows<kernels, conv2d_shape>;
 
-inline Conv2dShape linear_shape(const Op*, const Spec& x, const Spec& w) {
-  return {x.shape[0], x.shape[1], 1, 1, w.shape[0], 1, 1, 1, 1, 1, 0};
-}
-template <const GemmKernels& kernels>
-struct LinearGemm : GemmRows<kernels, linear_shape> {
-  static void forward(const Args& a) {  // of f32: x w bias -> y
-    GemmRows<kernels, linear_shape>::forward(a);
-    float* y = a.out[0].as<float>();
-    const float* bias = a.in[2].as<float>();
-    const Shape& shape = a.out[0].spec.shape;
-    for (int64_t n = 0; n < shape[0]; ++n)
-      for (int64_t k = 0; k < shape[1]; ++k) *y++ += bias[k];
+template <const auto& kernels>
+struct Conv2dGemm : GemmPasses<kernels> {
+  template <class Step>
+  static Conv2dShape shape(const Step& step) {
+    return conv2d_shape(step);
   }
 };
 

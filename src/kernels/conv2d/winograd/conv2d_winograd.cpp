@@ -2,9 +2,20 @@
 #include "kernels/conv2d/winograd/conv2d_winograd.hpp"
 
 #include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/batch_norm/batch_norm_channels.hpp"
 #include "kernels/conv2d/direct/conv2d_few.hpp"
 #include "kernels/conv2d/winograd/conv2d_winograd_parts.hpp"
-#include "kernels/flops.hpp"
+
+namespace rt {
+
+double winograd_share(const Conv2dShape& s) {
+  constexpr int64_t tile = 4, taps = 9;
+  const int64_t points = s.stride == 1 ? 36 : 81;
+  const int64_t tiles = ((s.p + tile - 1) / tile) * ((s.q + tile - 1) / tile);
+  return static_cast<double>(tiles * points) / static_cast<double>(s.p * s.q * taps);
+}
+
+}  // namespace rt
 
 namespace rt::cpu {
 namespace winograd {
@@ -213,6 +224,16 @@ void backward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dSh
   if (fusion.sums) o.sums.set(b.sums, s.n, s.c);
 }
 
+// An operand with one f32 per channel; null where the step does not have it.
+const float* numbers(const Args& a, std::string_view operand) {
+  const View* v = a.find_input(operand);
+  return v ? v->as<float>() : nullptr;
+}
+float* results(const Args& a, std::string_view operand) {
+  const View* v = a.find_output(operand);
+  return v ? v->as<float>() : nullptr;
+}
+
 template <class T>
 size_t workspace_bytes(const Kernels& kernels, const Conv2dFusion& f, const Conv2dShape& s) {
   const int64_t floats = f.backward() ? BackwardRun<T>(kernels, f, s, {}, nullptr).space.used
@@ -220,48 +241,63 @@ size_t workspace_bytes(const Kernels& kernels, const Conv2dFusion& f, const Conv
   return static_cast<size_t>(floats) * sizeof(float);
 }
 
+// Those operands of a batch norm that belong to a channel; what the step does not have is null.
+BatchNormOf norm_of_x(const Args& a) {
+  return {.mean = numbers(a, "mean_x"),
+          .rstd = numbers(a, "rstd_x"),
+          .gamma = numbers(a, "gamma_x"),
+          .beta = numbers(a, "beta_x")};
+}
+BatchNormOf norm_of_t(const Args& a) {
+  return {.mean = numbers(a, "mean_t"),
+          .rstd = numbers(a, "rstd_t"),
+          .gamma = numbers(a, "gamma_t"),
+          .beta = numbers(a, "beta_t"),
+          .dgamma = numbers(a, "dgamma_t"),
+          .dbeta = numbers(a, "dbeta_t")};
+}
+
 template <class T>
-void run_as(const Kernels& kernels, const Conv2dFusion& f, const Args& a) {
-  auto in = [&](bool there, size_t i) { return there ? a.in[i].as<T>() : nullptr; };
-  auto out = [&](bool there, size_t i) { return there ? a.out[i].as<T>() : nullptr; };
-  auto channel = [&](bool there, size_t i) { return there ? a.in[i].as<float>() : nullptr; };
-  auto result = [&](bool there, size_t i) { return there ? a.out[i].as<float>() : nullptr; };
-  auto norm = [&](bool there, size_t i) {
-    return BatchNormOf{channel(there, i), channel(there, i + 1), channel(there, i + 2), channel(there, i + 3)};
+void run_as(const Kernels& kernels, const Args& a) {
+  const Conv2dFusion f(a.kind);
+  const Conv2dShape shape = conv2d_shape(a);
+  auto in = [&](std::string_view operand) {
+    const View* v = a.find_input(operand);
+    return v ? v->as<T>() : nullptr;
   };
-  const BatchNormOf on_load = norm(f.on_load, f.norm_of_x());
+  auto out = [&](std::string_view operand) {
+    const View* v = a.find_output(operand);
+    return v ? v->as<T>() : nullptr;
+  };
   if (!f.backward()) {
-    const Forward<T> o{.x = in(true, f.x()),
-                       .w = in(true, f.w()),
-                       .on_load = on_load,
-                       .y = out(true, 0),
-                       .stats = {result(f.stats, 1), result(f.stats, 2), result(f.stats, 3),
-                                 f.stats ? batch_norm_attrs(a.last_op).eps : 0}};
-    return forward(kernels, f, conv2d_shape(a.op, a.in[f.x()].spec, a.in[f.w()].spec), o, a.workspace);
+    const Forward<T> o{.x = in("x"),
+                       .w = in("w"),
+                       .on_load = norm_of_x(a),
+                       .y = out("y"),
+                       .stats = {.mean = results(a, "mean"),
+                                 .rstd = results(a, "rstd"),
+                                 .var = results(a, "var"),
+                                 .eps = f.stats ? batch_norm_attrs(a.ops).eps : 0}};
+    return forward(kernels, f, shape, o, a.workspace);
   }
-  const size_t t = f.norm_of_dy() + (f.of_bn_add_relu ? 1 : 0);
-  BatchNormOf of_bn = norm(f.of_bn(), t + 1);
-  if (f.of_bn_add_relu) of_bn.beta = nullptr;
-  of_bn.dgamma = channel(f.of_bn(), f.norm_of_dy() + 5), of_bn.dbeta = channel(f.of_bn(), f.norm_of_dy() + 6);
-  const bool of_t = f.sums && !f.on_load;
-  const Backward<T> o{.dy = in(true, 0),
-                      .z = in(f.of_bn_add_relu, f.norm_of_dy()),
-                      .t_of_dy = in(f.of_bn(), t),
-                      .of_bn = of_bn,
-                      .x = in(f.has_dw, f.x()),
+  const BatchNormOf on_load = norm_of_x(a);
+  const Backward<T> o{.dy = in("dy"),
+                      .z = in("z"),
+                      .t_of_dy = in("t"),
+                      .of_bn = norm_of_t(a),
+                      .x = in("x"),
                       .on_load = on_load,
-                      .w = in(f.has_dx, f.w()),
-                      .other = in(f.add, f.other()),
-                      .summed = of_t ? in(true, f.summed()) : in(f.sums, f.x()),
-                      .mean = of_t ? channel(true, f.summed() + 1) : on_load.mean,
-                      .d = out(f.of_bn_add_relu, 0),
-                      .dx = out(f.has_dx, f.dx()),
-                      .dw = out(f.has_dw, f.dw()),
-                      .sums = {of_t ? channel(true, f.summed() + 2) : on_load.rstd, result(f.sums, f.dgamma()),
-                               result(f.sums, f.dgamma() + 1)}};
-  const Spec& x = f.has_dw ? a.in[f.x()].spec : a.out[f.dx()].spec;
-  const Spec& w = f.has_dx ? a.in[f.w()].spec : a.out[f.dw()].spec;
-  backward(kernels, f, conv2d_shape(a.op, x, w), o, a.workspace);
+                      .w = in("w"),
+                      .other = in("other"),
+                      .summed = f.on_load ? in("x") : in("s"),
+                      .mean = f.on_load ? on_load.mean : numbers(a, "mean_s"),
+                      .d = out("dskip"),
+                      .dx = out("dx"),
+                      .dw = out("dw"),
+                      .sums = {.rstd = f.on_load ? on_load.rstd : numbers(a, "rstd_s"),
+                               .dgamma = results(a, "dgamma"),
+                               .dbeta = results(a, "dbeta")}};
+  backward(kernels, f, shape, o, a.workspace);
 }
 
 // The backward pass touches twice the memory per product, and gains by asking early; the forward pass rather loses.
@@ -269,9 +305,10 @@ bool usually_prefetches(const Conv2dFusion& f) { return f.has_dx && f.has_dw; }
 
 }  // namespace
 
-Variants variants(const Kernels& kernels, const Conv2dFusion& f, const rt::Problem& p) {
+Variants variants(const Kernels& kernels, const rt::Problem& p) {
   constexpr size_t more = size_t{16} << 20;  // what a larger block may take beyond the usual one
-  const Conv2dShape s = conv2d_shape(p.op, f.x_of(p), f.w_of(p));
+  const Conv2dFusion f(p.kind);
+  const Conv2dShape s = conv2d_shape(p);
   auto bytes = [&](int64_t block) {
     Kernels of_block = kernels;
     of_block.variant.block = block;
@@ -297,20 +334,20 @@ Variants variants(const Kernels& kernels, const Conv2dFusion& f, const rt::Probl
   return found;
 }
 
-void run(Kernels kernels, const Conv2dFusion& f, const Args& a) {
-  if (kernels.variant.block == 0) kernels.variant.prefetch = usually_prefetches(f);
-  a.in[0].spec.dtype == DType::bf16 ? run_as<bf16>(kernels, f, a) : run_as<float>(kernels, f, a);
+void run(Kernels kernels, const Args& a) {
+  if (kernels.variant.block == 0) kernels.variant.prefetch = usually_prefetches(Conv2dFusion(a.kind));
+  a.in[0].spec.dtype == DType::bf16 ? run_as<bf16>(kernels, a) : run_as<float>(kernels, a);
 }
 
-std::string refuse(const Conv2dFusion& f, const rt::Problem& p) {
-  const Spec &x = f.x_of(p), &w = f.w_of(p);
+std::string refuse(const rt::Problem& p) {
+  const Spec &x = conv2d_image(p), &w = conv2d_weight(p);
   if (x.layout != Layout::nhwc) return "needs nhwc";
   if (w.layout == Layout::nhwc) return "needs weights in K,C,R,S order";
   for (std::span<const Spec> specs : {p.in, p.out})
     for (const Spec& spec : specs)
       if (spec.shape.rank() == 4 && spec.dtype != x.dtype) return "needs images and weights of one type";
   if (std::string why = refuse_all_but_f32_bf16(p); !why.empty()) return why;
-  const Conv2dShape s = conv2d_shape(p.op, x, w);
+  const Conv2dShape s = conv2d_shape(p);
   if (s.r != 3 || s.s != 3 || s.stride > 2 || s.pad != 1) return "needs 3x3 of stride 1 or 2 and padding 1";
   if (s.c % 16 != 0 || s.k % 16 != 0) return "needs channels in multiples of 16";
   if (few::fits(s)) return "so few pixels do not repay transforming the weights";

@@ -5,11 +5,18 @@
 #include <functional>
 
 #include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/batch_norm/batch_norm_simd.hpp"
 #include "kernels/conv2d/conv2d.hpp"
 #include "kernels/conv2d/conv2d_fusion.hpp"
 #include "kernels/conv2d/winograd/winograd_simd.hpp"
 #include "kernels/gemm/gemm_simd.hpp"
-#include "kernels/simd/nhwc_rows.hpp"
+#include "kernels/simd/rows.hpp"
+
+namespace rt {
+// Multiply-adds of Winograd's algorithm over those of the definition: 36/144 with stride 1 and 81/144 with stride 2, more
+// where tiles reach beyond the edge of the output.
+double winograd_share(const Conv2dShape& shape);
+}  // namespace rt
 
 namespace rt::cpu {
 
@@ -26,20 +33,19 @@ struct Variants {
   std::vector<Variant> list;  // the usual one first; other blocks where they take little more workspace
   size_t bytes;               // of workspace, enough for every one of them
 };
-Variants variants(const Kernels& kernels, const Conv2dFusion& f, const rt::Problem& p);
+Variants variants(const Kernels& kernels, const rt::Problem& p);
 
-// Reads the operands of a step where they stand, and runs it.
-void run(Kernels kernels, const Conv2dFusion& f, const Args& a);
-std::string refuse(const Conv2dFusion& f, const rt::Problem& p);
+void run(Kernels kernels, const Args& a);
+std::string refuse(const rt::Problem& p);
 }  // namespace winograd
 
-template <const WinogradSet& transforms, const GemmKernels& gemm, const BatchNormKernels& batch_norm, Conv2dFusion f>
+// Rows of every kind of convolution by one instruction set's kernels.
+template <const WinogradSet& transforms, const GemmKernels& gemm, const BatchNormKernels& batch_norm>
 struct Conv2dWinograd {
   static constexpr winograd::Kernels kernels(Variant variant) { return {transforms, gemm, batch_norm, variant}; }
-  static std::string refuse(const Problem& p) { return winograd::refuse(f, p); }
-  static void run(const Args& a) { winograd::run(kernels(a.variant), f, a); }
-  static size_t bytes(const Problem& p) { return winograd::variants(kernels({}), f, p).bytes; }
-  static std::vector<Variant> variants(const Problem& p) { return winograd::variants(kernels({}), f, p).list; }
+  static void run(const Args& a) { winograd::run(kernels(a.variant), a); }
+  static size_t bytes(const Problem& p) { return winograd::variants(kernels({}), p).bytes; }
+  static std::vector<Variant> variants(const Problem& p) { return winograd::variants(kernels({}), p).list; }
 };
 
 }  // namespace rt::cpu

@@ -229,7 +229,7 @@ constexpr WinogradKernels<T> all = {S::values,          S::step,    windows<S, T
 
 }  // namespace
 
-extern const WinogradSet winograd_kernels = {all<Stride1, float>, all<Stride2, float>, all<Stride1, bf16>,
-                                             all<Stride2, bf16>};
+extern const WinogradSet winograd_kernels;  // kernels/isa.hpp declares it, for each instruction set
+const WinogradSet winograd_kernels = {all<Stride1, float>, all<Stride2, float>, all<Stride1, bf16>, all<Stride2, bf16>};
 
 }  // namespace rt::RT_ISA

@@ -86,18 +86,4 @@ struct WinogradSet {  // of an instruction set
   }
 };
 
-#ifdef RT_HAVE_AVX512
-namespace avx512 {
-extern const WinogradSet winograd_kernels;
-}
-#endif
-#ifdef RT_HAVE_AVX2
-namespace avx2 {
-extern const WinogradSet winograd_kernels;
-}
-#endif
-namespace baseline {
-extern const WinogradSet winograd_kernels;
-}
-
 }  // namespace rt
