@@ -66,7 +66,7 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
   Config& c = s->loaded.config;
   if (c.data.dir.empty())
     fail(ExitCode::usage,
-         "no data: name a folder of {} (rtrain train DIR, or data.dir in the configuration); "
+         "no data: name it as rtrain train DIR, or data.dir in the configuration; DIR is a folder of {}; "
          "rtrain synth --out DIR writes a synthetic set",
          source_help());
   c.data.dir =
