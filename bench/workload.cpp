@@ -1,6 +1,7 @@
 #include "bench/workload.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/clock.hpp"
 #include "core/rng.hpp"
@@ -16,10 +17,7 @@ constexpr int classes = 10;
 class RandomImages final : public Dataset {
  public:
   RandomImages(int64_t count, const DatasetInfo& info)
-      : info_(info),
-        image_(int64_t{info.channels} * info.height * info.width),
-        bytes_(static_cast<size_t>(count * image_)),
-        size_(count) {
+      : info_(info), image_(info.image_bytes()), bytes_(static_cast<size_t>(count * image_)), size_(count) {
     Rng rng(0, RngPurpose::sample);
     for (uint8_t& b : bytes_) b = static_cast<uint8_t>(rng.next() >> 24);
     labels_.resize(static_cast<size_t>(count));
@@ -28,7 +26,11 @@ class RandomImages final : public Dataset {
   const DatasetInfo& info() const override { return info_; }
   int64_t size() const override { return size_; }
   int label(int64_t i) const override { return labels_[static_cast<size_t>(i)]; }
-  const uint8_t* pixels(int64_t i) const override { return bytes_.data() + i * image_; }
+  std::string name(int64_t i) const override { return rt::format("random image {}", i); }
+  std::vector<FileStamp> files() const override { return {}; }
+  void read(int64_t i, std::span<uint8_t> image) const override {
+    std::memcpy(image.data(), bytes_.data() + i * image_, image.size());
+  }
 
  private:
   DatasetInfo info_;
@@ -74,7 +76,7 @@ Workload::Workload(const WorkloadOptions& o) {
   weights_ms_ = now_ms() - began;
   executor_ = std::make_unique<Executor>(*net_, *state_, options_);
   // Enough that batches differ; more where they stay on the device, and do not count as the program's memory.
-  const int64_t image = int64_t{info.channels} * info.height * info.width, two = 2 * int64_t{o.batch};
+  const int64_t image = info.image_bytes(), two = 2 * int64_t{o.batch};
   const int64_t held = std::max<int64_t>(o.batch, std::min<int64_t>(8192, (int64_t{256} << 20) / image));
   data_ = std::make_unique<RandomImages>(resident_ ? held : two, info);
   if (resident_) executor_->hold(*data_, true);

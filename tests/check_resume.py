@@ -127,6 +127,7 @@ def main():
         subprocess.run([a.rtrain, "train", "--resume", run], check=True, stderr=subprocess.DEVNULL)
         compare(plain, run)
     print(f"{sum(counts.values())} kills ({counts}), {tries} processes: weights, best model and metrics equal the undisturbed run's")
+    check_changed_images(a.rtrain, data, plain)
     shutil.rmtree(folder)
     if moments:
         sys.exit(f"did not manage every kill: left {moments}")
@@ -137,6 +138,23 @@ def compare(plain, run):
         x, y = tensors_hash(os.path.join(plain, name)), tensors_hash(os.path.join(run, name))
         assert x == y, f"{name} differs: {plain} and {run}"
     assert metrics(plain) == metrics(run), f"metrics differ: {plain} and {run}"
+
+
+def check_changed_images(rtrain, data, run):
+    """Refused when one bit is another, although size and mtime are as before; welcome again when it is put back."""
+    path = os.path.join(data, "data_batch_1.bin")
+    before = os.stat(path)
+    with open(path, "rb") as f:
+        original = f.read()
+    changed = original[:-1] + bytes([original[-1] ^ 1])
+    assert os.path.exists(os.path.join(run, "data.json"))
+    for content, code in ((changed, 3), (original, 0)):
+        with open(path, "wb") as f:
+            f.write(content)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        p = subprocess.run([rtrain, "train", "--resume", run], capture_output=True, text=True)
+        assert p.returncode == code, f"exit code {p.returncode} instead of {code}:\n{p.stderr}"
+        assert ("does not hold the images that this run was trained on" in p.stderr) == (code == 3), p.stderr
 
 
 if __name__ == "__main__":

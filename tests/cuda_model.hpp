@@ -8,6 +8,7 @@
 
 #include "core/rng.hpp"
 #include "tests/cuda_test.hpp"
+#include "tests/support/memory_dataset.hpp"
 #include "train/config/device_choice.hpp"
 #include "train/engine/executor.hpp"
 
@@ -16,25 +17,16 @@ namespace rt::testing {
 inline constexpr int64_t count = 4, side = 16, set_size = 11;
 
 // A few images; the last batch of an epoch is not full. Noise, or stripes whose width tells the class.
-class Images final : public Dataset {
+class Images final : public MemoryDataset {
  public:
-  explicit Images(bool stripes = false) : bytes_(static_cast<size_t>(set_size * 3 * side * side)) {
-    info_.classes = 10, info_.height = info_.width = static_cast<int>(side);
+  explicit Images(bool stripes = false) : MemoryDataset(set_size, side, 10) {
     Rng rng(5, RngPurpose::test);
-    for (size_t i = 0; i < bytes_.size(); ++i) {
-      bytes_[i] = static_cast<uint8_t>(rng.next() >> 24);
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      bytes[i] = static_cast<uint8_t>(rng.next() >> 24);
       const auto image = static_cast<int64_t>(i) / (3 * side * side), y = static_cast<int64_t>(i) / side % side;
-      if (stripes) bytes_[i] = static_cast<uint8_t>(bytes_[i] / 8 + (y / (1 + label(image)) % 2 ? 160 : 32));
+      if (stripes) bytes[i] = static_cast<uint8_t>(bytes[i] / 8 + (y / (1 + label(image)) % 2 ? 160 : 32));
     }
   }
-  const DatasetInfo& info() const override { return info_; }
-  int64_t size() const override { return set_size; }
-  int label(int64_t i) const override { return static_cast<int>(i % 10); }
-  const uint8_t* pixels(int64_t i) const override { return bytes_.data() + i * 3 * side * side; }
-
- private:
-  DatasetInfo info_;
-  std::vector<uint8_t> bytes_;
 };
 
 inline std::vector<float> part(const std::vector<NamedView>& list) {

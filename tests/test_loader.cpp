@@ -16,43 +16,48 @@
 #include "core/check.hpp"
 #include "core/rng.hpp"
 #include "data/loader.hpp"
+#include "tests/support/memory_dataset.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
 // Small random images; optionally slow, or failing at one index.
-class TestSet : public Dataset {
+class TestSet final : public MemoryDataset {
  public:
-  explicit TestSet(int64_t n) : bytes_(static_cast<size_t>(n) * 3 * 8 * 8), size_(n) {
-    info_.classes = 7, info_.height = 8, info_.width = 8;
-    Rng rng(1, RngPurpose::test);
-    for (uint8_t& b : bytes_) b = static_cast<uint8_t>(rng.next());
-  }
-  const DatasetInfo& info() const override { return info_; }
-  int64_t size() const override { return size_; }
-  int label(int64_t i) const override { return static_cast<int>(i % 7); }
-  const uint8_t* pixels(int64_t i) const override {
-    if (i == failing) throw std::runtime_error("image 57 cannot be decoded");
+  explicit TestSet(int64_t n) : MemoryDataset(n, 8, 7) {}
+  void read(int64_t i, std::span<uint8_t> image) const override {
+    if (i == failing) fail(ExitCode::data, "truncated after 3 of 8 rows");
+    if (i == failing_otherwise) throw std::runtime_error("no such file");
     if (slow_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(slow_ms));
     sigset_t mask;
     pthread_sigmask(SIG_SETMASK, nullptr, &mask);
     if (sigismember(&mask, SIGINT) != 1 || sigismember(&mask, SIGTERM) != 1) signals_open = true;
-    return bytes_.data() + i * 3 * 8 * 8;
+    MemoryDataset::read(i, image);
   }
-  int64_t failing = -1;
+  int64_t failing = -1, failing_otherwise = -1;
   int slow_ms = 0;
   mutable std::atomic<bool> signals_open = false;
+};
 
- private:
-  DatasetInfo info_;
-  std::vector<uint8_t> bytes_;
-  int64_t size_;
+// Every byte is drawn from the key, and the stored one added.
+class Noise final : public Preparation {
+ public:
+  void prepare(const Dataset& data, const SampleKey& key, std::span<uint8_t> image) const override {
+    data.read(key.sample, image);
+    Rng rng(key.seed, RngPurpose::test, key.epoch, key.sample);
+    for (uint8_t& b : image) b = static_cast<uint8_t>(b + (rng.next() >> 24));
+  }
 };
 
 LoaderOptions training_options(int workers = 0, int prefetch = 2) {
   LoaderOptions o;
-  o.batch = 16, o.seed = 5, o.shuffle = true, o.workers = workers, o.prefetch = prefetch;
+  o.batch = 16;
+  o.seed = 5;
+  o.shuffle = true;
+  o.workers = workers;
+  o.prefetch = prefetch;
   return o;
 }
 
@@ -88,7 +93,7 @@ TEST_CASE("loader: the batches have the same bits for any number of workers and 
     const Epoch want = rest(plain);
     CHECK(want.labels.size() == 203);
     CHECK(want.firsts.size() == 13);
-    for (int workers : {1, 3})
+    for (int workers : {1, 2, 3})
       for (int prefetch : {0, 1, 2, 7, 40}) {
         Loader loader(data, training_options(workers, prefetch));
         loader.start(epoch);
@@ -237,22 +242,58 @@ TEST_CASE("loader: a batch stays as it is until the following next()") {
   }
 }
 
-TEST_CASE("loader: what fails in a worker reaches the caller when that batch is due, and a new start is possible") {
+TEST_CASE("loader: what fails in a worker names its sample when that batch is due, and a new start is possible") {
   TestSet data(100);
   data.failing = 57;
-  for (int workers : {0, 1, 3}) {
+  for (int workers : {0, 1, 2, 3}) {
     LoaderOptions options = training_options(workers, 4);
     options.shuffle = false;
     Loader loader(data, options);
     for (int round = 0; round < 2; ++round) {
       loader.start(0);
       for (int i = 0; i < 3; ++i) CHECK(loader.next()->first == i * 16);
-      CHECK_THROWS_WITH_AS(loader.next(), "image 57 cannot be decoded", std::runtime_error);
-      CHECK_THROWS_AS(loader.next(), std::runtime_error);
+      CHECK_THROWS_WITH_AS(loader.next(), "image 57: truncated after 3 of 8 rows", Error);
+      CHECK_THROWS_AS(loader.next(), Error);
     }
     loader.start(0, 64);
     CHECK(rest(loader).labels.size() == 36);
   }
+  Loader loader(data, training_options());
+  loader.start(0);
+  const auto of_57 = [&] { rest(loader); };
+  data.failing = -1;
+  data.failing_otherwise = 57;
+  CHECK_THROWS_WITH_AS(of_57(), "image 57: no such file", Error);
+}
+
+TEST_CASE("loader: a random preparation gives the same bits for any workers, others in another epoch or for a seed") {
+  const MemoryDataset data(50, 8, 7);
+  auto epoch_of = [&](uint64_t seed, uint32_t epoch, int workers, bool random = true) {
+    LoaderOptions options = training_options(workers);
+    options.shuffle = false;
+    options.seed = seed;
+    if (random) options.preparation = std::make_shared<Noise>();
+    Loader loader(data, options);
+    loader.start(epoch);
+    const Epoch seen = rest(loader);
+    Epoch again;
+    append(again, loader.again(16));
+    CHECK(std::equal(again.pixels.begin(), again.pixels.end(), seen.pixels.begin() + 16 * image));
+    return seen.pixels;
+  };
+  const std::vector<uint8_t> want = epoch_of(5, 1, 0);
+  for (int workers : {1, 2, 3}) CHECK(epoch_of(5, 1, workers) == want);
+  CHECK(epoch_of(5, 2, 2) != want);
+  CHECK(epoch_of(6, 1, 2) != want);
+  CHECK(epoch_of(5, 1, 2, false) == data.bytes);
+  // The same sample under the same key, wherever it stands in the epoch.
+  LoaderOptions options = training_options(2);
+  options.preparation = std::make_shared<Noise>();
+  Loader loader(data, options);
+  loader.start(1);
+  const Epoch shuffled = rest(loader);
+  for (size_t i = 0; i < shuffled.samples.size(); ++i)
+    CHECK(std::memcmp(shuffled.pixels.data() + i * image, want.data() + shuffled.samples[i] * image, image) == 0);
 }
 
 TEST_CASE("loader: stopping in the middle of an epoch waits for one image, not for a batch") {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "core/check.hpp"
-#include "data/dataset.hpp"
+#include "data/sources.hpp"
 #include "data/synth.hpp"
 
 using namespace rt;

@@ -44,6 +44,7 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
   loaded.config.model.weights.clear();
 
   const auto session = open_session(loaded, Purpose::evaluate, &info);
+  if (!session) return 128 + stop_signal();
   const DatasetInfo& data = session->data.train->info();
   if (info.net.classes != data.classes)
     fail(ExitCode::data, "{} has {} classes, {} has {}", path, info.net.classes, session->config().data.dir,

@@ -1,50 +1,78 @@
-// A labelled set of images that lies in memory as bytes, and how a folder becomes one.
-// Sizes and labels are checked when a set is opened, so that reading an image can no longer fail.
+// A labelled set of images that are read one by one. How many there are, their labels and their names are known when
+// the set is open; an image may still have to be fetched and decoded, and that may fail.
 #pragma once
 #include <array>
 #include <cstdint>
+#include <exception>
+#include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "core/check.hpp"
+
 namespace rt {
 
+// How the checksum of a set is made of its images and labels (data/survey.hpp). A run records it, so a source keeps its
+// kind for ever.
+enum class ChecksumKind { by_sample, chained };
+
 struct DatasetInfo {
-  std::string kind;  // "cifar10", "cifar100", "synthetic" (the set that `rtrain synth` writes)
+  std::string kind;  // for people: "cifar10", "cifar100", "synthetic" (the set that `rtrain synth` writes)
   int classes = 0;
   std::vector<std::string> class_names;  // as many as classes
   int channels = 3, height = 0, width = 0;
+  ChecksumKind checksum = ChecksumKind::by_sample;
+
+  int64_t image_bytes() const { return int64_t{channels} * height * width; }
 };
+
+// A file that samples come from, as it was before anything of it was read. Equal stamps mean that nothing was written
+// to it since; ctime also tells when a program has put the mtime back.
+struct FileStamp {
+  std::string name;  // from the folder of the set
+  int64_t bytes = 0, mtime_ns = 0, ctime_ns = 0;
+  bool operator==(const FileStamp&) const = default;
+};
+// Throws Error(data) if path cannot be looked at or is no regular file.
+FileStamp stamp_of(const std::filesystem::path& path);
 
 class Dataset {
  public:
   virtual ~Dataset() = default;
   virtual const DatasetInfo& info() const = 0;
-  virtual int64_t size() const = 0;
-  virtual int label(int64_t i) const = 0;              // in [0, classes)
-  virtual const uint8_t* pixels(int64_t i) const = 0;  // planar RGB [3,H,W] u8, valid for the dataset's life
+  virtual int64_t size() const = 0;                  // at most 2^32-1
+  virtual int label(int64_t i) const = 0;            // in [0, classes)
+  virtual std::string name(int64_t i) const = 0;     // where it came from: "data_batch_1.bin, record 17"
+  virtual std::vector<FileStamp> files() const = 0;  // that the samples lie in; empty: in none
+
+  // Writes sample i as the network takes it: planar RGB [3,H,W] u8, info().image_bytes() of them. Several threads call
+  // it at the same time. Throws Error(data) that says what is wrong with this sample; whoever reads adds its name.
+  virtual void read(int64_t i, std::span<uint8_t> image) const = 0;
 };
 
 struct DatasetPair {
   std::unique_ptr<Dataset> train;
-  std::unique_ptr<Dataset> test;  // null if the folder has no test file
+  std::unique_ptr<Dataset> test;  // null if there are no test images
+  std::string source = {};        // the name of what opened it (data/sources.hpp)
 };
 
-// source: "auto" (recognise the folder), "cifar10" or "cifar100". dir: the folder with the files, or the one in which
-// the archive was unpacked. Throws Error(usage) for an unknown source, Error(data) for anything wrong with the folder.
-DatasetPair open_datasets(const std::string& source, const std::string& dir);
-
-// XXH3-64 of every image and label as 16 hexadecimal digits: whether this is the set that a run was started on.
-std::string checksum(const Dataset& data);
+// Runs f, which works on sample i. An error of it gets the sample's name in front.
+template <class F>
+void naming_sample(const Dataset& data, int64_t i, F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    fail(e.code(), "{}: {}", data.name(i), e.what());
+  } catch (const std::runtime_error& e) {
+    fail(ExitCode::data, "{}: {}", data.name(i), e.what());
+  }
+}
 
 // Per channel, on the scale 0..1: image value v becomes (v/255 - mean) / std.
 struct Normalisation {
   std::array<float, 3> mean{0, 0, 0}, std{1, 1, 1};
 };
-
-// Mean and population standard deviation of every pixel of the set, at least 1/255 (a constant channel must not divide
-// by 0). On the real CIFAR sets this gives the published constants to all their digits, so there is no table of them.
-// Integer sums: the same bits whatever the order.
-Normalisation channel_statistics(const Dataset& data);
 
 }  // namespace rt

@@ -1,16 +1,13 @@
-// Workers take whole batches in turn and fill the slots of a ring; the caller takes them out in order.
+// Workers take whole batches in turn and fill the places of a ring; the caller takes them out in order.
 #include "data/loader.hpp"
-
-#include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "core/check.hpp"
 #include "core/rng.hpp"
+#include "data/threads.hpp"
 
 namespace rt {
 namespace {
@@ -25,37 +22,26 @@ int64_t samples_per_epoch(const Dataset& data, const LoaderOptions& options) {
   return options.drop_last ? n / options.batch * options.batch : n;
 }
 
-// Threads inherit the mask of their creator: signals stay with the threads that expect them.
-class BlockSignals {
- public:
-  BlockSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
 }  // namespace
 
 Loader::Loader(const Dataset& data, LoaderOptions options)
     : data_(data),
       options_(std::move(options)),
       samples_(samples_per_epoch(data, options_)),
-      slots_(options_.workers == 0 ? 1 : static_cast<size_t>(std::max(options_.prefetch, 1)) + 1) {
-  for (Slot& slot : slots_) slot.batch = empty_batch();
+      ring_(options_.workers == 0 ? 1 : static_cast<size_t>(std::max(options_.prefetch, 1)) + 1) {
+  for (Prefetched& place : ring_) place.batch = empty_batch();
 }
 
 Batch Loader::empty_batch() const {
   const auto images = static_cast<size_t>(std::min(options_.batch, samples_));
-  const size_t image = size_t{3} * static_cast<size_t>(data_.info().height) * static_cast<size_t>(data_.info().width);
   Batch batch;
-  batch.sample_storage.resize(images), batch.samples = batch.sample_storage.data();
-  batch.label_storage.resize(images), batch.labels = batch.label_storage.data();
-  if (options_.gather) batch.pixel_storage.resize(images * image), batch.pixels = batch.pixel_storage.data();
+  batch.sample_storage.resize(images);
+  batch.samples = batch.sample_storage.data();
+  batch.label_storage.resize(images);
+  batch.labels = batch.label_storage.data();
+  if (!options_.gather) return batch;
+  batch.pixel_storage.resize(images * static_cast<size_t>(data_.info().image_bytes()));
+  batch.pixels = batch.pixel_storage.data();
   return batch;
 }
 
@@ -77,7 +63,10 @@ void Loader::start(uint32_t epoch, int64_t first_sample) {
   first_sample_ = first_sample;
   batches_left_ = (samples_ - first_sample + (options_.drop_last ? 0 : options_.batch - 1)) / options_.batch;
   claimed_ = handed_ = released_ = 0;
-  for (Slot& slot : slots_) slot.filled = -1, slot.error = nullptr;
+  for (Prefetched& place : ring_) {
+    place.filled = -1;
+    place.error = nullptr;
+  }
 
   const BlockSignals block;
   for (int64_t i = 0; i < std::min<int64_t>(options_.workers, batches_left_); ++i)
@@ -89,47 +78,50 @@ const Batch* Loader::next() {
   std::unique_lock lock(mutex_);
   released_ = handed_;
   if (handed_ == batches_left_) return nullptr;
-  Slot& slot = slots_[static_cast<size_t>(handed_) % slots_.size()];
+  Prefetched& place = ring_[static_cast<size_t>(handed_) % ring_.size()];
   if (workers_.empty()) {
-    fill(slot.batch, first_of(handed_), {});
+    fill(place.batch, first_of(handed_), {});
   } else {
-    slot_free_.notify_one();
-    batch_ready_.wait(lock, [&] { return slot.filled == handed_; });
-    if (slot.error) std::rethrow_exception(slot.error);
+    place_free_.notify_one();
+    batch_ready_.wait(lock, [&] { return place.filled == handed_; });
+    if (place.error) std::rethrow_exception(place.error);
   }
   ++handed_;
-  return &slot.batch;
+  return &place.batch;
 }
 
 void Loader::work(const std::stop_token& stop) {
-  const auto ring = static_cast<int64_t>(slots_.size());
+  const auto ring = static_cast<int64_t>(ring_.size());
   std::unique_lock lock(mutex_);
-  while (slot_free_.wait(lock, stop, [&] { return claimed_ == batches_left_ || claimed_ < released_ + ring; })) {
+  while (place_free_.wait(lock, stop, [&] { return claimed_ == batches_left_ || claimed_ < released_ + ring; })) {
     if (claimed_ == batches_left_ || stop.stop_requested()) return;
     const int64_t number = claimed_++;
-    Slot& slot = slots_[static_cast<size_t>(number % ring)];
+    Prefetched& place = ring_[static_cast<size_t>(number % ring)];
     lock.unlock();
     try {
-      fill(slot.batch, first_of(number), stop);
+      fill(place.batch, first_of(number), stop);
     } catch (...) {
-      slot.error = std::current_exception();
+      place.error = std::current_exception();
     }
     lock.lock();
-    slot.filled = number;
+    place.filled = number;
     batch_ready_.notify_one();
   }
 }
 
 void Loader::fill(Batch& batch, int64_t first, const std::stop_token& stop) const {
-  const size_t image = size_t{3} * static_cast<size_t>(data_.info().height) * static_cast<size_t>(data_.info().width);
+  const auto bytes = static_cast<size_t>(data_.info().image_bytes());
   batch.first = first;
   batch.epoch = epoch_;
   batch.count = std::min(options_.batch, samples_ - first);
   for (int64_t i = 0; i < batch.count && !stop.stop_requested(); ++i) {
-    const uint32_t index = order_[static_cast<size_t>(first + i)];
-    batch.samples[i] = static_cast<int32_t>(index);
-    batch.labels[i] = data_.label(index);
-    if (batch.pixels) std::memcpy(batch.pixels + static_cast<size_t>(i) * image, data_.pixels(index), image);
+    const uint32_t sample = order_[static_cast<size_t>(first + i)];
+    batch.samples[i] = static_cast<int32_t>(sample);
+    batch.labels[i] = data_.label(sample);
+    if (!batch.pixels) continue;
+    const std::span<uint8_t> image(batch.pixels + static_cast<size_t>(i) * bytes, bytes);
+    const SampleKey key{.seed = options_.seed, .epoch = epoch_, .sample = sample};
+    naming_sample(data_, sample, [&] { options_.preparation->prepare(data_, key, image); });
   }
 }
 

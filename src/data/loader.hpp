@@ -1,5 +1,6 @@
-// Batches for a training or evaluation loop, prepared ahead by worker threads: bytes, as they lie in the data set. What
-// becomes of them (crop, flip, normalise) is the first step of the network's own list, on the device that computes.
+// Batches for a training or evaluation loop, prepared ahead by worker threads: bytes, as a Preparation makes them of
+// samples. What becomes of them (crop, flip, normalise) is the first step of the network's own list, on the device that
+// computes.
 // The order follows from (seed, epoch), so the batches are the same whatever the number of workers and the prefetch.
 // The position is the caller's: it counts samples handed out, not those prepared, and start() continues an epoch from
 // any of them.
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "data/dataset.hpp"
+#include "data/preparation.hpp"
 
 namespace rt {
 
@@ -25,6 +27,7 @@ struct LoaderOptions {
   int workers = 0;                // threads; 0: next() prepares the batch itself
   int prefetch = 2;               // batches prepared ahead, at least 1 when there are workers
   std::vector<uint32_t> indices;  // the part of the data set to use; empty: all of it
+  std::shared_ptr<const Preparation> preparation = as_stored();
 };
 
 struct Batch {
@@ -38,9 +41,10 @@ struct Batch {
   uint8_t* pixels = nullptr;   // [count,3,H,W] u8; null where they are not gathered
   int32_t* samples = nullptr;  // [count]: index in the data set
   int32_t* labels = nullptr;   // [count]
-  float* images =
-      nullptr;  // [count,3,H,W] f32, nchw: ready for the network, by a caller that has such; taken instead of pixels
-  std::vector<uint8_t> pixel_storage;  // what the pointers point into
+  // [count,3,H,W] f32, nchw: ready for the network, by a caller that has such; taken instead of pixels.
+  float* images = nullptr;
+  // What the pointers point into.
+  std::vector<uint8_t> pixel_storage;
   std::vector<int32_t> sample_storage, label_storage;
   std::vector<float> image_storage;
 };
@@ -63,7 +67,7 @@ class Loader {
   int64_t batches() const { return (samples_ + options_.batch - 1) / options_.batch; }
 
  private:
-  struct Slot {
+  struct Prefetched {
     Batch batch;
     int64_t filled = -1;  // number of the batch it holds
     std::exception_ptr error;
@@ -80,9 +84,9 @@ class Loader {
   uint32_t epoch_ = 0;
   int64_t first_sample_ = 0, batches_left_ = -1;  // of this start(): batch number k begins at first_sample_ + k * batch
 
-  std::vector<Slot> slots_;  // a ring: batch number k lies in slot k % size
-  std::mutex mutex_;         // guards the three counters and Slot::filled
-  std::condition_variable_any slot_free_, batch_ready_;
+  std::vector<Prefetched> ring_;  // batch number k lies in place k % size
+  std::mutex mutex_;              // guards the three counters and Prefetched::filled
+  std::condition_variable_any place_free_, batch_ready_;
   int64_t claimed_ = 0;                // batches that a worker has taken on
   int64_t handed_ = 0;                 // batches given to the caller
   int64_t released_ = 0;               // batches the caller is done with

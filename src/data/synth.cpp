@@ -9,12 +9,12 @@
 #include <filesystem>
 #include <memory>
 #include <system_error>
-#include <thread>
 
 #include "core/check.hpp"
 #include "core/device.hpp"
 #include "core/log.hpp"
 #include "core/rng.hpp"
+#include "data/threads.hpp"
 
 namespace rt {
 namespace fs = std::filesystem;
@@ -108,11 +108,7 @@ void write_synthetic(const std::string& dir, const SynthOptions& options) {
           draw_synthetic(options.seed, split, index, record[0], record + 1);
         }
       };
-      {
-        std::vector<std::jthread> others;
-        for (int64_t t = 1; t < threads; ++t) others.emplace_back(draw);
-        draw();
-      }
+      on_threads(threads, draw);
       done += count;
       log_status("");
       files.append(name, records.data(), records.size());

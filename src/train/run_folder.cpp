@@ -51,6 +51,7 @@ RunFolder::RunFolder(const std::string& folder)
       metrics_csv(folder + "/metrics.csv"),
       metrics_jsonl(folder + "/metrics.jsonl"),
       log(folder + "/log.txt"),
+      data(folder + "/data.json"),
       last(folder + "/last.safetensors"),
       best(folder + "/best.safetensors"),
       checkpoints(folder + "/checkpoints") {}

@@ -11,6 +11,7 @@ struct RunFolder {
   std::string dir;
   std::string config;  // config.toml: the resolved configuration
   std::string metrics_csv, metrics_jsonl, log;
+  std::string data;         // data.json: what is known of the training images (train/survey_file.hpp)
   std::string last, best;   // models, safetensors
   std::string checkpoints;  // a folder: everything needed to resume
 };

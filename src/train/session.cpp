@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/log.hpp"
+#include "data/sources.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
 #include "train/engine/self_test.hpp"
 #include "train/progress.hpp"
@@ -49,8 +50,7 @@ int64_t step_bytes(const Config& c, const DatasetInfo& data, ResNet& net, ModelS
   options.normalise = std::make_shared<Tensor>(Spec{{3, 256}});  // its numbers do not matter here
   const MemoryFigures m = Executor(net, state, options).memory(batch, training);
   constexpr int64_t loader_batches = 3;  // prefetched ones, and the one in use; in the host's memory
-  const int64_t of_loader =
-      options.device == Device::cpu ? loader_batches * batch * data.channels * data.height * data.width : 0;
+  const int64_t of_loader = options.device == Device::cpu ? loader_batches * batch * data.image_bytes() : 0;
   return m.arena_bytes + m.fixed_bytes + of_loader;
 }
 
@@ -66,8 +66,9 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
   Config& c = s->loaded.config;
   if (c.data.dir.empty())
     fail(ExitCode::usage,
-         "no data: name a folder of CIFAR binaries (rtrain train DIR, or data.dir in the configuration); "
-         "rtrain synth --out DIR writes a synthetic set");
+         "no data: name it as rtrain train DIR, or data.dir in the configuration; DIR is a folder of {}; "
+         "rtrain synth --out DIR writes a synthetic set",
+         source_help());
   c.data.dir =
       std::filesystem::absolute(c.data.dir).lexically_normal().string();  // a run may be resumed from elsewhere
   s->data = open_datasets(c.data.source, c.data.dir);
@@ -98,14 +99,14 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
   const int64_t images = s->data.train->size() + (s->data.test ? s->data.test->size() : 0);
   resolve_auto(s->loaded, {.machine = machine(),
                            .device = device,
-                           .data_source = data.kind == "cifar100" ? "cifar100" : "cifar10",
+                           .data_source = s->data.source,
                            .data_source_reason = rt::format("{} images of {}x{} in {} classes", s->data.train->size(),
                                                             data.height, data.width, data.classes),
                            .image_size = std::max(data.height, data.width),
                            .train_images = s->train_images(),
                            .plan_bytes = [&](int batch) { return bytes(batch, true); },
                            .eval_bytes = [&](int batch) { return bytes(batch, false); },
-                           .data_bytes = images * data.channels * data.height * data.width});
+                           .data_bytes = images * data.image_bytes()});
   set_threads(c.threads);
   if (purpose == Purpose::describe) return s;
   build();
@@ -113,8 +114,12 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
   if (saved) s->info = *saved;
   if (saved && !saved->has_normalisation)
     log_info("the model does not say how its images were normalised: using the statistics of {}", c.data.dir);
-  if (!s->info.has_normalisation)
-    s->info.normalisation = channel_statistics(*s->data.train), s->info.has_normalisation = true;
+  if (!s->info.has_normalisation) {
+    s->survey = survey(*s->data.train, c.threads, [] { return stop_signal() != 0; });
+    if (!s->survey) return nullptr;
+    s->info.normalisation = s->survey->statistics;
+    s->info.has_normalisation = true;
+  }
   if (!saved) s->info.classes = data.class_names;
   s->info.net = s->net->config();
   s->info.height = data.height, s->info.width = data.width;

@@ -1,10 +1,12 @@
 // What training and evaluation share: a resolved configuration becomes data, model, executor and loaders.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "data/dataset.hpp"
+#include "data/survey.hpp"
 #include "train/config/config.hpp"
 #include "train/engine/executor.hpp"
 #include "train/model_file.hpp"
@@ -16,6 +18,7 @@ struct Session {
   DatasetPair data;
   const Dataset* eval_data = nullptr;  // the test set, or the training set where a part of it is held out; null: none
   std::vector<uint32_t> train_indices, eval_indices;  // empty: all
+  std::optional<Survey> survey;  // of the training set; of a saved model only where that says no normalisation
   ModelInfo info;
   std::unique_ptr<ResNet> net;
   std::unique_ptr<ModelState> state;
@@ -27,7 +30,9 @@ struct Session {
 };
 
 // Opens data.dir, resolves what is still `auto`, builds the model and initialises it (from model.weights where given).
-// With `saved`: the model of a run, whose classes and normalisation (where it says one) are kept instead of taken from the data.
+// With `saved`: the model of a run, whose classes and normalisation (where it says one) are kept instead of taken from
+// the data.
+// Null: a signal asked to stop while the images were read.
 enum class Purpose { train, evaluate, describe };  // describe: only the configuration is decided, no model is built
 std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, const ModelInfo* saved = nullptr);
 

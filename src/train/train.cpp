@@ -7,6 +7,7 @@
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
 #include "train/files/files.hpp"
 #include "train/signals.hpp"
+#include "train/survey_file.hpp"
 #include "train/trainer.hpp"
 
 namespace rt {
@@ -82,6 +83,7 @@ int start(const TrainRequest& request) {
   std::vector<std::string> overrides = request.overrides;
   if (!request.data_dir.empty()) overrides.insert(overrides.begin(), "data.dir=" + request.data_dir);
   const auto session = open_session(load_config(request.config_file, overrides), Purpose::train);
+  if (!session) return 128 + stop_signal();
   check(*session);
   if (request.dry_run) {
     describe(*session);
@@ -91,12 +93,15 @@ int start(const TrainRequest& request) {
   }
   const RunFolder folder = create_run_folder(session->config().run.dir, session->loaded.recipe);
   atomic_write(folder.config, to_toml(session->loaded));
+  keep_survey(folder.data, *session->survey, *session->data.train);
   log_to_file(folder.log);
   remember_algorithms_in(*session, folder);
   describe(*session);
   if (request.explain) rt::print("{}", session->executor->explain(session->config().train.batch));
   log_info("run folder: {}", folder.dir);
-  const int code = Trainer(*session, folder, {}).run();
+  LoopState loop;
+  loop.data = session->survey->checksum;
+  const int code = Trainer(*session, folder, loop).run();
   report(code, folder);
   return code;
 }
@@ -110,22 +115,28 @@ int resume(const TrainRequest& request) {
       CheckpointFolder(folder.checkpoints, loaded.config.train.keep).load_newest();
   const std::string first_weights = std::exchange(loaded.config.model.weights, "");  // the checkpoint holds newer ones
   const auto session = open_session(loaded, Purpose::train, &checkpoint.info);
+  if (!session) return 128 + stop_signal();
   remember_algorithms_in(*session, folder);
   session->loaded.config.model.weights = first_weights;
   check(*session);
   LoopState loop = checkpoint.loop;
-  if (const std::string data = checksum(*session->data.train); data != loop.data)
-    fail(
-        ExitCode::data,
-        "{} does not hold the images that this run was trained on (checksum {}, was {}); put them back, or start a new "
-        "run with model.weights={}",
-        session->config().data.dir, data, loop.data, folder.last);
+  const Dataset& images = *session->data.train;
+  std::optional<Survey> known = kept_survey(folder.data, images);
+  const bool kept = known.has_value();
+  if (!kept) known = survey(images, session->config().threads, [] { return stop_signal() != 0; });
+  if (!known) return 128 + stop_signal();
+  if (known->checksum != loop.data)
+    fail(ExitCode::data,
+         "{} does not hold the images that this run was trained on (checksum {}, was {}); "
+         "put them back, or start a new run with model.weights={}",
+         session->config().data.dir, known->checksum, loop.data, folder.last);
   restore(checkpoint, *session->state);
   if (request.explain) rt::print("{}", session->executor->explain(session->config().train.batch));
   if (request.dry_run) {
     log_info("dry run: would continue after update {} of {}", loop.step, checkpoint.file.path());
     return 0;
   }
+  if (!kept) keep_survey(folder.data, *known, images);
   log_to_file(folder.log);
   if (const std::string now = fingerprint(*session); now != loop.fingerprint) {
     log_warning(

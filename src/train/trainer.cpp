@@ -221,7 +221,7 @@ int Trainer::stopped() {
 
 void Trainer::save() {
   pull();
-  if (loop_.fingerprint.empty()) loop_.fingerprint = fingerprint(s_), loop_.data = checksum(*s_.data.train);
+  if (loop_.fingerprint.empty()) loop_.fingerprint = fingerprint(s_);
   checkpoints_.save(loop_, s_.info, *s_.state);
 }
 

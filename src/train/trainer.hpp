@@ -24,6 +24,7 @@ std::string fingerprint(Session& session);       // what a run's bits depend on 
 
 class Trainer {
  public:
+  // A new run's loop state says only which images it is trained on.
   Trainer(Session& session, const RunFolder& folder, const LoopState& loop);
 
   int run();  // 0, or 128 + signal after saving; Error(diverged) when the loss is no longer finite

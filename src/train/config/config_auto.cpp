@@ -3,6 +3,7 @@
 
 #include "core/check.hpp"
 #include "core/log.hpp"
+#include "data/sources.hpp"
 #include "kernels/defaults.hpp"
 #include "train/config/config.hpp"
 #include "train/config/config_keys.hpp"
@@ -37,8 +38,9 @@ class Resolver {
     choose("threads", c_.threads, static_cast<int>(threads.value), threads.reason);
     workers();
     if (!facts_.data_source.empty()) {
-      RT_CHECK(facts_.data_source == "cifar10" || facts_.data_source == "cifar100",
-               "data.source cannot become {}: it is cifar10 or cifar100", facts_.data_source);
+      const std::vector<std::string_view> known = source_names();
+      RT_CHECK(std::find(known.begin(), known.end(), facts_.data_source) != known.end(),
+               "data.source cannot become {}: it is {}", facts_.data_source, joined(known, " or "));
       choose("data.source", c_.data.source, facts_.data_source, facts_.data_source_reason);
     }
     if (facts_.image_size > 0)

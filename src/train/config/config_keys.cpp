@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/check.hpp"
+#include "data/sources.hpp"
 
 namespace rt {
 namespace {
@@ -30,7 +31,7 @@ const std::vector<Key> table = {
      .choices = {"cifar", "imagenet"}, .automatic = true},
     {KEY(model.weights), .help = "safetensors file to start from; empty: fresh weights"},
 
-    {KEY(data.source), .help = "format of data.dir", .choices = {"cifar10", "cifar100"}, .automatic = true},
+    {KEY(data.source), .help = "format of data.dir", .choices = source_names(), .automatic = true},
     {KEY(data.dir), .help = "folder of the data set"},
     {KEY(data.workers), .help = "threads that prepare batches; 0: the training thread does", .high = 256,
      .automatic = true, .on_resume = free_},
@@ -113,7 +114,7 @@ std::string number(double value) {
   return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
@@ -130,7 +131,7 @@ struct ValueText {
   std::string operator()(const int* v) const { return rt::format("{}", *v); }
   std::string operator()(const int64_t* v) const { return rt::format("{}", *v); }
   std::string operator()(const double* v) const { return number(*v); }
-  std::string operator()(const std::string* v) const { return quoted(*v); }
+  std::string operator()(const std::string* v) const { return in_quotes(*v); }
   std::string operator()(const std::vector<double>* v) const {
     std::vector<std::string> parts;
     for (const double x : *v) parts.push_back(number(x));

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
+#include "data/read_samples.hpp"
 #include "kernels/cross_entropy/cross_entropy.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/linear/cublas.hpp"
@@ -59,19 +59,17 @@ void Executor::send(const Batch& batch, double weight, double lr) {
 void Executor::hold(const Dataset& data, bool training) {
   std::shared_ptr<Resident>& held = held_[&data];
   if (!held) {
-    const DatasetInfo& info = data.info();
-    const size_t image = static_cast<size_t>(info.channels) * static_cast<size_t>(info.height * info.width);
+    const int64_t image = data.info().image_bytes(), threads = threads_in_use();
+    const int64_t at_a_time = samples_at_a_time(data, threads);
     held = std::make_shared<Resident>();
     held->images = data.size();
-    held->bytes = Storage(static_cast<size_t>(data.size()) * image, options_.device);
-    constexpr int64_t at_a_time = 4096;
-    std::vector<uint8_t> part(static_cast<size_t>(std::min(at_a_time, data.size())) * image);
+    held->bytes = Storage(static_cast<size_t>(data.size() * image), options_.device);
+    std::vector<uint8_t> part(static_cast<size_t>(at_a_time * image));
     for (int64_t first = 0; first < data.size(); first += at_a_time) {
-      const int64_t count = std::min(at_a_time, data.size() - first);
-      for (int64_t i = 0; i < count; ++i)
-        std::memcpy(part.data() + static_cast<size_t>(i) * image, data.pixels(first + i), image);
-      auto* to = static_cast<uint8_t*>(held->bytes.data()) + static_cast<size_t>(first) * image;
-      write_to({{{count * static_cast<int64_t>(image)}, DType::u8}, to}, options_.device, part.data());
+      const int64_t bytes = std::min(at_a_time, data.size() - first) * image;
+      read_samples(data, first, std::span(part).first(static_cast<size_t>(bytes)), {.threads = threads});
+      auto* to = static_cast<uint8_t*>(held->bytes.data()) + first * image;
+      write_to({{{bytes}, DType::u8}, to}, options_.device, part.data());
     }
   }
   (training ? held_train_ : held_eval_) = held;
