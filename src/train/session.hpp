@@ -17,7 +17,7 @@ struct Session {
   const Dataset* eval_data = nullptr;  // the test set, or the training set where a part of it is held out; null: none
   std::vector<uint32_t> train_indices, eval_indices;  // empty: all
   ModelInfo info;
-  std::unique_ptr<ResNet> net;
+  std::unique_ptr<Model> net;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
   std::string device_reason;  // on CUDA the card: "NAME of compute capability 9.0"

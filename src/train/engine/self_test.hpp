@@ -9,7 +9,7 @@ namespace rt {
 inline constexpr int64_t self_test_width = 16;  // of its net: layers of that many channels times 1, 2, 4 and 8
 
 // For steps of such an executor and network: what was refused, with reasons; logged. use_cache: see above; off in tests.
-std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& options, const ResNetConfig& net,
+std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& options, const ModelConfig& net,
                                                          bool use_cache = true);
 
 }  // namespace rt
