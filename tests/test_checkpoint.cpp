@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "layers/models.hpp"
 #include "temp_folder.hpp"
 #include "train/checkpoint.hpp"
 

@@ -1,6 +1,7 @@
 // Model files: what they say of a model, which weights they give to another one, and what is refused.
 #include <doctest/doctest.h>
 
+#include "layers/models.hpp"
 #include "temp_folder.hpp"
 #include "train/model_file.hpp"
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/log.hpp"
+#include "layers/recognise.hpp"
 
 namespace rt {
 namespace {

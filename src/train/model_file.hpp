@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data/dataset.hpp"
-#include "layers/models.hpp"
+#include "layers/model.hpp"
 #include "layers/state.hpp"
 #include "train/files/safetensors.hpp"
 

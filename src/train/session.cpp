@@ -5,6 +5,7 @@
 
 #include "core/log.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
+#include "layers/models.hpp"
 #include "train/engine/self_test.hpp"
 #include "train/progress.hpp"
 #include "train/signals.hpp"
