@@ -1,6 +1,6 @@
-// ResNets (He et al., 2016; stride in the 3x3 convolution of a bottleneck, as torchvision), with torchvision's parameter
-// names, so that weights are exchanged by name. The stem is a 3x3 convolution (cifar), or a 7x7/2 convolution and a
-// 3x3/2 max-pool (imagenet).
+// ResNets (He et al., 2016; stride in the 3x3 convolution of a bottleneck, as torchvision), with torchvision's
+// parameter names, so that weights are exchanged by name. The stem is a 3x3 convolution (cifar), or a 7x7/2 convolution
+// and a 3x3/2 max-pool (imagenet).
 #pragma once
 #include <memory>
 #include <span>
