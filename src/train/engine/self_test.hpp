@@ -1,6 +1,7 @@
 // Before the first step on CUDA: each kernel that a training step uses does a small case, and so does the CPU's
-// reference. One that disagrees is refused, so that the selection table goes on to the next (of a convolution first the library's
-// algorithm, so that its next is tried); a passed test is remembered for this program, device, driver and libraries.
+// reference. One that disagrees is refused, so that the selection table goes on to the next (of a convolution first the
+// library's algorithm, so that its next is tried); a passed test is remembered for this program, device, driver and
+// libraries.
 #pragma once
 #include "train/engine/executor.hpp"
 
