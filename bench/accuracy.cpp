@@ -8,7 +8,10 @@
 #include "core/rng.hpp"
 #include "core/tape.hpp"
 #include "kernels/conv2d/direct/conv2d_few.hpp"
+#include "kernels/flops.hpp"
 #include "kernels/table.hpp"
+#include "layers/models.hpp"
+#include "layers/state.hpp"
 
 namespace rt {
 namespace {
@@ -82,20 +85,19 @@ ConvolutionSums::ConvolutionSums(const Conv2dShape& s, const float* x, const flo
 }
 
 std::vector<Conv2dShape> resnet18_convolutions(bool imagenet, int64_t images) {
+  const auto net = make_model({.arch = "resnet18", .stem = imagenet ? "imagenet" : "cifar"});
+  ModelState state(*net, DType::f32, false);
+  Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
+  Pass pass = state.begin(tape, false);
+  const int64_t side = imagenet ? 224 : 32;
+  (*net)(pass, tape.make({{images, net->config().channels, side, side}, DType::f32, Layout::nhwc}));
   std::vector<Conv2dShape> list;
-  auto add = [&](int64_t c, int64_t size, int64_t k, int64_t kernel, int stride) {
-    const int64_t out = (size + stride - 1) / stride;
-    Conv2dShape s{images, c, size, size, k, kernel, kernel, out, out, stride, static_cast<int>(kernel / 2)};
-    while (cpu::few::fits(s)) ++s.n;
-    list.push_back(s);
-  };
-  imagenet ? add(3, 224, 64, 7, 2) : add(3, 32, 64, 3, 1);
-  int64_t size = imagenet ? 56 : 32;
-  for (int64_t c = 64; c <= 512; c *= 2, size /= 2) {
-    add(c, size, c, 3, 1);
-    if (c == 512) break;
-    add(c, size, 2 * c, 3, 2);
-    add(c, size, 2 * c, 1, 2);
+  for (const Step& step : tape.steps()) {
+    const StepSpecs specs(step, [&](Var v) -> const Spec& { return tape.spec(v); });
+    std::optional<Conv2dShape> s = conv2d_of(step.kind, specs.problem());
+    if (!s) continue;
+    while (cpu::few::fits(*s)) ++s->n;
+    if (std::find(list.begin(), list.end(), *s) == list.end()) list.push_back(*s);
   }
   return list;
 }

@@ -12,15 +12,20 @@
 #include "bench/step.hpp"
 #include "core/check.hpp"
 #include "core/log.hpp"
+#include "layers/models.hpp"
 
 namespace rt {
 
 namespace {
 
+template <class Names>
+CLI::IsMember one_of(const Names& names) {
+  return CLI::IsMember(std::vector<std::string>(names.begin(), names.end()));
+}
+
 void add_workload(CLI::App& command, WorkloadOptions& o) {
-  command.add_option("--stem", o.stem, "cifar (32x32 images) or imagenet (224x224)")
-      ->check(CLI::IsMember({"cifar", "imagenet"}));
-  command.add_option("--arch", o.arch, "resnet18, resnet34 or resnet50");
+  command.add_option("--stem", o.stem, "cifar (32x32 images) or imagenet (224x224)")->check(one_of(stems));
+  command.add_option("--arch", o.arch, "network")->check(one_of(architecture_names()));
   command.add_option("--batch", o.batch, "images a step")->check(CLI::Range(1, 1 << 20))->capture_default_str();
   command.add_option("--side", o.side, "image side in pixels; 0: the stem's own")->check(CLI::Range(0, 4096));
   command.add_option("--precision", o.precision, "f32, bf16, f16, or auto: what the device prefers")
@@ -142,8 +147,7 @@ void add_bench_commands(CLI::App& app, int& exit_code, bool within_rtrain, Peer 
         fmt::format("Compare convolutions of ResNet-18 on random numbers with sums in f64.\n\n  {} accuracy "
                     "--stem imagenet",
                     program));
-    accuracy->add_option("--stem", o->stem, "cifar (32x32 images) or imagenet (224x224)")
-        ->check(CLI::IsMember({"cifar", "imagenet"}));
+    accuracy->add_option("--stem", o->stem, "cifar (32x32 images) or imagenet (224x224)")->check(one_of(stems));
     accuracy->add_option("--batch", o->images, "images")->check(CLI::Range(1, 1024))->capture_default_str();
     accuracy->add_flag("--json", o->json, "one JSON object");
     accuracy->callback([&exit_code, o] { exit_code = run_accuracy(*o); });

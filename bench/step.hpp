@@ -1,4 +1,4 @@
-// Times whole training steps (forward, backward, update) of a ResNet on random images: the figure that PyTorch's
+// Times whole training steps (forward, backward, update) of a model on random images: the figure that PyTorch's
 // forward + backward + optimizer.step() is compared with; and how long a process takes to get through its first one.
 #pragma once
 #include "bench/workload.hpp"

@@ -6,6 +6,7 @@
 #include "core/clock.hpp"
 #include "core/rng.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
+#include "layers/models.hpp"
 #include "train/config/config.hpp"
 #include "train/session.hpp"
 
@@ -69,7 +70,7 @@ Workload::Workload(const WorkloadOptions& o) {
 
   if (c.optimize.autotune && !on_cuda) options_.tuner = std::make_shared<Tuner>();
 
-  net_ = make_resnet({o.arch, o.stem, classes});
+  net_ = make_model({.arch = o.arch, .stem = o.stem, .classes = classes});
   state_ = std::make_unique<ModelState>(*net_);
   const double began = now_ms();
   state_->initialise(0);

@@ -1,4 +1,4 @@
-// A ResNet and random images, ready to take training steps: what every measurement of whole steps runs. Settings reach the
+// A model and random images, ready to take training steps: what every measurement of whole steps runs. Settings reach the
 // executor the way training's own do, so a switch means the same in both.
 #pragma once
 #include <memory>
@@ -47,7 +47,7 @@ class Workload {
   bool resident_ = false;
   int workers_ = 0;
   double weights_ms_ = 0;
-  std::unique_ptr<ResNet> net_;
+  std::unique_ptr<Model> net_;
   std::unique_ptr<ModelState> state_;
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<Dataset> data_;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Interrupts a run again and again, resumes it, and compares its weights with those of an undisturbed run, bit for bit.
 
-  tests/check_resume.py RTRAIN [--kills 3] [--precision bf16]      RTRAIN: the program
+  tests/check_resume.py RTRAIN [--kills 3] [--precision bf16] [--arch vgg11]      RTRAIN: the program
 
 Each interruption is a kill -9 at a chosen moment: while a checkpoint is being written (its temporary file is there), during
 the evaluation, or in the middle of an epoch; one is a polite SIGTERM. Every resume uses another number of threads and
@@ -82,10 +82,11 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--device", default="cpu")
     p.add_argument("--precision", default="auto")
+    p.add_argument("--arch", default="resnet18")
     p.add_argument("--images", type=int, default=0, help="smaller sets than usual, for a slow device")
     a = p.parse_args()
     rng = random.Random(a.seed)
-    SETTINGS.extend((f"device={a.device}", f"precision={a.precision}"))
+    SETTINGS.extend((f"device={a.device}", f"precision={a.precision}", f"model.arch={a.arch}"))
     if a.images:
         global TRAIN_IMAGES, TEST_IMAGES
         TRAIN_IMAGES, TEST_IMAGES = a.images, 8
@@ -126,11 +127,20 @@ def main():
     if os.path.isdir(run):
         subprocess.run([a.rtrain, "train", "--resume", run], check=True, stderr=subprocess.DEVNULL)
         compare(plain, run)
+    evaluates_as_trained(a.rtrain, plain)
     print(f"{sum(counts.values())} kills ({counts}), {tries} processes: weights, best model and metrics equal the undisturbed run's")
     check_changed_images(a.rtrain, data, plain)
     shutil.rmtree(folder)
     if moments:
         sys.exit(f"did not manage every kill: left {moments}")
+
+
+def evaluates_as_trained(rtrain, run):
+    """What `rtrain eval` says of the run is what its best evaluation said."""
+    best = max(r["top1"] for r in metrics(run) if r["event"] == "eval")
+    shown = subprocess.run([rtrain, "eval", run, "--json"], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    top1 = json.loads(shown.stdout)["top1"]
+    assert abs(top1 - best) < 1e-6, f"eval gives a top-1 of {top1}, training had {best}"
 
 
 def compare(plain, run):

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/rng.hpp"
+#include "layers/models.hpp"
 #include "tests/cuda_test.hpp"
 #include "tests/support/memory_dataset.hpp"
 #include "train/config/device_choice.hpp"
@@ -35,17 +36,17 @@ inline std::vector<float> part(const std::vector<NamedView>& list) {
   return all;
 }
 
-struct Model {
+struct Training {
   Images data;
-  std::unique_ptr<ResNet> net;
+  std::unique_ptr<Model> net;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<Loader> loader;
   uint32_t epoch = 0;
 
-  explicit Model(ExecutorOptions o, bool resident = false, const std::string& stem = "cifar", bool stripes = false)
+  explicit Training(ExecutorOptions o, bool resident = false, const std::string& stem = "cifar", bool stripes = false)
       : data(stripes) {
-    net = make_resnet({"resnet18", stem, 10, 3, 8});
+    net = make_model({"resnet18", stem, 10, 3, 8});
     state = std::make_unique<ModelState>(*net);
     state->initialise(1);
     o.largest_batch = count, o.height = o.width = side;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/check.hpp"
+#include "layers/models.hpp"
 #include "tests/source_folder.hpp"
 #include "tests/temp_folder.hpp"
 #include "train/config/config.hpp"
@@ -121,7 +122,7 @@ TEST_CASE("config: a value of the wrong type or out of range is refused with wha
         "FILE:2: optimizer.momentum = nan: must be a number from 0 to 0.9999");
   CHECK(failure("[augment]\nflip = 1\n") == "FILE:2: augment.flip = 1: must be true or false");
   CHECK(failure("[model]\narch = \"resnet19\"\n") ==
-        "FILE:2: model.arch = \"resnet19\": must be one of resnet18, resnet34, resnet50");
+        "FILE:2: model.arch = \"resnet19\": must be one of " + joined(architecture_names(), ", "));
   CHECK(failure("[model.arch]\nx = 1\n").find("FILE:1: model.arch = ") == 0);
   CHECK(failure("loss = 3\n") == "FILE:1: loss is a table, not a value; its keys are loss.label_smoothing");
   CHECK(failure("precision = \"fp8\"\n") == "FILE:1: precision = \"fp8\": must be one of f32, bf16, f16, auto");

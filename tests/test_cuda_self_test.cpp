@@ -37,10 +37,10 @@ std::vector<Row> corrupted_table(std::index_sequence<i...>) {
 }
 
 // Whether the self-test's step has this kind at all: a card's library may sum no convolution's output.
-bool takes(ExecutorOptions o, ResNetConfig config, std::string_view kind) {
+bool takes(ExecutorOptions o, ModelConfig config, std::string_view kind) {
   config.width = self_test_width;
   o.largest_batch = count, o.height = o.width = 64;
-  const auto net = make_resnet(config);
+  const auto net = make_model(config);
   ModelState state(*net);
   std::istringstream lines(Executor(*net, state, o).rows(count));
   for (std::string line, times, found; std::getline(lines, line);)
@@ -52,7 +52,7 @@ bool takes(ExecutorOptions o, ResNetConfig config, std::string_view kind) {
 
 TEST_CASE("cuda self-test: correct kernels pass; each corrupted one is named and replaced, and training goes on") {
   RT_NEEDS_CUDA();
-  const ResNetConfig config{"resnet18", "imagenet", 10, 3, 8};
+  const ModelConfig config{"resnet18", "imagenet", 10, 3, 8};
   CHECK(self_test(cuda_options(), config, false)->empty());
 
   const std::vector<Row> table = corrupted_table(std::make_index_sequence<most_rows>());
@@ -73,7 +73,7 @@ TEST_CASE("cuda self-test: correct kernels pass; each corrupted one is named and
   }
   MESSAGE(fused.refused->size() << " rows refused of a fused step in f32, " << unfused.refused->size()
                                 << " of an unfused one in f16");
-  Model m(fused, false, "imagenet"), cpu({}, false, "imagenet");
+  Training m(fused, false, "imagenet"), cpu({}, false, "imagenet");
   const std::string explained = m.executor->explain(count);
   const auto lines = std::count(explained.begin(), explained.end(), '\n');
   int64_t replaced = 0;
@@ -86,7 +86,7 @@ TEST_CASE("cuda self-test: what passed is remembered for the same steps, and onl
   RT_NEEDS_CUDA();
   const CacheFolder cache;
   const std::string file = "rtrain/self-tests.txt";
-  const ResNetConfig config{"resnet18", "cifar", 10, 3, 8};
+  const ModelConfig config{"resnet18", "cifar", 10, 3, 8};
   const ExecutorOptions options = cuda_options();
   ExecutorOptions unfused = options, wrong = options;
   unfused.unfused = "bn_relu.forward";

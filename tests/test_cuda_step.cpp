@@ -11,11 +11,11 @@ using namespace rt::testing;
 
 TEST_CASE("cuda step: f32 gives the CPU's weights in both layouts, half precision comes near them") {
   RT_NEEDS_CUDA();
-  Model cpu({});
+  Training cpu({});
   const std::vector<float> want = cpu.after(1), later = cpu.after(2);
   for (int capability : {61, 90}) {
     const ForceCapability forced(capability);
-    Model m(cuda_options());
+    Training m(cuda_options());
     const double d = distance(m.after(1), want), grown = distance(m.after(2), later);
     MESSAGE("rows of compute capability " << capability << ", f32: differs by " << d << ", after 3 steps by " << grown);
     CHECK(d < 1e-5);
@@ -25,17 +25,17 @@ TEST_CASE("cuda step: f32 gives the CPU's weights in both layouts, half precisio
 
 TEST_CASE("cuda step: half precision gives what the CPU gives with the same roundings, and a loss near f32's") {
   RT_NEEDS_CUDA();
-  const StepResult want = Model({}).step();
+  const StepResult want = Training({}).step();
   for (DType half : {DType::bf16, DType::f16}) {
     if (!computes_in(half)) continue;
     ExecutorOptions o = cuda_options(half);
-    Model m(o);
+    Training m(o);
     auto refused = std::make_shared<std::vector<RefusedRow>>();
     for (const Row& row : kernel_table())
       if (row.device == Device::cuda && !row.last_resort) refused->push_back({row.kind, row.name, "of a test"});
     o.refused = refused;
-    Model by_cpu(o);
-    for (Model* each : {&m, &by_cpu})
+    Training by_cpu(o);
+    for (Training* each : {&m, &by_cpu})
       if (half == DType::f16) each->state->control_values()[0] = 256;  // this narrow net overflows with more
     const StepResult got = m.step(), oracle = by_cpu.step();
     m.state->pull(), by_cpu.state->pull();
@@ -54,24 +54,24 @@ TEST_CASE("cuda step: half precision gives what the CPU gives with the same roun
 TEST_CASE("cuda step: eager, planned, as a graph, with resident images: the same bits") {
   RT_NEEDS_CUDA();
   for (DType precision : {DType::f32, DType::f16}) {
-    Model graph(cuda_options(precision));
+    Training graph(cuda_options(precision));
     const std::vector<float> want = graph.after(8);
     CHECK(cuda::counters().graph_launches > 0);
     ExecutorOptions o = cuda_options(precision);
     o.graph = false;
-    CHECK(same(Model(o).after(8), want));
-    CHECK(same(Model(cuda_options(precision), true).after(8), want));
+    CHECK(same(Training(o).after(8), want));
+    CHECK(same(Training(cuda_options(precision), true).after(8), want));
     ExecutorOptions unfused = o, eager = o;
     unfused.fuse = false, eager.plan = false;
-    CHECK(same(Model(eager).after(3), Model(unfused).after(3)));
+    CHECK(same(Training(eager).after(3), Training(unfused).after(3)));
   }
 }
 
 TEST_CASE("cuda step: a host that runs eight steps ahead of the device disturbs no image of an earlier one") {
   RT_NEEDS_CUDA();
-  const std::vector<float> want = Model(cuda_options(), true).after(8);
+  const std::vector<float> want = Training(cuda_options(), true).after(8);
   for (bool resident : {true, false}) {
-    Model m(cuda_options(), resident);
+    Training m(cuda_options(), resident);
     m.run_ahead(8);  // more than there are slots and stages: each is used again while its step waits
     CHECK(same(m.after(0), want));
   }
@@ -86,7 +86,7 @@ TEST_CASE("cuda step: training in half precision learns what it learns in f32") 
   double f32 = 0, start = 0;  // f32: the lowest loss of an epoch, the first one's
   for (DType precision : {DType::f32, DType::bf16, DType::f16}) {
     if (!computes_in(precision)) continue;
-    Model m(cuda_options(precision), true, "cifar", true);
+    Training m(cuda_options(precision), true, "cifar", true);
     double first = 0, lowest = 0;
     int skipped = 0;
     for (int epoch = 0; epoch < 12; ++epoch) {
@@ -110,7 +110,7 @@ TEST_CASE("cuda step: training in half precision learns what it learns in f32") 
 
 TEST_CASE("cuda step: once warm it allocates nothing, waits for nothing and, with resident data, sends no image") {
   RT_NEEDS_CUDA();
-  Model m(cuda_options(DType::f16), true);
+  Training m(cuda_options(DType::f16), true);
   m.after(6);  // two epochs: both sizes of batch have been captured
   m.loader->start(2);
   const Batch* batch = m.loader->next();
@@ -129,12 +129,12 @@ TEST_CASE("cuda step: once warm it allocates nothing, waits for nothing and, wit
 
 TEST_CASE("cuda step: a plan's memory, known before, is what training takes") {
   RT_NEEDS_CUDA();
-  Model(cuda_options()).step();  // what libraries take once is there
+  Training(cuda_options()).step();  // what libraries take once is there
   for (DType precision : {DType::f32, DType::bf16}) {
     if (!computes_in(precision)) continue;
     cuda::Counters& c = cuda::counters();
     const size_t before = c.peak_bytes = c.allocated_bytes;
-    Model m(cuda_options(precision), true);
+    Training m(cuda_options(precision), true);
     const MemoryFigures planned = m.executor->memory(count);
     m.step(), m.step();
     const double used = static_cast<double>(c.peak_bytes - before);
@@ -158,9 +158,9 @@ TEST_CASE("cuda step: an overflow in f16 skips exactly one update and halves the
   std::vector<float> large(images);
   large[7] = INFINITY;
   bad.images = large.data();
-  auto train = [](Model& m, const Batch& b) { return m.executor->train(b, 1, true, true, 0.01); };
+  auto train = [](Training& m, const Batch& b) { return m.executor->train(b, 1, true, true, 0.01); };
 
-  Model half(cuda_options(DType::f16));
+  Training half(cuda_options(DType::f16));
   CHECK(half.state->control_values()[0] == 65536);
   half.state->control_values()[0] = 256;
   const StepResult first = train(half, good);
@@ -177,7 +177,7 @@ TEST_CASE("cuda step: an overflow in f16 skips exactly one update and halves the
   CHECK(next.loss_scale == 128);
   CHECK(!same(half.after(0), before));
 
-  Model full(cuda_options(DType::f32));
+  Training full(cuda_options(DType::f32));
   train(full, good);
   const std::vector<float> kept = full.after(0);
   const StepResult stop = train(full, bad);

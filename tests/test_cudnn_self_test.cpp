@@ -34,7 +34,7 @@ TEST_CASE("cudnn self-test: a wrong algorithm is refused for every shape, and it
   cudnn::configure({});                         // as training does, with the run's file
   ExecutorOptions options = cuda_options();
   options.refused = refused;
-  Model m(options), cpu({});
+  Training m(options), cpu({});
   CHECK(distance(m.after(1), cpu.after(1)) < 1e-4);
   CHECK(!cudnn::choices().settled.empty());
   for (const auto& [c, algorithm] : cudnn::choices().settled) CHECK(algorithm.id == 0);

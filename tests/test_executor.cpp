@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "core/rng.hpp"
+#include "layers/models.hpp"
 #include "train/engine/executor.hpp"
 
 using namespace rt;
@@ -30,13 +31,13 @@ Batch random_batch(uint32_t which, int64_t images = count, int64_t side = 32) {
   return b;
 }
 
-struct Model {
-  std::unique_ptr<ResNet> net;
+struct Training {
+  std::unique_ptr<Model> net;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
 
-  explicit Model(ExecutorOptions options = {}, const std::string& stem = "cifar")
-      : net(make_resnet({"resnet18", stem, 10, 3, 16})) {
+  explicit Training(ExecutorOptions options = {}, const std::string& stem = "cifar")
+      : net(make_model({"resnet18", stem, 10, 3, 16})) {
     options.largest_batch = count;
     if (stem == "imagenet") options.height = options.width = 64;
     state = std::make_unique<ModelState>(*net);
@@ -81,7 +82,7 @@ double distance(const View& a, const View& b) {
 void check_same(const ExecutorOptions& options, const std::string& stem, double tolerance, const std::string& what) {
   double worst = 0;
   for (uint32_t attempt = 0; attempt < 6; ++attempt) {
-    Model with({}, stem), without(options, stem);
+    Training with({}, stem), without(options, stem);
     const Batch images = random_batch(attempt, count, stem == "imagenet" ? 64 : 32);
     const double loss = with.executor->train(images, 1, true, true, 0.01).loss;
     const double loss_differs = std::abs(without.executor->train(images, 1, true, true, 0.01).loss - loss) / loss;
@@ -122,7 +123,7 @@ TEST_CASE("passes: a step without one of them differs by nothing, or by rounding
     const Batch batch = random_batch(0, count, stem == "imagenet" ? 64 : 32);
     ExecutorOptions unfused, eager;
     unfused.fuse = false, eager.plan = false;
-    Model p(unfused, stem), e(eager, stem);
+    Training p(unfused, stem), e(eager, stem);
     p.executor->train(batch, 1, true, true, 0.01), e.executor->train(batch, 1, true, true, 0.01);
     CHECK(p.hash() == e.hash());
   }
@@ -137,10 +138,10 @@ TEST_CASE("optimize.unfused: each rule of fusion can be left out, and a wrong na
   }
   ExecutorOptions all, wrong;
   for (const Rewrite& rule : fusion_rules()) all.unfused += std::string(rule.name) + " ";
-  CHECK(Model(all).executor->explain(count).find("bn_relu") == std::string::npos);
+  CHECK(Training(all).executor->explain(count).find("bn_relu") == std::string::npos);
   wrong.unfused = "conv2d.statistics";
   try {
-    Model(wrong).executor->explain(count);
+    Training(wrong).executor->explain(count);
     FAIL("must throw");
   } catch (const Error& e) {
     CHECK(e.code() == ExitCode::usage);
@@ -152,7 +153,7 @@ TEST_CASE("threads: the state after three steps has the same hash with 1, 2, 3 a
   uint64_t expected = 0;
   for (int threads : {1, 2, 3, 4}) {
     set_threads(threads);
-    Model m;
+    Training m;
     for (uint32_t step = 0; step < 3; ++step) m.executor->train(random_batch(step), 1, true, true, 0.05);
     if (threads == 1) expected = m.hash();
     CHECK(m.hash() == expected);
@@ -161,7 +162,7 @@ TEST_CASE("threads: the state after three steps has the same hash with 1, 2, 3 a
 }
 
 TEST_CASE("a step with a non-finite loss changes no weight, momentum or statistic, and the bad layer is named") {
-  Model m;
+  Training m;
   m.executor->train(random_batch(0), 1, true, true, 0.01);
   fill_zero(m.state->grads());
   const uint64_t before = m.hash();
@@ -182,7 +183,7 @@ TEST_CASE("a step with a non-finite loss changes no weight, momentum or statisti
 
 TEST_CASE("accumulation: micro-batches give the weighted sum of their gradients and one update") {
   const Batch first = random_batch(0, 6), second = random_batch(1, 2);
-  Model a, b, both;
+  Training a, b, both;
   a.executor->train(first, 0.75, true, false, 0), b.executor->train(second, 0.25, true, false, 0);
   both.executor->train(first, 0.75, true, false, 0);
   const StepResult r = both.executor->train(second, 0.25, false, true, 0.01);
@@ -197,7 +198,7 @@ TEST_CASE("accumulation: micro-batches give the weighted sum of their gradients 
 }
 
 TEST_CASE("evaluation leaves every number of the model as it is, and plans of all kinds share one arena") {
-  Model m;
+  Training m;
   m.executor->train(random_batch(0), 1, true, true, 0.01);
   const uint64_t before = m.hash();
   const EvalResult r = m.executor->evaluate(random_batch(1, 5));
@@ -221,15 +222,15 @@ TEST_CASE("optimize.winograd=false refuses every row of that name, beside what t
   options.table = table, options.fuse = false;  // fused with what follows it, a convolution is of another kind
   options.refused = std::make_shared<std::vector<RefusedRow>>(1, RefusedRow{"conv2d.forward", "cpu.broken", "wrong"});
   const std::string broken = "not cpu.broken: failed its self-test: wrong";
-  CHECK(Model(options).executor->explain(count).find("cpu.fake.winograd (" + broken + ")") != std::string::npos);
+  CHECK(Training(options).executor->explain(count).find("cpu.fake.winograd (" + broken + ")") != std::string::npos);
   options.winograd = false;
-  CHECK(Model(options).executor->explain(count).find("(" + broken + ", cpu.fake.winograd: optimize.winograd=false") !=
-        std::string::npos);
+  CHECK(Training(options).executor->explain(count).find(
+            "(" + broken + ", cpu.fake.winograd: optimize.winograd=false") != std::string::npos);
 }
 
 TEST_CASE(
     "bf16: the losses of a short run are close to those in f32, and the weights computed with are the masters, rounded") {
-  Model f32, half(in_bf16());
+  Training f32, half(in_bf16());
   for (uint32_t step = 0; step < 4; ++step) {
     const StepResult want = f32.step(step, 0.005), got = half.step(step, 0.005);
     MESSAGE("step " << step << ": loss " << got.loss << ", in f32 " << want.loss);
@@ -252,7 +253,7 @@ TEST_CASE(
 TEST_CASE(
     "bf16: eager or planned, memory shared or not, with any number of threads, and continued from its masters: the same bits") {
   auto after = [](ExecutorOptions options, uint32_t steps) {
-    Model m(options);
+    Training m(options);
     for (uint32_t step = 0; step < steps; ++step) m.step(step);
     return m.hash();
   };
@@ -268,7 +269,7 @@ TEST_CASE(
   CHECK(after(in_bf16(), 2) == want);
   set_threads(static_cast<int>(machine().threads.value));
 
-  Model first(in_bf16()), resumed(in_bf16());
+  Training first(in_bf16()), resumed(in_bf16());
   first.step(0);
   const ModelState &from = *first.state, &to = *resumed.state;
   for (const auto& [a, b] : {std::pair{from.weights(), to.weights()}, std::pair{from.momentum(), to.momentum()},
@@ -280,7 +281,7 @@ TEST_CASE(
 
 TEST_CASE("bf16: gradients of micro-batches add up in f32") {
   const Batch first = random_batch(0, 6), second = random_batch(1, 2);
-  Model a(in_bf16()), b(in_bf16()), both(in_bf16());
+  Training a(in_bf16()), b(in_bf16()), both(in_bf16());
   a.executor->train(first, 0.75, true, false, 0), b.executor->train(second, 0.25, true, false, 0);
   both.executor->train(first, 0.75, true, false, 0), both.executor->train(second, 0.25, false, true, 0.01);
   double worst = 0;

@@ -1,45 +1,66 @@
-// ResNets: names, shapes, parameter counts and initialisation as in torchvision.
+// Layers: parameters, shapes and names as in PyTorch; and the state of a model made of them.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "core/rng.hpp"
 #include "kernels/table.hpp"
-#include "layers/resnet.hpp"
+#include "layers/layers.hpp"
+#include "layers/models.hpp"
 #include "layers/state.hpp"
 
 using namespace rt;
 
-TEST_CASE("resnet: parameter counts are the published ones") {
-  auto count = [](ResNetConfig config) {
-    return ModelState(*make_resnet(config), DType::f32, false).parameter_count();
-  };
-  CHECK(count({"resnet18", "cifar", 10}) == 11173962);
-  CHECK(count({"resnet18", "imagenet", 1000}) == 11689512);
-  CHECK(count({"resnet34", "imagenet", 1000}) == 21797672);
-  CHECK(count({"resnet50", "imagenet", 1000}) == 25557032);
+namespace {
+
+// Layers in a row, as the root of a model.
+class Chain final : public Module {
+ public:
+  Chain() {
+    layers_ = child<Sequential>("chain");
+    layers_->add<Conv2d>(3, 8, 5, 2);
+    layers_->add<BatchNorm2d>(8);
+    layers_->add<ReLU>();
+    layers_->add<MaxPool2d>(MaxPoolAttrs{.kernel = 2, .stride = 2, .pad = 0});
+    finish();
+  }
+
+ protected:
+  Var forward(Pass& pass, Var x) const override { return (*layers_)(pass, x); }
+
+ private:
+  Sequential* layers_;
+};
+
+}  // namespace
+
+TEST_CASE("layers: parameters and statistics are numbered and shaped as in PyTorch's Sequential") {
+  Chain chain;
+  const ModelState state(chain, DType::f32, false);
+  std::vector<std::string> names;
+  for (const auto& list : {state.parameters(), state.statistics()})
+    for (const NamedView& v : list) names.push_back(v.name + " " + v.view.shape().str());
+  CHECK(names == std::vector<std::string>{"chain.0.weight [8,3,5,5]", "chain.1.weight [8]", "chain.1.bias [8]",
+                                          "chain.1.running_mean [8]", "chain.1.running_var [8]"});
 }
 
-TEST_CASE("resnet18: 62 parameters and 40 statistics with torchvision's names") {
-  auto net = make_resnet({"resnet18", "imagenet", 1000});
-  ModelState state(*net, DType::f32, false);
-  std::set<std::string> names;
-  for (auto& p : state.parameters()) names.insert(p.name);
-  for (auto& s : state.statistics()) names.insert(s.name);
-  CHECK(state.parameters().size() == 62);
-  CHECK(state.statistics().size() == 40);
-  CHECK(names.size() == 102);
-  for (const char* name : {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight",
-                           "layer4.0.downsample.1.running_mean", "layer4.1.bn2.bias", "fc.weight", "fc.bias"})
-    CHECK(names.count(name) == 1);
-  CHECK(names.count("layer1.0.downsample.0.weight") == 0);
-  CHECK(state.parameters()[0].view.shape() == Shape{64, 3, 7, 7});
+TEST_CASE("layers: a convolution gives an output for every stride-th pixel, and steps carry their layer's name") {
+  Chain chain;
+  ModelState state(chain, DType::f32, false);
+  for (const int64_t side : {8, 9}) {
+    Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
+    Pass pass = state.begin(tape, false);
+    const Var y = chain(pass, tape.make({{2, 3, side, side}, DType::f32, Layout::nhwc}));
+    CHECK(tape.spec(y).shape == Shape{2, 8, 2, 2});
+    CHECK(tape.spec(tape.steps()[0].out[0]).shape.h() == (side + 1) / 2);
+    CHECK(tape.steps()[0].label == "chain.0");
+    CHECK(tape.steps().back().label == "chain.3");
+  }
 }
 
 TEST_CASE("state: decaying parameters stand first and initialisation follows torchvision") {
-  auto net = make_resnet({"resnet18", "cifar", 10});
+  auto net = make_model({"resnet18", "cifar", 10});
   ModelState state(*net);
   state.initialise(1);
   const float* start = state.weights().as<float>();
@@ -63,7 +84,7 @@ TEST_CASE("state: decaying parameters stand first and initialisation follows tor
 }
 
 TEST_CASE("state: a parameter drawn in parts, by any number of threads, holds one stream") {
-  auto net = make_resnet({"resnet18", "cifar", 10});
+  auto net = make_model({"resnet18", "cifar", 10});
   ModelState state(*net, DType::f64, false);
   state.initialise(3);
   const std::vector<NamedView> parameters = state.parameters();
@@ -77,18 +98,4 @@ TEST_CASE("state: a parameter drawn in parts, by any number of threads, holds on
       different += w.as<double>()[i] != deviation * rng.normal();
     CHECK_MESSAGE(different == 0, parameters[index].name);
   }
-}
-
-TEST_CASE("resnet: shapes through every architecture and stem") {
-  for (const char* arch : {"resnet18", "resnet34", "resnet50"})
-    for (const char* stem : {"cifar", "imagenet"}) {
-      auto net = make_resnet({arch, stem, 7, 3, 4});
-      ModelState state(*net);
-      Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
-      const Var x = tape.make({{2, 3, 64, 64}, DType::f32, Layout::nhwc});
-      Pass pass = state.begin(tape, true);
-      CHECK(tape.spec((*net)(pass, x)).shape == Shape{2, 7});
-    }
-  CHECK_THROWS_AS(make_resnet({"resnet19", "cifar", 10}), Error);
-  CHECK_THROWS_AS(make_resnet({"resnet18", "large", 10}), Error);
 }

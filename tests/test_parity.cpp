@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/rng.hpp"
+#include "layers/models.hpp"
 #include "tests/cuda_test.hpp"
 #include "tests/source_folder.hpp"
 #include "train/engine/executor.hpp"
@@ -56,15 +57,15 @@ struct Worst {
   }
 };
 
-struct Model {
-  std::unique_ptr<ResNet> net;
+struct Training {
+  std::unique_ptr<Model> net;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
 
   // `attempt` other than 0 starts from weights that differ by some units in the last place.
-  Model(const Fixture& f, bool plan, Device device, uint32_t attempt) {
+  Training(const Fixture& f, bool plan, Device device, uint32_t attempt) {
     const auto& o = f.options;
-    net = make_resnet({o["arch"], o["stem"], o["classes"], 3, o["width"]});
+    net = make_model({o["arch"], o["stem"], o["classes"], 3, o["width"]});
     state = std::make_unique<ModelState>(*net);
     Rng rng(1, RngPurpose::test, attempt);
     for (const NamedView& v : state->parameters()) {
@@ -94,9 +95,9 @@ bool agrees(const std::string& path, bool plan, Device device, uint32_t attempt,
   CAPTURE(path);
   CAPTURE(plan);
   const double lr = f.options["lr"];
-  Model m(f, plan, device, attempt);
+  Training m(f, plan, device, attempt);
 
-  Model first(f, plan, device, attempt);
+  Training first(f, plan, device, attempt);
   std::vector<double> losses;
   losses.push_back(first.executor->train(f.at(0), 1.0, true, false, 0).loss);  // no update: gradients as they are
   first.state->pull();
@@ -105,7 +106,7 @@ bool agrees(const std::string& path, bool plan, Device device, uint32_t attempt,
     gradient.see(distance(g.view.as<float>(), f.f32("grad." + g.name), g.view.numel()), g.name);
   const double logits =
       distance(first.executor->logits().as<float>(), f.f32("logits"), f.batch * f.options["classes"].get<int64_t>());
-  Model once(f, plan, device, attempt);
+  Training once(f, plan, device, attempt);
   once.executor->train(f.at(0), 1.0, true, true, 0);  // only an update commits the statistics
   once.state->pull();
 

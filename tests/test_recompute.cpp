@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/rng.hpp"
+#include "layers/models.hpp"
 #include "train/engine/executor.hpp"
 
 using namespace rt;
@@ -97,11 +98,11 @@ TEST_CASE(
 namespace {
 
 struct Training {
-  std::unique_ptr<ResNet> net;
+  std::unique_ptr<Model> net;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
 
-  Training(const ResNetConfig& config, ExecutorOptions options, int64_t batch) : net(make_resnet(config)) {
+  Training(const ModelConfig& config, ExecutorOptions options, int64_t batch) : net(make_model(config)) {
     options.largest_batch = batch;
     options.height = options.width = config.stem == "imagenet" ? 64 : 32;
     state = std::make_unique<ModelState>(*net);
@@ -142,7 +143,7 @@ TEST_CASE("recompute: weights, gradients, momentum and statistics have the same 
       CAPTURE(arch);
       CAPTURE(stem);
       CAPTURE(fuse);
-      const ResNetConfig config{arch, stem, 10, 3, 8};
+      const ModelConfig config{arch, stem, 10, 3, 8};
       uint64_t expected = 0;
       int64_t bytes = 0;
       for (const Recompute what : {Recompute::none, Recompute::cheap, Recompute::blocks}) {

@@ -53,7 +53,7 @@ int run_eval(const std::string& model, const std::vector<std::string>& overrides
     fail(ExitCode::data,
          "{}: no test images to evaluate on; data.val_fraction=0.1 holds out a part of the training set",
          session->config().data.dir);
-  load_weights(file, *session->state, Head::must_fit);
+  load_weights(file, *session->net, *session->state, Head::must_fit);
   Loader loader(*session->eval_data, eval_loader_options(*session));
   const EvalResult r = evaluate(*session->executor, loader, "evaluation");
   if (stop_signal() != 0) return 128 + stop_signal();

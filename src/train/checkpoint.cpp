@@ -117,8 +117,8 @@ CheckpointFolder::Loaded CheckpointFolder::load_newest() const {
        skipped);
 }
 
-void restore(const CheckpointFolder::Loaded& checkpoint, ModelState& state) {
-  load_weights(checkpoint.file, state, Head::must_fit);
+void restore(const CheckpointFolder::Loaded& checkpoint, const Model& model, ModelState& state) {
+  load_weights(checkpoint.file, model, state, Head::must_fit);
   read_momentum(checkpoint.file, state);
   // Files from before there was a loss scale have none.
   if (const auto j = nlohmann::json::parse(checkpoint.file.metadata().at(loop_key)); j.contains("control")) {

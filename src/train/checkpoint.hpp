@@ -45,6 +45,6 @@ class CheckpointFolder {
 };
 
 // Weights, statistics and momentum of a checkpoint into a model of the same architecture.
-void restore(const CheckpointFolder::Loaded& checkpoint, ModelState& state);
+void restore(const CheckpointFolder::Loaded& checkpoint, const Model& model, ModelState& state);
 
 }  // namespace rt

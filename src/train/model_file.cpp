@@ -5,27 +5,39 @@
 #include <set>
 
 #include "core/log.hpp"
+#include "layers/recognise.hpp"
 
 namespace rt {
 namespace {
-
-std::vector<int64_t> dims(const Shape& shape) {
-  std::vector<int64_t> list;
-  for (int i = 0; i < shape.rank(); ++i) list.push_back(shape[i]);
-  return list;
-}
 
 std::string counter_name(const std::string& statistic) {  // "bn1.running_mean" -> "bn1.num_batches_tracked"
   return statistic.substr(0, statistic.rfind('.') + 1) + "num_batches_tracked";
 }
 
-void copy_tensor(const SafetensorsFile& file, const NamedView& to) {
+constexpr const char* optimizer_prefix = "optimizer.";
+
+Recognition model_held_by(const SafetensorsFile& file) {
+  TensorShapes shapes;
+  for (const TensorInfo& t : file.tensors())
+    if (!t.name.starts_with(optimizer_prefix) && !t.name.ends_with("num_batches_tracked")) shapes[t.name] = t.shape;
+  return recognise(shapes);
+}
+
+// What to do about tensors that do not fit: "" unless the file holds another architecture or stem.
+std::string advice(const SafetensorsFile& file, const Model& model) {
+  const auto held = model_held_by(file).config;
+  const ModelConfig& wanted = model.config();
+  if (!held || (held->arch == wanted.arch && held->stem == wanted.stem)) return "";
+  return rt::format("; the file holds model.arch={} model.stem={}, this model is model.arch={} model.stem={}",
+                    held->arch, held->stem, wanted.arch, wanted.stem);
+}
+
+void copy_tensor(const SafetensorsFile& file, const Model& model, const NamedView& to) {
   const TensorInfo* from = file.find(to.name);
-  if (!from) fail(ExitCode::data, "{}: tensor '{}' is missing", file.path(), to.name);
+  if (!from) fail(ExitCode::data, "{}: tensor '{}' is missing{}", file.path(), to.name, advice(file, model));
   if (from->shape != dims(to.view.shape()))
     fail(ExitCode::data, "{}: tensor '{}' has shape [{}], this model needs {}{}", file.path(), to.name,
-         joined(from->shape, ","), to.view.shape().str(),
-         to.name == "conv1.weight" ? "; model.stem=imagenet is the 7x7 stem, model.stem=cifar the 3x3 one" : "");
+         joined(from->shape, ","), to.view.shape().str(), advice(file, model));
   View source{to.view.spec, const_cast<std::byte*>(from->data)};
   if (from->dtype == "F32")
     source.spec.dtype = DType::f32;
@@ -40,12 +52,18 @@ void copy_tensor(const SafetensorsFile& file, const NamedView& to) {
   copy_convert(source, to.view);
 }
 
-const TensorInfo& need(const SafetensorsFile& file, const char* name, size_t rank) {
-  const TensorInfo* t = file.find(name);
-  if (!t || t->shape.size() != rank)
-    fail(ExitCode::data, "{}: not a ResNet with torchvision's names: '{}' is {}", file.path(), name,
-         t ? "of another rank" : "missing");
-  return *t;
+// Reads metadata that are a JSON array; false where there are none under that key.
+template <class T>
+bool read(const SafetensorsFile& file, const char* key, T& to) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) return false;
+  try {
+    nlohmann::json::parse(found->second).get_to(to);
+  } catch (const nlohmann::json::exception&) {
+    fail(ExitCode::data, "{}: metadata '{}' is not the JSON array it should be: {}", file.path(), key,
+         found->second.substr(0, 60));
+  }
+  return true;
 }
 
 }  // namespace
@@ -53,14 +71,21 @@ const TensorInfo& need(const SafetensorsFile& file, const char* name, size_t ran
 std::vector<TensorInfo> state_dict(const ModelState& state) {
   std::vector<TensorInfo> list;
   auto add = [&](const NamedView& v) {
-    list.push_back(
-        {v.name, "F32", dims(v.view.shape()), static_cast<const std::byte*>(v.view.data), v.view.spec.bytes()});
+    list.push_back({.name = v.name,
+                    .dtype = "F32",
+                    .shape = dims(v.view.shape()),
+                    .data = static_cast<const std::byte*>(v.view.data),
+                    .bytes = v.view.spec.bytes()});
   };
   for (const NamedView& v : state.parameters()) add(v);
   for (const NamedView& v : state.statistics()) {
     add(v);
     if (v.name.ends_with("running_mean"))
-      list.push_back({counter_name(v.name), "I64", {}, reinterpret_cast<const std::byte*>(&state.batches_tracked), 8});
+      list.push_back({.name = counter_name(v.name),
+                      .dtype = "I64",
+                      .shape = {},
+                      .data = reinterpret_cast<const std::byte*>(&state.batches_tracked),
+                      .bytes = sizeof state.batches_tracked});
   }
   return list;
 }
@@ -84,67 +109,46 @@ void save_model(const std::string& path, const ModelInfo& info, const ModelState
 
 ModelInfo read_model_info(const SafetensorsFile& file) {
   ModelInfo info;
-  const TensorInfo &conv1 = need(file, "conv1.weight", 4), &fc = need(file, "fc.weight", 2);
-  info.net.classes = fc.shape[0];
-  info.net.channels = conv1.shape[1];
-  info.net.width = conv1.shape[0];
-  if (conv1.shape[2] != 7 && conv1.shape[2] != 3)
-    fail(ExitCode::data, "{}: the first convolution is {}x{}; known stems are 7x7 (imagenet) and 3x3 (cifar)",
-         file.path(), conv1.shape[2], conv1.shape[3]);
-  info.net.stem = conv1.shape[2] == 7 ? "imagenet" : "cifar";
-  info.net.arch = file.find("layer1.0.conv3.weight")   ? "resnet50"
-                  : file.find("layer1.2.conv1.weight") ? "resnet34"
-                                                       : "resnet18";
-  if (info.net.classes < 1 || info.net.width < 1 || info.net.width > 4096 || info.net.classes > 1'000'000 ||
-      info.net.channels != 3)
-    fail(ExitCode::data, "{}: {} classes, {} channels and width {} are not a ResNet that rtrain can build", file.path(),
-         info.net.classes, info.net.channels, info.net.width);
-
-  const Metadata& meta = file.metadata();
-  auto read = [&](const char* key, auto& to) {
-    const auto it = meta.find(key);
-    if (it == meta.end()) return false;
-    try {
-      nlohmann::json::parse(it->second).get_to(to);
-    } catch (const nlohmann::json::exception&) {
-      fail(ExitCode::data, "{}: metadata '{}' is not the JSON array it should be: {}", file.path(), key,
-           it->second.substr(0, 60));
-    }
-    return true;
-  };
-  read("classes", info.classes);
+  const Recognition held = model_held_by(file);
+  if (!held.config) fail(ExitCode::data, "{}: {}", file.path(), held.problem);
+  info.net = *held.config;
+  read(file, "classes", info.classes);
   if (!info.classes.empty() && static_cast<int64_t>(info.classes.size()) != info.net.classes)
     fail(ExitCode::data, "{}: {} class names for {} classes", file.path(), info.classes.size(), info.net.classes);
-  const bool has_mean = read("mean", info.normalisation.mean), has_std = read("std", info.normalisation.std);
+  const bool has_mean = read(file, "mean", info.normalisation.mean);
+  const bool has_std = read(file, "std", info.normalisation.std);
   info.has_normalisation = has_mean && has_std;
   std::array<int64_t, 2> size{};
-  if (read("input_size", size)) info.height = size[0], info.width = size[1];
+  if (read(file, "input_size", size)) {
+    info.height = size[0];
+    info.width = size[1];
+  }
   return info;
 }
 
-void load_weights(const SafetensorsFile& file, ModelState& state, Head head) {
+void load_weights(const SafetensorsFile& file, const Model& model, ModelState& state, Head head) {
   std::set<std::string> used;
   for (const NamedView& v : state.parameters()) {
     used.insert(v.name);
     const TensorInfo* t = file.find(v.name);
-    if (head == Head::may_differ && v.name.starts_with("fc.") && t && t->shape != dims(v.view.shape())) {
+    if (head == Head::may_differ && v.name.starts_with(model.head()) && t && t->shape != dims(v.view.shape())) {
       log_info("{}: '{}' is [{}] for {} in this model: it keeps its fresh weights", file.path(), v.name,
                joined(t->shape, ","), v.view.shape().str());
       continue;
     }
-    copy_tensor(file, v);
+    copy_tensor(file, model, v);
   }
   state.batches_tracked = 0;
   for (const NamedView& v : state.statistics()) {
-    copy_tensor(file, v);
+    copy_tensor(file, model, v);
     const std::string counter = counter_name(v.name);
     used.insert({v.name, counter});
     if (const TensorInfo* t = file.find(counter); t && t->dtype == "I64" && t->bytes == 8)
       std::memcpy(&state.batches_tracked, t->data, 8);
   }
   for (const TensorInfo& t : file.tensors())
-    if (!used.count(t.name) && !t.name.starts_with("optimizer."))
-      fail(ExitCode::data, "{}: tensor '{}' does not belong to this model", file.path(), t.name);
+    if (!used.count(t.name) && !t.name.starts_with(optimizer_prefix))
+      fail(ExitCode::data, "{}: tensor '{}' does not belong to this model{}", file.path(), t.name, advice(file, model));
   state.push();  // the fresh statistics too: they are the committed ones now
 }
 

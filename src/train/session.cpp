@@ -6,6 +6,7 @@
 #include "core/log.hpp"
 #include "data/sources.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
+#include "layers/models.hpp"
 #include "train/engine/self_test.hpp"
 #include "train/progress.hpp"
 #include "train/signals.hpp"
@@ -38,12 +39,12 @@ ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
 
 namespace {
 
-ResNetConfig net_config(const Config& c, const DatasetInfo& data) {
-  return {c.model.arch, c.model.stem, data.classes, data.channels};
+ModelConfig net_config(const Config& c, const DatasetInfo& data) {
+  return {.arch = c.model.arch, .stem = c.model.stem, .classes = data.classes, .channels = data.channels};
 }
 
 // What a step of `batch` images needs besides the program itself: the data set is in memory already.
-int64_t step_bytes(const Config& c, const DatasetInfo& data, ResNet& net, ModelState& state, int batch, bool training) {
+int64_t step_bytes(const Config& c, const DatasetInfo& data, Model& net, ModelState& state, int batch, bool training) {
   Config sized = c;
   sized.train.batch = sized.eval.batch = batch;
   ExecutorOptions options = executor_options(sized, data);
@@ -86,7 +87,7 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
   // The model is built when the first fact about its memory is asked for, which is after model.* was decided.
   auto build = [&] {
     if (s->net) return;
-    s->net = make_resnet(net_config(c, data));
+    s->net = make_model(net_config(c, data));
     s->state = std::make_unique<ModelState>(*s->net);
   };
   auto bytes = [&](int batch, bool training) {
@@ -124,7 +125,8 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
   s->info.net = s->net->config();
   s->info.height = data.height, s->info.width = data.width;
   s->state->initialise(static_cast<uint64_t>(c.run.seed));
-  if (!c.model.weights.empty()) load_weights(SafetensorsFile::open(c.model.weights), *s->state, Head::may_differ);
+  if (!c.model.weights.empty())
+    load_weights(SafetensorsFile::open(c.model.weights), *s->net, *s->state, Head::may_differ);
   ExecutorOptions options = executor_options(c, data);
   options.normalise = std::make_shared<Tensor>(normalise_table(s->info.normalisation.mean, s->info.normalisation.std));
   if (options.device == Device::cuda && c.optimize.self_test) options.refused = self_test(options, s->net->config());

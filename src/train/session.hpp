@@ -20,7 +20,7 @@ struct Session {
   std::vector<uint32_t> train_indices, eval_indices;  // empty: all
   std::optional<Survey> survey;  // of the training set; of a saved model only where that says no normalisation
   ModelInfo info;
-  std::unique_ptr<ResNet> net;
+  std::unique_ptr<Model> net;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
   std::string device_reason;  // on CUDA the card: "NAME of compute capability 9.0"

@@ -130,7 +130,7 @@ int resume(const TrainRequest& request) {
          "{} does not hold the images that this run was trained on (checksum {}, was {}); "
          "put them back, or start a new run with model.weights={}",
          session->config().data.dir, known->checksum, loop.data, folder.last);
-  restore(checkpoint, *session->state);
+  restore(checkpoint, *session->net, *session->state);
   if (request.explain) rt::print("{}", session->executor->explain(session->config().train.batch));
   if (request.dry_run) {
     log_info("dry run: would continue after update {} of {}", loop.step, checkpoint.file.path());

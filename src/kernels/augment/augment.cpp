@@ -3,9 +3,9 @@
 namespace rt {
 namespace {
 
-class Augment final : public Op {
+class AugmentOp final : public Op {
  public:
-  explicit Augment(AugmentAttrs a) : attrs(a) {
+  explicit AugmentOp(AugmentAttrs a) : attrs(a) {
     RT_CHECK(a.crop_padding >= 0, "augment: crop padding is {}, not negative", a.crop_padding);
   }
   const AugmentAttrs attrs;
@@ -31,7 +31,7 @@ class Augment final : public Op {
 }  // namespace
 
 Var augment(Tape& tape, Var pixels, Var rows, Var samples, Var epoch, Var table, AugmentAttrs attrs) {
-  return tape.apply(std::make_shared<Augment>(attrs), {pixels, rows, samples, epoch, table});
+  return tape.apply(std::make_shared<AugmentOp>(attrs), {pixels, rows, samples, epoch, table});
 }
 
 Tensor normalise_table(std::span<const float> mean, std::span<const float> std) {
@@ -44,6 +44,6 @@ Tensor normalise_table(std::span<const float> mean, std::span<const float> std) 
   return table;
 }
 
-const AugmentAttrs& augment_attrs(Ops ops) { return attributes<Augment>(ops).attrs; }
+const AugmentAttrs& augment_attrs(Ops ops) { return attributes<AugmentOp>(ops).attrs; }
 
 }  // namespace rt

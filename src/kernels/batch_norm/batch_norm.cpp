@@ -3,9 +3,9 @@
 namespace rt {
 namespace {
 
-class BatchNorm final : public Op {
+class BatchNormOp final : public Op {
  public:
-  explicit BatchNorm(BatchNormAttrs a) : attrs(a) {}
+  explicit BatchNormOp(BatchNormAttrs a) : attrs(a) {}
   const BatchNormAttrs attrs;
 
   std::string_view name() const override { return "batch_norm"; }
@@ -50,9 +50,9 @@ class BatchNorm final : public Op {
 }  // namespace
 
 Var batch_norm(Tape& tape, Var x, Var gamma, Var beta, BatchNormState state, BatchNormAttrs attrs) {
-  return tape.apply(std::make_shared<BatchNorm>(attrs), {x, gamma, beta, state.running_mean, state.running_var});
+  return tape.apply(std::make_shared<BatchNormOp>(attrs), {x, gamma, beta, state.running_mean, state.running_var});
 }
 
-const BatchNormAttrs& batch_norm_attrs(Ops ops) { return attributes<BatchNorm>(ops).attrs; }
+const BatchNormAttrs& batch_norm_attrs(Ops ops) { return attributes<BatchNormOp>(ops).attrs; }
 
 }  // namespace rt

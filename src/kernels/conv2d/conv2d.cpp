@@ -21,9 +21,9 @@ Conv2dShape shape_of(const Conv2dAttrs& a, const Shape& x, const Shape& w) {
           .pad = a.pad};
 }
 
-class Conv2d final : public Op {
+class Conv2dOp final : public Op {
  public:
-  explicit Conv2d(Conv2dAttrs a) : attrs(a) {}
+  explicit Conv2dOp(Conv2dAttrs a) : attrs(a) {}
   const Conv2dAttrs attrs;
 
   std::string_view name() const override { return "conv2d"; }
@@ -51,10 +51,12 @@ class Conv2d final : public Op {
 
 }  // namespace
 
-Var conv2d(Tape& tape, Var x, Var w, Conv2dAttrs attrs) { return tape.apply(std::make_shared<Conv2d>(attrs), {x, w}); }
+Var conv2d(Tape& tape, Var x, Var w, Conv2dAttrs attrs) {
+  return tape.apply(std::make_shared<Conv2dOp>(attrs), {x, w});
+}
 
 Conv2dShape conv2d_shape(Ops ops, const Spec& x, const Spec& w) {
-  return shape_of(attributes<Conv2d>(ops).attrs, x.shape, w.shape);
+  return shape_of(attributes<Conv2dOp>(ops).attrs, x.shape, w.shape);
 }
 
 const Spec& conv2d_image(const Problem& p) {

@@ -3,7 +3,7 @@
 namespace rt {
 namespace {
 
-class Relu final : public Op {
+class ReluOp final : public Op {
  public:
   std::string_view name() const override { return "relu"; }
   std::vector<Spec> infer(std::span<const Spec> in) const override { return {in[0]}; }
@@ -15,7 +15,7 @@ class Relu final : public Op {
   }
 };
 
-class Add final : public Op {
+class AddOp final : public Op {
  public:
   std::string_view name() const override { return "add"; }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
@@ -31,9 +31,9 @@ class Add final : public Op {
   }
 };
 
-class Convert final : public Op {
+class ConvertOp final : public Op {
  public:
-  Convert(DType dtype, Layout layout) : dtype_(dtype), layout_(layout) {}
+  ConvertOp(DType dtype, Layout layout) : dtype_(dtype), layout_(layout) {}
   std::string_view name() const override { return "convert"; }
   std::vector<Spec> infer(std::span<const Spec> in) const override { return {{in[0].shape, dtype_, layout_}}; }
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var> out) const override {
@@ -50,11 +50,11 @@ class Convert final : public Op {
 
 }  // namespace
 
-Var relu(Tape& tape, Var x) { return tape.apply(std::make_shared<Relu>(), {x}); }
-Var add(Tape& tape, Var a, Var b) { return tape.apply(std::make_shared<Add>(), {a, b}); }
+Var relu(Tape& tape, Var x) { return tape.apply(std::make_shared<ReluOp>(), {x}); }
+Var add(Tape& tape, Var a, Var b) { return tape.apply(std::make_shared<AddOp>(), {a, b}); }
 Var convert(Tape& tape, Var x, DType dtype, Layout layout) {
   const Spec& from = tape.spec(x);
-  return from.dtype == dtype && from.layout == layout ? x : tape.apply(std::make_shared<Convert>(dtype, layout), {x});
+  return from.dtype == dtype && from.layout == layout ? x : tape.apply(std::make_shared<ConvertOp>(dtype, layout), {x});
 }
 
 }  // namespace rt

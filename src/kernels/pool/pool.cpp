@@ -3,9 +3,9 @@
 namespace rt {
 namespace {
 
-class MaxPool final : public Op {
+class MaxPoolOp final : public Op {
  public:
-  explicit MaxPool(MaxPoolAttrs a) : attrs(a) {}
+  explicit MaxPoolOp(MaxPoolAttrs a) : attrs(a) {}
   const MaxPoolAttrs attrs;
 
   std::string_view name() const override { return "max_pool"; }
@@ -30,7 +30,7 @@ class MaxPool final : public Op {
   }
 };
 
-class GlobalAvgPool final : public Op {
+class GlobalAvgPoolOp final : public Op {
  public:
   std::string_view name() const override { return "avg_pool"; }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
@@ -47,8 +47,8 @@ class GlobalAvgPool final : public Op {
 
 }  // namespace
 
-Var max_pool(Tape& tape, Var x, MaxPoolAttrs attrs) { return tape.apply(std::make_shared<MaxPool>(attrs), {x}); }
-Var global_avg_pool(Tape& tape, Var x) { return tape.apply(std::make_shared<GlobalAvgPool>(), {x}); }
-const MaxPoolAttrs& max_pool_attrs(Ops ops) { return attributes<MaxPool>(ops).attrs; }
+Var max_pool(Tape& tape, Var x, MaxPoolAttrs attrs) { return tape.apply(std::make_shared<MaxPoolOp>(attrs), {x}); }
+Var global_avg_pool(Tape& tape, Var x) { return tape.apply(std::make_shared<GlobalAvgPoolOp>(), {x}); }
+const MaxPoolAttrs& max_pool_attrs(Ops ops) { return attributes<MaxPoolOp>(ops).attrs; }
 
 }  // namespace rt

@@ -7,6 +7,7 @@
 
 #include "core/check.hpp"
 #include "data/sources.hpp"
+#include "layers/models.hpp"
 
 namespace rt {
 namespace {
@@ -26,9 +27,10 @@ const std::vector<Key> table = {
     {KEY(run.dir), .help = "folder of a new run; empty: runs/<recipe>-<time>", .on_resume = free_},
     {KEY(run.seed), .help = "names every random number of the run", .high = many},
 
-    {KEY(model.arch), .help = "network", .choices = {"resnet18", "resnet34", "resnet50"}},
-    {KEY(model.stem), .help = "cifar: 3x3 without pooling; imagenet: 7x7/2 and max-pool",
-     .choices = {"cifar", "imagenet"}, .automatic = true},
+    {KEY(model.arch), .help = "network", .choices = architecture_names()},
+    {KEY(model.stem),
+     .help = "cifar: begins at full resolution, for small images; imagenet: as published, for large ones",
+     .choices = {stems.begin(), stems.end()}, .automatic = true},
     {KEY(model.weights), .help = "safetensors file to start from; empty: fresh weights"},
 
     {KEY(data.source), .help = "format of data.dir", .choices = source_names(), .automatic = true},

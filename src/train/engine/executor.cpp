@@ -28,7 +28,7 @@ Target target_of(const ExecutorOptions& options) {
 
 }  // namespace
 
-Executor::Executor(const ResNet& net, ModelState& state, const ExecutorOptions& options)
+Executor::Executor(const Model& net, ModelState& state, const ExecutorOptions& options)
     : net_(net),
       state_(state),
       options_(options),
@@ -37,6 +37,7 @@ Executor::Executor(const ResNet& net, ModelState& state, const ExecutorOptions& 
       input_(options.device, options.largest_batch, {net.config().channels, options.height, options.width}),
       output_(options.device),
       arena_(std::make_shared<Arena>(options.device)) {
+  net.check_input(options.height, options.width);
   options_.sgd.decayed = state.decayed(options.decay_all);
   options_.sgd.dynamic_scale = options.precision == DType::f16;
   options_.augment.dtype = options.precision, options_.augment.layout = layout_;

@@ -14,7 +14,7 @@
 #include "kernels/table.hpp"
 #include "kernels/tuning.hpp"
 #include "kernels/update/update.hpp"
-#include "layers/resnet.hpp"
+#include "layers/model.hpp"
 #include "layers/state.hpp"
 #include "train/engine/step_io.hpp"
 
@@ -53,7 +53,8 @@ struct MemoryFigures {
 
 class Executor {
  public:
-  Executor(const ResNet& net, ModelState& state, const ExecutorOptions& options);
+  // Error(usage) where the images are smaller than the model takes.
+  Executor(const Model& net, ModelState& state, const ExecutorOptions& options);
 
   // Keeps the bytes of a data set on the device, for batches that say only which images they consist of.
   void hold(const Dataset& data, bool training);
@@ -110,7 +111,7 @@ class Executor {
   void send(const Batch& batch, double weight, double lr);
   void run(const Key& key);
 
-  const ResNet& net_;
+  const Model& net_;
   ModelState& state_;
   ExecutorOptions options_;
   Target target_;

@@ -11,6 +11,7 @@
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
 #include "kernels/cuda/via_cpu.hpp"
 #include "kernels/row_check.hpp"
+#include "layers/models.hpp"
 
 namespace rt {
 namespace {
@@ -20,16 +21,16 @@ constexpr int problems_per_row = 3;  // a convolution row serves many shapes, an
 
 // The same kind of net, narrow, on a few small images.
 struct SmallStep {
-  std::unique_ptr<ResNet> net;
+  std::unique_ptr<Model> net;
   std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
   std::vector<uint8_t> pixels;
   std::vector<int32_t> samples, labels;
   Batch batch;
 
-  SmallStep(ExecutorOptions options, ResNetConfig config, std::shared_ptr<const std::vector<RefusedRow>> refused) {
+  SmallStep(ExecutorOptions options, ModelConfig config, std::shared_ptr<const std::vector<RefusedRow>> refused) {
     config.width = self_test_width;
-    net = make_resnet(config);
+    net = make_model(config);
     state = std::make_unique<ModelState>(*net);
     state->initialise(0);
     Rng rng(0, RngPurpose::sample);
@@ -37,7 +38,8 @@ struct SmallStep {
       for (const NamedView& v : list)
         for (int64_t i = 0; i < v.view.numel(); ++i) v.view.as<float>()[i] = rng.uniform(-1, 1);
     options.largest_batch = images;
-    options.height = options.width = config.stem == "imagenet" ? 64 : 16;
+    const int64_t usual = config.stem == "imagenet" ? 64 : 16;
+    options.height = options.width = std::max(usual, net->smallest_side());
     options.refused = std::move(refused);
     const float mean[] = {0.5f, 0.5f, 0.5f}, deviation[] = {0.25f, 0.25f, 0.25f};
     options.normalise = std::make_shared<Tensor>(normalise_table(mean, deviation));
@@ -147,7 +149,7 @@ const ChoiceFile::Format passed_format{"a self-test that passed", [](const std::
                                        }};
 
 // What a passed test holds for: this very program on this device, with these libraries, computing these steps.
-std::string cache_key(const ExecutorOptions& o, const ResNetConfig& net) {
+std::string cache_key(const ExecutorOptions& o, const ModelConfig& net) {
   const cuda::Support& s = cuda::support();
   std::error_code none;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", none);
@@ -161,7 +163,7 @@ std::string cache_key(const ExecutorOptions& o, const ResNetConfig& net) {
 
 }  // namespace
 
-std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& options, const ResNetConfig& net,
+std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& options, const ModelConfig& net,
                                                          bool use_cache) {
   const std::string key = cache_key(options, net);
   ChoiceFile passed(use_cache ? user_cache_file("self-tests.txt") : "", passed_format);

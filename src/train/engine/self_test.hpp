@@ -1,15 +1,17 @@
-// Before the first step on CUDA: each kernel that a training step uses does a small case, and so does the CPU's reference.
-// One that disagrees is refused, so that the selection table goes on to the next (of a convolution first the library's
-// algorithm, so that its next is tried); a passed test is remembered for this program, device, driver and libraries.
+// Before the first step on CUDA: each kernel that a training step uses does a small case, and so does the CPU's
+// reference. One that disagrees is refused, so that the selection table goes on to the next (of a convolution first the
+// library's algorithm, so that its next is tried); a passed test is remembered for this program, device, driver and
+// libraries.
 #pragma once
 #include "train/engine/executor.hpp"
 
 namespace rt {
 
-inline constexpr int64_t self_test_width = 16;  // of its net: layers of that many channels times 1, 2, 4 and 8
+// Of its model: the first convolution's channels.
+inline constexpr int64_t self_test_width = 16;
 
-// For steps of such an executor and network: what was refused, with reasons; logged. use_cache: see above; off in tests.
-std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& options, const ResNetConfig& net,
+// For steps of such an executor and model: what was refused, with reasons; logged. use_cache: see above; off in tests.
+std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& options, const ModelConfig& net,
                                                          bool use_cache = true);
 
 }  // namespace rt
