@@ -19,8 +19,9 @@
 #include "kernels/linear/widened.hpp"
 #include "kernels/pool/pool.hpp"
 #include "kernels/simd/nhwc_rows.hpp"
+#include "kernels/update/control.hpp"
 #include "kernels/update/report.hpp"
-#include "kernels/update/update.hpp"
+#include "kernels/update/sgd.hpp"
 
 namespace rt {
 namespace {
@@ -251,8 +252,8 @@ std::span<const Row> kernel_table() {
       CUDA("sgd.momentum", sgd_momentum, nullptr, -1, ref::sgd_momentum),
       reference("sgd.apply", ref::sgd_apply),
       CUDA("sgd.apply", sgd_apply, nullptr, -1, ref::sgd_apply),
-      reference("sgd.round", ref::sgd_round),
-      CUDA("sgd.round", sgd_round, nullptr, -1, ref::sgd_round),
+      reference("weights.round", ref::weights_round),
+      CUDA("weights.round", weights_round, nullptr, -1, ref::weights_round),
       {"sgd.update", "cpu", Device::cpu, isa_scalar, nullptr, cpu::sgd_update},
       CUDA("sgd.update", sgd_update, nullptr, -1, cpu::sgd_update),
       {"commit", "cpu", Device::cpu, isa_scalar, nullptr, cpu::commit},
@@ -322,7 +323,7 @@ std::span<const Rewrite> fusion_rules() {
         "sgd.apply: weights g momentum lr norm -> weights"},
        {"sgd.update: weights grads momentum lr norm -> weights momentum"}},
       {"sgd.round",
-       {"sgd.update: weights grads momentum lr norm -> weights momentum", "sgd.round: weights -> compute"},
+       {"sgd.update: weights grads momentum lr norm -> weights momentum", "weights.round: weights -> compute"},
        {"sgd.update: weights grads momentum lr norm -> weights momentum compute"}},
       // Convolutions that do their neighbours' work, where an implementation can (kernels/conv2d/conv2d_fusion.hpp).
       {"conv2d.backward", {"conv2d.dw: dy x -> dw", "conv2d.dx: dy w -> dx"}, {"conv2d.backward: dy x w -> dx dw"}},
