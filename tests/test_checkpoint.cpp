@@ -73,7 +73,7 @@ CheckpointFolder::Loaded rewritten(const CheckpointFolder& checkpoints,
                                    const std::function<void(nlohmann::json&, std::vector<TensorInfo>&)>& change) {
   const CheckpointFolder::Loaded found = checkpoints.load_newest();
   Metadata metadata = found.file.metadata();
-  std::vector<TensorInfo> tensors = found.file.tensors();
+  std::vector<TensorInfo> tensors(found.file.tensors().begin(), found.file.tensors().end());
   nlohmann::json loop = nlohmann::json::parse(metadata.at("rtrain.loop"));
   change(loop, tensors);
   metadata["rtrain.loop"] = loop.dump();
