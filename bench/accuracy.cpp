@@ -86,18 +86,17 @@ ConvolutionSums::ConvolutionSums(const Conv2dShape& s, const float* x, const flo
 
 std::vector<Conv2dShape> resnet18_convolutions(bool imagenet, int64_t images) {
   const auto net = make_model({.arch = "resnet18", .stem = imagenet ? "imagenet" : "cifar"});
-  ModelState state(*net, DType::f32, false);
+  ModelState state(*net, nullptr);
   Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
   Pass pass = state.begin(tape, false);
   const int64_t side = imagenet ? 224 : 32;
   (*net)(pass, tape.make({{images, net->config().channels, side, side}, DType::f32, Layout::nhwc}));
   std::vector<Conv2dShape> list;
   for (const Step& step : tape.steps()) {
-    const StepSpecs specs(step, [&](Var v) -> const Spec& { return tape.spec(v); });
-    std::optional<Conv2dShape> s = conv2d_of(step.kind, specs.problem());
-    if (!s) continue;
-    while (cpu::few::fits(*s)) ++s->n;
-    if (std::find(list.begin(), list.end(), *s) == list.end()) list.push_back(*s);
+    if (step.kind != kinds::conv2d_forward) continue;
+    Conv2dShape s = conv2d_shape(step.ops, tape.spec(step.in[0]), tape.spec(step.in[1]));
+    while (cpu::few::fits(s)) ++s.n;
+    if (std::find(list.begin(), list.end(), s) == list.end()) list.push_back(s);
   }
   return list;
 }

@@ -71,7 +71,7 @@ Workload::Workload(const WorkloadOptions& o) {
   if (c.optimize.autotune && !on_cuda) options_.tuner = std::make_shared<Tuner>();
 
   net_ = make_model({.arch = o.arch, .stem = o.stem, .classes = classes});
-  state_ = std::make_unique<ModelState>(*net_);
+  state_ = std::make_unique<ModelState>(*net_, options_.optimizer);
   const double began = now_ms();
   state_->initialise(0);
   weights_ms_ = now_ms() - began;

@@ -80,7 +80,7 @@ struct Training {
     for (int i = 0; i < steps; ++i) step();
     state->pull();
     std::vector<float> all;
-    for (const auto& list : {state->parameters(), state->momenta(), state->statistics()})
+    for (const auto& list : {state->parameters(), state->in_slot("momentum"), state->statistics()})
       for (const NamedView& v : list) all.insert(all.end(), v.view.as<float>(), v.view.as<float>() + v.view.numel());
     return all;
   }

@@ -12,8 +12,8 @@
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/linear/linear.hpp"
 #include "kernels/pool/pool.hpp"
+#include "kernels/update/optimizer.hpp"
 #include "kernels/update/report.hpp"
-#include "kernels/update/update.hpp"
 
 namespace rt {
 namespace {
@@ -138,24 +138,45 @@ OpCase augment_case(Shape pixels, int64_t n, AugmentAttrs attrs) {
 CaseInput control_input(float scale, float good, float stop) {
   return {"control", {4}, Role::state, Fill::uniform, 0, 0, {scale, good, 1, stop}};
 }
-// The weights to compute with are the first that decay, and exist in half precision only.
-OpCase sgd_case(int64_t parameters, SgdAttrs attrs, float stop = 0) {
-  const Shape p{parameters}, statistics{std::max<int64_t>(parameters / 100, 1)};
+// A whole update. The weights to compute with are the first that decay, and exist in half precision only.
+struct SgdCase {
+  int64_t parameters, decayed;
+  OptimizerAttrs attrs = {.nesterov = false};
+  ControlAttrs control = {};
+  float stop = 0;
+};
+OpCase sgd_case(const SgdCase& c) {
+  const Shape p{c.parameters}, statistics{std::max<int64_t>(c.parameters / 100, 1)};
+  const std::vector<FlatSlice> slices{
+      {.name = "decaying", .shape = {c.decayed}},
+      {.name = "others", .shape = {c.parameters - c.decayed}, .offset = c.decayed, .decays = false}};
   return {"sgd",
-          rt::format("{} of {} decay{}{}{}", attrs.decayed, parameters, attrs.nesterov ? ", nesterov" : "",
-                     attrs.clip_norm > 0 ? ", clipped" : "", stop != 0 ? ", stopped" : ""),
+          rt::format("{} of {} decay{}{}{}", c.decayed, c.parameters, c.attrs.nesterov ? ", nesterov" : "",
+                     c.control.clip_norm > 0 ? ", clipped" : "", c.stop != 0 ? ", stopped" : ""),
           {{"weights", p, Role::state},
            {"grads", p, Role::state, Fill::uniform, -1, 1},
            {"momentum", p, Role::state, Fill::uniform, -0.01f, 0.01f},
            {"lr", {}, Role::state, Fill::uniform, 0.01f, 0.1f},
            {"loss", {}, Role::state},
-           control_input(256, 3, stop),
+           control_input(256, 3, c.stop),
            {"running", statistics, Role::state},
            {"running_fresh", statistics, Role::state},
-           {"compute", {attrs.decayed}, Role::image}},
-          [attrs](Tape& t, Vars v) {
+           {"compute", {c.decayed}, Role::image},
+           {"updates", {}, Role::labels, Fill::uniform, 0, 0, {17}}},
+          [c, slices](Tape& t, Vars v) {
             const bool half = t.spec(v[8]).dtype != DType::f32;
-            return sgd_update(t, {v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], half ? v[8] : Var{}}, attrs);
+            const UpdateVars vars{.weights = v[0],
+                                  .grads = v[1],
+                                  .slots = {{"momentum", v[2]}},
+                                  .parameters = slices,
+                                  .lr = v[3],
+                                  .loss = v[4],
+                                  .control = v[5],
+                                  .updates = v[9],
+                                  .running = v[6],
+                                  .running_fresh = v[7],
+                                  .compute = half ? v[8] : Var{}};
+            return record_update(t, vars, optimizer_named("sgd"), c.attrs, c.control);
           },
           false};
 }
@@ -363,9 +384,9 @@ std::vector<OpCase> small_cases() {
       augment_case({7, 3, 5, 7}, 3, {9, true, true, 9, DType::f16, Layout::nchw}),
       augment_case({2, 3, 8, 8}, 9, {0, true, true, 9, DType::bf16, Layout::nchw}),
       augment_case({2, 3, 9, 6}, 4, {3, false, true, 9, DType::bf16, Layout::nhwc}),
-      sgd_case(50, {.decayed = 50}),
-      sgd_case(1003, {.decayed = 997, .dynamic_scale = true}),
-      sgd_case(1003, {.decayed = 501}, 1),
+      sgd_case({.parameters = 50, .decayed = 50}),
+      sgd_case({.parameters = 1003, .decayed = 997, .control = {.dynamic_scale = true}}),
+      sgd_case({.parameters = 1003, .decayed = 501, .stop = 1}),
       loss_scale_case(),
       report_case(true),
       report_case(false),
@@ -377,28 +398,29 @@ std::vector<OpCase> small_cases() {
 
 std::vector<OpCase> parity_cases() {
   std::vector<OpCase> cases = small_cases();
-  for (OpCase c : {bn_case({17, 3, 32, 31}),
-                   bn_far_mean_case({16, 24, 20, 20}),
-                   bn_relu_case({2, 264, 3, 3}),
-                   bn_case({16, 24, 20, 20}),
-                   bn_relu_case({16, 24, 20, 20}),
-                   bn_add_relu_case({16, 24, 20, 20}),
-                   relu_case({8, 64, 17, 16}),
-                   fan_out_case({8, 64, 17, 16}),
-                   conv_case({3, 64, 12, 12}, 64, 3, {1, 1}),
-                   conv_case({19, 32, 14, 10}, 16, 3, {1, 1}),
-                   conv_case({7, 16, 30, 30}, 16, 3, {1, 1}),
-                   conv_case({2, 80, 5, 6}, 144, 3, {1, 1}),
-                   conv_case({3, 64, 12, 12}, 128, 3, {2, 1}),
-                   conv_case({1, 3, 64, 60}, 64, 7, {2, 3}),
-                   max_pool_case({4, 64, 32, 30}, {}),
-                   net_case("neighbours of convolutions, more images", neighbours_net<19>),
-                   conv_bn_case({19, 32, 14, 10}, 16, 1),
-                   conv_bn_case({5, 16, 9, 13}, 48, 2),
-                   linear_case(33, 512, 100),
-                   cross_entropy_case(37, 1000, 0.1),
-                   augment_case({3, 3, 64, 56}, 3, {8, true, true, 1, DType::bf16, Layout::nhwc}),
-                   sgd_case(40001, {.nesterov = true, .clip_norm = 0.1, .decayed = 30001})})
+  for (OpCase c :
+       {bn_case({17, 3, 32, 31}),
+        bn_far_mean_case({16, 24, 20, 20}),
+        bn_relu_case({2, 264, 3, 3}),
+        bn_case({16, 24, 20, 20}),
+        bn_relu_case({16, 24, 20, 20}),
+        bn_add_relu_case({16, 24, 20, 20}),
+        relu_case({8, 64, 17, 16}),
+        fan_out_case({8, 64, 17, 16}),
+        conv_case({3, 64, 12, 12}, 64, 3, {1, 1}),
+        conv_case({19, 32, 14, 10}, 16, 3, {1, 1}),
+        conv_case({7, 16, 30, 30}, 16, 3, {1, 1}),
+        conv_case({2, 80, 5, 6}, 144, 3, {1, 1}),
+        conv_case({3, 64, 12, 12}, 128, 3, {2, 1}),
+        conv_case({1, 3, 64, 60}, 64, 7, {2, 3}),
+        max_pool_case({4, 64, 32, 30}, {}),
+        net_case("neighbours of convolutions, more images", neighbours_net<19>),
+        conv_bn_case({19, 32, 14, 10}, 16, 1),
+        conv_bn_case({5, 16, 9, 13}, 48, 2),
+        linear_case(33, 512, 100),
+        cross_entropy_case(37, 1000, 0.1),
+        augment_case({3, 3, 64, 56}, 3, {8, true, true, 1, DType::bf16, Layout::nhwc}),
+        sgd_case({.parameters = 40001, .decayed = 30001, .attrs = {.nesterov = true}, .control = {.clip_norm = 0.1}})})
     cases.push_back(std::move(c));
   return cases;
 }

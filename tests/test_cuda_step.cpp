@@ -176,6 +176,7 @@ TEST_CASE("cuda step: an overflow in f16 skips exactly one update and halves the
   CHECK(next.finite);
   CHECK(next.loss_scale == 128);
   CHECK(!same(half.after(0), before));
+  CHECK(half.state->updates_done() == 2);  // of three steps
 
   Training full(cuda_options(DType::f32));
   train(full, good);
@@ -185,5 +186,6 @@ TEST_CASE("cuda step: an overflow in f16 skips exactly one update and halves the
   CHECK(stop.stopped);
   CHECK(!train(full, good).finite);  // what the host had enqueued before it looked
   CHECK(same(full.after(0), kept));
+  CHECK(full.state->updates_done() == 1);
   CHECK(full.executor->first_bad_layer(bad) == "the images themselves");
 }

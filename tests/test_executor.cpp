@@ -46,7 +46,7 @@ struct Training {
   }
   std::vector<NamedView> everything() const {
     std::vector<NamedView> all = state->parameters();
-    for (auto& list : {state->gradients(), state->momenta(), state->statistics()})
+    for (auto& list : {state->gradients(), state->in_slot("momentum"), state->statistics()})
       all.insert(all.end(), list.begin(), list.end());
     return all;
   }
@@ -55,7 +55,7 @@ struct Training {
     XXH64_state_t h;
     XXH64_reset(&h, 0);
     for (const View& v :
-         {state->weights(), state->grads(), state->momentum(), state->running(), state->running_fresh()})
+         {state->weights(), state->grads(), state->slot("momentum"), state->running(), state->running_fresh()})
       XXH64_update(&h, v.data, v.spec.bytes());
     return XXH64_digest(&h);
   }
@@ -272,8 +272,9 @@ TEST_CASE(
   Training first(in_bf16()), resumed(in_bf16());
   first.step(0);
   const ModelState &from = *first.state, &to = *resumed.state;
-  for (const auto& [a, b] : {std::pair{from.weights(), to.weights()}, std::pair{from.momentum(), to.momentum()},
-                             std::pair{from.running(), to.running()}})
+  for (const auto& [a, b] :
+       {std::pair{from.weights(), to.weights()}, std::pair{from.slot("momentum"), to.slot("momentum")},
+        std::pair{from.running(), to.running()}})
     copy_convert(a, b);
   resumed.step(1);
   CHECK(resumed.hash() == want);

@@ -37,7 +37,7 @@ class Chain final : public Module {
 
 TEST_CASE("layers: parameters and statistics are numbered and shaped as in PyTorch's Sequential") {
   Chain chain;
-  const ModelState state(chain, DType::f32, false);
+  const ModelState state(chain, nullptr);
   std::vector<std::string> names;
   for (const auto& list : {state.parameters(), state.statistics()})
     for (const NamedView& v : list) names.push_back(v.name + " " + v.view.shape().str());
@@ -47,7 +47,7 @@ TEST_CASE("layers: parameters and statistics are numbered and shaped as in PyTor
 
 TEST_CASE("layers: a convolution gives an output for every stride-th pixel, and steps carry their layer's name") {
   Chain chain;
-  ModelState state(chain, DType::f32, false);
+  ModelState state(chain, nullptr);
   for (const int64_t side : {8, 9}) {
     Tape tape(Tape::Mode::trace, kernel_table(), cpu_target());
     Pass pass = state.begin(tape, false);
@@ -64,9 +64,13 @@ TEST_CASE("state: decaying parameters stand first and initialisation follows tor
   ModelState state(*net);
   state.initialise(1);
   const float* start = state.weights().as<float>();
+  const std::vector<FlatSlice> slices = state.slices(false);
+  const int64_t decayed = decayed_elements(slices);
+  for (const FlatSlice& slice : slices) CHECK(slice.decays == (slice.shape.rank() > 1));
+  for (const FlatSlice& slice : state.slices(true)) CHECK(slice.decays);
   for (auto& p : state.parameters()) {
     const bool decays = p.view.shape().rank() > 1;
-    CHECK(((p.view.as<float>() - start) < state.decayed(false)) == decays);
+    CHECK(((p.view.as<float>() - start) < decayed) == decays);
     if (p.name == "layer3.0.conv2.weight") {
       double square = 0;
       for (int64_t i = 0; i < p.view.numel(); ++i) square += std::pow(static_cast<double>(p.view.as<float>()[i]), 2);
@@ -83,9 +87,26 @@ TEST_CASE("state: decaying parameters stand first and initialisation follows tor
   CHECK(other.parameters()[3].view.as<float>()[7] != state.parameters()[3].view.as<float>()[7]);
 }
 
+TEST_CASE("state: a flat buffer per slot of the optimizer, by name; for evaluation neither these nor gradients") {
+  const Optimizer two{.name = "two", .slots = {"first", "second"}, .record = nullptr};
+  auto net = make_model({.arch = "resnet18", .stem = "cifar", .classes = 10, .width = 4});
+  const ModelState training(*net, &two), evaluation(*net, nullptr);
+  CHECK(training.slots() == two.slots);
+  CHECK(training.slot("first").spec == training.weights().spec);
+  CHECK(training.slot("first").data != training.slot("second").data);
+  CHECK(training.in_slot("second")[3].name == training.parameters()[3].name);
+  CHECK(training.in_slot("second")[3].view.as<float>() ==
+        training.slot("second").as<float>() + training.slices(false)[3].offset);
+  CHECK_THROWS_WITH_AS(training.slot("momentum"), doctest::Contains("it has: first, second"), Error);
+  CHECK(evaluation.slots().empty());
+  CHECK(evaluation.grads().numel() == 0);
+  const size_t flat = training.weights().spec.bytes();
+  CHECK(training.step_bytes() == evaluation.step_bytes() + 3 * flat);
+}
+
 TEST_CASE("state: a parameter drawn in parts, by any number of threads, holds one stream") {
   auto net = make_model({"resnet18", "cifar", 10});
-  ModelState state(*net, DType::f64, false);
+  ModelState state(*net, nullptr, DType::f64);
   state.initialise(3);
   const std::vector<NamedView> parameters = state.parameters();
   for (size_t index = 0; index < parameters.size(); ++index) {

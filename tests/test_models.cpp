@@ -17,7 +17,7 @@ namespace {
 
 std::set<std::string> names(const ModelConfig& config) {
   const auto net = make_model(config);
-  const ModelState state(*net, DType::f32, false);
+  const ModelState state(*net, nullptr);
   std::set<std::string> list;
   for (const auto& views : {state.parameters(), state.statistics()})
     for (const NamedView& v : views) list.insert(v.name);
@@ -54,7 +54,7 @@ struct Training {
 TEST_CASE("models: parameter counts are the published ones") {
   auto count = [](const std::string& arch, const std::string& stem, int64_t classes) {
     const auto net = make_model({.arch = arch, .stem = stem, .classes = classes});
-    return ModelState(*net, DType::f32, false).parameter_count();
+    return ModelState(*net, nullptr).parameter_count();
   };
   CHECK(count("resnet18", "cifar", 10) == 11173962);
   CHECK(count("resnet18", "imagenet", 1000) == 11689512);
@@ -69,7 +69,7 @@ TEST_CASE("models: parameter counts are the published ones") {
 
 TEST_CASE("models: ResNet-18 has 62 parameters and 40 statistics with torchvision's names") {
   const auto net = make_model({.arch = "resnet18", .stem = "imagenet", .classes = 1000});
-  const ModelState state(*net, DType::f32, false);
+  const ModelState state(*net, nullptr);
   CHECK(state.parameters().size() == 62);
   CHECK(state.statistics().size() == 40);
   const std::set<std::string> all = names(net->config());

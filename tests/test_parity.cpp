@@ -79,10 +79,8 @@ struct Training {
     e.device = device;
     e.plan = plan;
     e.label_smoothing = o["smoothing"];
-    e.sgd = {.momentum = o["momentum"],
-             .weight_decay = o["weight_decay"],
-             .nesterov = o["nesterov"],
-             .clip_norm = o["clip_norm"]};
+    e.optimizer_attrs = {.momentum = o["momentum"], .nesterov = o["nesterov"], .weight_decay = o["weight_decay"]};
+    e.control.clip_norm = o["clip_norm"];
     e.decay_all = o["decay_all"];
     e.largest_batch = f.batch, e.height = e.width = f.side;
     executor = std::make_unique<Executor>(*net, *state, e);

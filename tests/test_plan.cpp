@@ -13,7 +13,6 @@
 #include "kernels/linear/linear.hpp"
 #include "kernels/pool/pool.hpp"
 #include "kernels/table.hpp"
-#include "kernels/update/update.hpp"
 
 using namespace rt;
 

@@ -11,7 +11,7 @@ namespace {
 
 TensorShapes shapes(const ModelConfig& config) {
   const auto net = make_model(config);
-  const ModelState state(*net, DType::f32, false);
+  const ModelState state(*net, nullptr);
   TensorShapes list;
   for (const auto& views : {state.parameters(), state.statistics()})
     for (const NamedView& v : views) list[v.name] = dims(v.view.shape());

@@ -126,7 +126,7 @@ struct Training {
     XXH64_state_t h;
     XXH64_reset(&h, 0);
     for (const View& v :
-         {state->weights(), state->grads(), state->momentum(), state->running(), state->running_fresh()})
+         {state->weights(), state->grads(), state->slot("momentum"), state->running(), state->running_fresh()})
       XXH64_update(&h, v.data, v.spec.bytes());
     return XXH64_digest(&h);
   }

@@ -45,7 +45,7 @@ std::span<const Rewrite> fusion_rules() {
                "sgd.apply: weights g momentum lr norm -> weights"},
               {"sgd.update: weights grads momentum lr norm -> weights momentum"}}},
       {"sgd.round",
-       Gather{{"sgd.update: weights grads momentum lr norm -> weights momentum", "sgd.round: weights -> compute"},
+       Gather{{"sgd.update: weights grads momentum lr norm -> weights momentum", "weights.round: weights -> compute"},
               {"sgd.update: weights grads momentum lr norm -> weights momentum compute"}}},
       // Convolutions that do a part of the batch norms beside them, where an implementation can (conv2d/conv2d_fusion.hpp).
       {"conv2d.backward",

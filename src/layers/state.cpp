@@ -9,8 +9,8 @@
 namespace rt {
 namespace {
 
-// Elements begin to end of a view, from the stream that its parameter has to itself: cut anywhere that is a multiple of 4,
-// the parts hold the same numbers as the whole.
+// Elements begin to end of a view, from the stream that its parameter has to itself: cut anywhere that is a multiple of
+// 4, the parts hold the same numbers as the whole.
 void initialise_part(const View& view, int64_t begin, int64_t end, Init init, int64_t fan, Rng rng) {
   constexpr int64_t most = 1024;
   double drawn[most];
@@ -43,51 +43,64 @@ constexpr int64_t round_up(int64_t elements) { return (elements + 15) / 16 * 16;
 
 }  // namespace
 
-ModelState::ModelState(Module& root, DType dtype, bool optimizer) {
+ModelState::ModelState(Module& root, const Optimizer* optimizer, DType dtype) {
   root.visit([&](Module& m) {
     for (auto& p : m.own_parameters()) parameters_.push_back(p.get());
     for (auto& s : m.own_statistics()) statistics_.push_back(s.get());
   });
-  parameter_offset_.resize(parameters_.size());
-  int64_t offset = 0;
+  parameter_slices_.resize(parameters_.size());
+  int64_t elements = 0;
   for (bool decays : {true, false}) {
     for (const Parameter* p : parameters_) {
       if (p->decays != decays) continue;
-      parameter_offset_[p->index] = offset;
-      offset += round_up(p->shape.numel());
+      parameter_slices_[p->index] = {.name = p->name, .shape = p->shape, .offset = elements, .decays = decays};
+      elements += round_up(p->shape.numel());
       parameter_count_ += p->shape.numel();
     }
-    if (decays) decayed_ = offset;
+    if (decays) decayed_ = elements;
   }
-  weights_.host = Tensor({{offset}, dtype});
-  if (optimizer) grads_.host = Tensor({{offset}, dtype}), momentum_.host = Tensor({{offset}, dtype});
   int64_t statistics = 0;
   for (const Statistic* s : statistics_) {
-    statistic_offset_.push_back(statistics);
+    statistic_slices_.push_back({.name = s->name, .shape = s->shape, .offset = statistics, .decays = false});
     statistics += round_up(s->shape.numel());
   }
-  running_.host = Tensor({{statistics}, dtype});
-  running_fresh_.host = Tensor({{statistics}, dtype});
-  control_.host = Tensor({{4}, DType::f32});
+  if (optimizer) slot_names_ = optimizer->slots;
+  flats_.resize(first_slot_ + slot_names_.size());
+  for (size_t i = first_slot_; i < flats_.size(); ++i) flats_[i] = {true, Tensor({{elements}, dtype})};
+  flats_[weights_] = {true, Tensor({{elements}, dtype})};
+  flats_[grads_] = {true, Tensor({{optimizer ? elements : 0}, dtype})};
+  flats_[running_] = {false, Tensor({{statistics}, dtype})};
+  flats_[running_fresh_] = {false, Tensor({{statistics}, dtype})};
+  flats_[control_] = {false, Tensor({{4}, DType::f32})};
+  flats_[updates_] = {false, Tensor({{}, DType::i32})};
   control_values()[0] = 1;
 }
 
-View ModelState::slice(const View& flat, int64_t offset, const Shape& shape) const {
-  const Spec spec{shape, flat.spec.dtype};
-  return {spec, static_cast<std::byte*>(flat.data) + static_cast<size_t>(offset) * size_of(spec.dtype)};
+const ModelState::Flat& ModelState::slot_named(std::string_view name) const {
+  const auto found = std::find(slot_names_.begin(), slot_names_.end(), name);
+  RT_CHECK(found != slot_names_.end(), "the model's state has no slot '{}' of an optimizer; it has: {}", name,
+           slot_names_.empty() ? "none" : joined(slot_names_, ", "));
+  return flats_[first_slot_ + static_cast<size_t>(found - slot_names_.begin())];
+}
+
+std::vector<FlatSlice> ModelState::slices(bool decay_all) const {
+  std::vector<FlatSlice> list = parameter_slices_;
+  for (FlatSlice& slice : list) {
+    slice.layout = placement_.weights;
+    slice.decays |= decay_all;
+  }
+  return list;
 }
 
 std::vector<NamedView> ModelState::named(const Flat& flat) const {
   std::vector<NamedView> list;
-  for (const Parameter* p : parameters_)
-    list.push_back({p->name, slice(flat.host.view(), parameter_offset_[p->index], p->shape)});
+  for (const FlatSlice& slice : parameter_slices_) list.push_back({slice.name, slice.of(flat.host.view())});
   return list;
 }
 
 std::vector<NamedView> ModelState::statistics() const {
   std::vector<NamedView> list;
-  for (const Statistic* s : statistics_)
-    list.push_back({s->name, slice(running_.host.view(), statistic_offset_[s->index], s->shape)});
+  for (const FlatSlice& slice : statistic_slices_) list.push_back({slice.name, slice.of(flats_[running_].host.view())});
   return list;
 }
 
@@ -112,27 +125,21 @@ void ModelState::initialise(uint64_t seed) {
     initialise_part(part.view, part.begin, std::min(part.begin + size, part.view.numel()), part.init, part.fan,
                     Rng(seed, RngPurpose::init, static_cast<uint32_t>(part.index)));
   batches_tracked = 0;
-  copy_convert(running_.host.view(), running_fresh_.host.view());
+  copy_convert(flats_[running_].host.view(), flats_[running_fresh_].host.view());
 }
 
 void ModelState::restart_statistics() {
   if (placement_.device == Device::cuda)
-    cuda::copy_on_device(running_fresh_.view().data, running_.view().data, running_.view().spec.bytes(),
-                         cuda::compute_stream());
+    cuda::copy_on_device(running_fresh().data, running().data, running().spec.bytes(), cuda::compute_stream());
   else
-    copy_convert(running_.view(), running_fresh_.view());
-}
-
-std::vector<ModelState::Flat*> ModelState::flats() {
-  return {&weights_, &grads_, &momentum_, &running_, &running_fresh_, &control_};
+    copy_convert(running(), running_fresh());
 }
 
 void ModelState::place(const Placement& placement) { placement_ = placement; }
 
 size_t ModelState::step_bytes() const {
   size_t bytes = has_compute_weights() ? compute_weights().spec.bytes() : 0;
-  for (const Flat* f : {&weights_, &grads_, &momentum_, &running_, &running_fresh_, &control_})
-    bytes += f->host.spec().bytes();
+  for (const Flat& f : flats_) bytes += f.host.spec().bytes();
   return bytes;
 }
 
@@ -140,34 +147,33 @@ View ModelState::compute_weights() const { return {{{decayed_}, placement_.compu
 
 // Whole flat buffers of parameters with their 4-d weights in another order.
 void ModelState::reorder(const Tensor& from, const Tensor& to, Layout from_layout, Layout to_layout) const {
-  for (const Parameter* p : parameters_) {
-    View a = slice(from.view(), parameter_offset_[p->index], p->shape),
-         b = slice(to.view(), parameter_offset_[p->index], p->shape);
-    if (p->shape.rank() == 4) a.spec.layout = from_layout, b.spec.layout = to_layout;
-    copy_convert(a, b);
+  for (FlatSlice slice : parameter_slices_) {
+    slice.layout = from_layout;
+    const View a = slice.of(from.view());
+    slice.layout = to_layout;
+    copy_convert(a, slice.of(to.view()));
   }
 }
 
 void ModelState::push() {
-  copy_convert(running_.host.view(), running_fresh_.host.view());
+  copy_convert(flats_[running_].host.view(), flats_[running_fresh_].host.view());
   if (has_compute_weights() && !compute_weights_.data())
     compute_weights_ = Storage(compute_weights().spec.bytes(), placement_.device);
   if (placement_.device == Device::cpu) {
-    if (has_compute_weights()) copy_convert({{{decayed_}, DType::f32}, weights_.host.view().data}, compute_weights());
+    if (has_compute_weights()) copy_convert({{{decayed_}, DType::f32}, weights().data}, compute_weights());
     return;
   }
-  for (Flat* f : flats()) {
-    if (f->host.spec().bytes() == 0) continue;
-    if (!f->device.data()) f->device = Storage(f->host.spec().bytes(), Device::cuda);
-    const bool of_parameters = f == &weights_ || f == &grads_ || f == &momentum_;
-    if (!of_parameters) {
-      write_to(f->view(), Device::cuda, f->host.view().data);
+  for (Flat& f : flats_) {
+    if (f.host.spec().bytes() == 0) continue;
+    if (!f.device.data()) f.device = Storage(f.host.spec().bytes(), Device::cuda);
+    if (!f.of_parameters) {
+      write_to(f.view(), Device::cuda, f.host.view().data);
       continue;
     }
-    const Tensor ordered(f->host.spec());  // zeros in the gaps between parameters
-    reorder(f->host, ordered, Layout::nchw, placement_.weights);
-    write_to(f->view(), Device::cuda, ordered.view().data);
-    if (f != &weights_ || !has_compute_weights()) continue;
+    const Tensor ordered(f.host.spec());  // zeros in the gaps between parameters
+    reorder(f.host, ordered, Layout::nchw, placement_.weights);
+    write_to(f.view(), Device::cuda, ordered.view().data);
+    if (&f != &flats_[weights_] || !has_compute_weights()) continue;
     const Tensor half({{decayed_}, placement_.compute});
     copy_convert({{{decayed_}, DType::f32}, ordered.view().data}, half.view());
     write_to(compute_weights(), Device::cuda, half.view().data);
@@ -176,32 +182,27 @@ void ModelState::push() {
 
 void ModelState::pull() {
   if (placement_.device == Device::cpu) return;
-  for (Flat* f : flats()) {
-    if (!f->device.data()) continue;
-    const Tensor there = read_back(f->view(), Device::cuda);
-    if (f == &weights_ || f == &grads_ || f == &momentum_)
-      reorder(there, f->host, placement_.weights, Layout::nchw);
+  for (Flat& f : flats_) {
+    if (!f.device.data()) continue;
+    const Tensor there = read_back(f.view(), Device::cuda);
+    if (f.of_parameters)
+      reorder(there, f.host, placement_.weights, Layout::nchw);
     else
-      copy_convert(there.view(), f->host.view());
+      copy_convert(there.view(), f.host.view());
   }
 }
 
 Pass ModelState::begin(Tape& tape, bool training, bool accumulate) {
-  Pass pass{tape, training, {}, {}};
-  for (const Parameter* p : parameters_) {
-    const int64_t offset = parameter_offset_[p->index];
-    View weight = slice(weights_.view(), offset, p->shape), gradient{};
-    if (training) gradient = slice(grads_.view(), offset, p->shape);
-    if (p->shape.rank() >= 2 && has_compute_weights()) weight = slice(compute_weights(), offset, p->shape);
-    if (p->shape.rank() == 4) weight.spec.layout = gradient.spec.layout = placement_.weights;
-    pass.parameters.push_back(tape.external(weight, p->name, training));
+  Pass pass{.tape = tape, .training = training, .parameters = {}, .statistics = {}};
+  for (const FlatSlice& slice : slices(false)) {
+    const bool half = slice.shape.rank() >= 2 && has_compute_weights();
+    pass.parameters.push_back(tape.external(slice.of(half ? compute_weights() : weights()), slice.name, training));
     if (!training) continue;
-    const Var target = tape.external(gradient, "d " + p->name);
+    const Var target = tape.external(slice.of(grads()), "d " + slice.name);
     tape.set_gradient_target(pass.parameters.back(), target, accumulate);
   }
-  for (const Statistic* s : statistics_)
-    pass.statistics.push_back(tape.external(
-        slice((training ? running_fresh_ : running_).view(), statistic_offset_[s->index], s->shape), s->name));
+  for (const FlatSlice& slice : statistic_slices_)
+    pass.statistics.push_back(tape.external(slice.of(training ? running_fresh() : running()), slice.name));
   return pass;
 }
 

@@ -1,15 +1,16 @@
-// A model's numbers, outside every plan: flat buffers of weights, gradients and momentum, and of running statistics in
-// two copies, committed and fresh. A step writes the fresh copy; the update commits it, or restores it when the step
-// was bad. Parameters that decay stand first in the flat buffers, so that the optimizer needs one number to tell them
-// apart.
+// A model's numbers, outside every plan: flat buffers of weights, gradients and the optimizer's slots, and of running
+// statistics in two copies, committed and fresh. A step writes the fresh copy; the update commits it, or restores it
+// when the step was bad. Parameters that decay stand first in the flat buffers, so that an optimizer needs one number
+// to tell them apart.
 // By name the numbers are found in the host's memory, K,C,R,S and f32, as files hold them. Steps compute where place()
-// says: on CUDA that is a second copy, with weights in the order that convolutions want; and in half precision, on either
-// device, one more of the weights in that type. push() and pull() carry numbers across.
+// says: on CUDA that is a second copy, with weights in the order that convolutions want; and in half precision, on
+// either device, one more of the weights in that type. push() and pull() carry numbers across.
 #pragma once
-#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "kernels/update/optimizer.hpp"
 #include "layers/module.hpp"
 
 namespace rt {
@@ -27,8 +28,8 @@ struct NamedView {
 
 class ModelState {
  public:
-  // optimizer=false leaves gradients and momentum out (evaluation).
-  explicit ModelState(Module& root, DType dtype = DType::f32, bool optimizer = true);
+  // With gradients and the optimizer's slots; null leaves them out (evaluation).
+  explicit ModelState(Module& root, const Optimizer* optimizer = &optimizer_named("sgd"), DType dtype = DType::f32);
 
   void initialise(uint64_t seed);          // of the host's copy, as loading is: push() afterwards
   void place(const Placement& placement);  // allocates nothing yet
@@ -40,44 +41,53 @@ class ModelState {
   Pass begin(Tape& tape, bool training, bool accumulate = false);
 
   // Where steps find them.
-  View weights() const { return weights_.view(); }
-  View grads() const { return grads_.view(); }
-  View momentum() const { return momentum_.view(); }
-  View running() const { return running_.view(); }
-  View running_fresh() const { return running_fresh_.view(); }
-  View control() const { return control_.view(); }  // [4], see kernels/update/update.hpp
-  View compute_weights() const;                     // the decaying part in half precision
+  View weights() const { return flats_[weights_].view(); }
+  View grads() const { return flats_[grads_].view(); }
+  View slot(std::string_view name) const { return slot_named(name).view(); }  // throws where there is none
+  View running() const { return flats_[running_].view(); }
+  View running_fresh() const { return flats_[running_fresh_].view(); }
+  View control() const { return flats_[control_].view(); }  // [4], see kernels/update/control.hpp
+  View updates() const { return flats_[updates_].view(); }  // [] i32, see there
+  View compute_weights() const;                             // the decaying part in half precision
   bool has_compute_weights() const { return placement_.compute == DType::f16 || placement_.compute == DType::bf16; }
   void restart_statistics();  // fresh = committed: after a bad batch
-  float* control_values() const { return control_.host.as<float>(); }
   size_t step_bytes() const;  // of all that a training step finds here
+  // Where parameters lie in the flat buffers that steps find, and which of them decay: by default, or all.
+  std::vector<FlatSlice> slices(bool decay_all) const;
 
-  int64_t decayed(bool all) const { return all ? weights_.host.spec().shape.numel() : decayed_; }
+  // The host's.
+  float* control_values() const { return flats_[control_].host.as<float>(); }
+  int32_t& updates_done() const { return *flats_[updates_].host.as<int32_t>(); }
+
   int64_t parameter_count() const { return parameter_count_; }
 
   // By PyTorch's names. Statistics come from the committed copy.
-  std::vector<NamedView> parameters() const { return named(weights_); }
-  std::vector<NamedView> gradients() const { return named(grads_); }
-  std::vector<NamedView> momenta() const { return named(momentum_); }
+  std::vector<NamedView> parameters() const { return named(flats_[weights_]); }
+  std::vector<NamedView> gradients() const { return named(flats_[grads_]); }
+  std::vector<NamedView> in_slot(std::string_view name) const { return named(slot_named(name)); }
   std::vector<NamedView> statistics() const;
+  const std::vector<std::string_view>& slots() const { return slot_names_; }  // their names, in the optimizer's order
 
   int64_t batches_tracked = 0;  // num_batches_tracked: micro-batches whose statistics were committed
 
  private:
   struct Flat {
+    bool of_parameters;
     Tensor host;
-    Storage device;  // empty on the CPU
+    Storage device = {};  // empty on the CPU
     View view() const { return {host.spec(), device.data() ? device.data() : host.view().data}; }
   };
+  const Flat& slot_named(std::string_view name) const;
   std::vector<NamedView> named(const Flat& flat) const;
-  View slice(const View& flat, int64_t offset, const Shape& shape) const;
-  std::vector<Flat*> flats();
   void reorder(const Tensor& from, const Tensor& to, Layout from_layout, Layout to_layout) const;
 
   std::vector<const Parameter*> parameters_;
   std::vector<const Statistic*> statistics_;
-  std::vector<int64_t> parameter_offset_, statistic_offset_;  // in elements
-  Flat weights_, grads_, momentum_, running_, running_fresh_, control_;
+  std::vector<FlatSlice> parameter_slices_, statistic_slices_;  // by index, as the host holds them
+  std::vector<std::string_view> slot_names_;
+  // All flat buffers; the slots stand last.
+  enum : size_t { weights_, grads_, running_, running_fresh_, control_, updates_, first_slot_ };
+  std::vector<Flat> flats_;
   Placement placement_;
   Storage compute_weights_;
   int64_t decayed_ = 0, parameter_count_ = 0;

@@ -11,8 +11,12 @@
 namespace rt {
 namespace {
 
-constexpr const char* momentum_prefix = "optimizer.momentum.";
 constexpr const char* loop_key = "rtrain.loop";
+
+// "optimizer.momentum.conv1.weight"
+std::string tensor_name(std::string_view slot, std::string_view parameter) {
+  return rt::format("optimizer.{}.{}", slot, parameter);
+}
 
 nlohmann::json to_json(const LoopState& s) {
   nlohmann::json j = {
@@ -36,22 +40,45 @@ LoopState from_json(const nlohmann::json& j) {
   return s;
 }
 
-LoopState read_loop(const SafetensorsFile& file) {
+// read(json) of the loop's state in a file.
+template <class Read>
+auto read_loop(const SafetensorsFile& file, Read&& read) {
   const auto it = file.metadata().find(loop_key);
   if (it == file.metadata().end())
     fail(ExitCode::data, "{}: not a checkpoint: its metadata hold no '{}'", file.path(), loop_key);
   try {
-    return from_json(nlohmann::json::parse(it->second));
+    return read(nlohmann::json::parse(it->second));
   } catch (const nlohmann::json::exception& e) {
     fail(ExitCode::data, "{}: its '{}' cannot be read: {}", file.path(), loop_key, e.what());
   }
 }
 
-void read_momentum(const SafetensorsFile& file, const ModelState& state) {
-  for (const NamedView& v : state.momenta()) {
-    const TensorInfo* t = file.find(momentum_prefix + v.name);
-    if (!t || t->bytes != v.view.spec.bytes() || t->dtype != "F32")
-      fail(ExitCode::data, "{}: '{}{}' is missing or of another size", file.path(), momentum_prefix, v.name);
+void write_control(nlohmann::json& j, const ModelState& state) {
+  const float* control = state.control_values();
+  j["control"] = std::vector<double>(control, control + 4);  // loss scaling goes on where it was
+  j["updates"] = state.updates_done();
+}
+
+// Older files hold no count of updates, which are all steps but the skipped ones, and still older ones no loss scale.
+void read_control(const nlohmann::json& j, ModelState& state) {
+  float* values = state.control_values();
+  if (j.contains("control")) {
+    const auto control = j.at("control").get<std::array<float, 4>>();
+    std::copy(control.begin(), control.end(), values);
+  }
+  const Control control{.scale = values[0], .good = values[1], .skipped = values[2], .stop = values[3]};
+  state.updates_done() = j.contains("updates") ? j.at("updates").get<int32_t>()
+                                               : j.at("step").get<int32_t>() - static_cast<int32_t>(control.skipped);
+}
+
+void read_slot(const SafetensorsFile& file, const ModelState& state, std::string_view slot) {
+  for (const NamedView& v : state.in_slot(slot)) {
+    const std::string name = tensor_name(slot, v.name);
+    const TensorInfo* t = file.find(name);
+    if (!t) fail(ExitCode::data, "{}: tensor '{}' is missing, which the optimizer goes on from", file.path(), name);
+    if (t->dtype != "F32" || t->bytes != v.view.spec.bytes())
+      fail(ExitCode::data, "{}: tensor '{}' is {} [{}], this model needs F32 {}", file.path(), name, t->dtype,
+           joined(t->shape, ","), v.view.shape().str());
     std::memcpy(v.view.data, t->data, t->bytes);
   }
 }
@@ -60,16 +87,19 @@ void read_momentum(const SafetensorsFile& file, const ModelState& state) {
 
 void CheckpointFolder::save(const LoopState& loop, const ModelInfo& info, const ModelState& state) const {
   std::vector<TensorInfo> tensors = state_dict(state);
-  for (const NamedView& v : state.momenta()) {
-    const auto same =
-        std::find_if(tensors.begin(), tensors.end(), [&](const TensorInfo& t) { return t.name == v.name; });
-    tensors.push_back({momentum_prefix + v.name, "F32", same->shape, static_cast<const std::byte*>(v.view.data),
-                       v.view.spec.bytes()});
-  }
+  for (std::string_view slot : state.slots())
+    for (const NamedView& v : state.in_slot(slot)) {
+      const auto same =
+          std::find_if(tensors.begin(), tensors.end(), [&](const TensorInfo& t) { return t.name == v.name; });
+      tensors.push_back({.name = tensor_name(slot, v.name),
+                         .dtype = "F32",
+                         .shape = same->shape,
+                         .data = static_cast<const std::byte*>(v.view.data),
+                         .bytes = v.view.spec.bytes()});
+    }
   Metadata metadata = model_metadata(info);
   nlohmann::json j = to_json(loop);
-  const float* control = state.control_values();
-  j["control"] = std::vector<double>(control, control + 4);  // loss scaling goes on where it was
+  write_control(j, state);
   metadata[loop_key] = j.dump();
   std::filesystem::create_directories(folder_);
   const std::string path = rt::format("{}/step-{:09}.safetensors", folder_, loop.step);
@@ -102,7 +132,7 @@ CheckpointFolder::Loaded CheckpointFolder::load_newest() const {
   for (const std::string& path : newest_first()) {
     try {
       SafetensorsFile file = SafetensorsFile::open(path);
-      LoopState loop = read_loop(file);
+      LoopState loop = read_loop(file, from_json);
       ModelInfo info = read_model_info(file);
       return {std::move(loop), std::move(info), std::move(file)};
     } catch (const Error& e) {
@@ -119,12 +149,8 @@ CheckpointFolder::Loaded CheckpointFolder::load_newest() const {
 
 void restore(const CheckpointFolder::Loaded& checkpoint, const Model& model, ModelState& state) {
   load_weights(checkpoint.file, model, state, Head::must_fit);
-  read_momentum(checkpoint.file, state);
-  // Files from before there was a loss scale have none.
-  if (const auto j = nlohmann::json::parse(checkpoint.file.metadata().at(loop_key)); j.contains("control")) {
-    const auto control = j.at("control").get<std::array<float, 4>>();
-    std::copy(control.begin(), control.end(), state.control_values());
-  }
+  for (std::string_view slot : state.slots()) read_slot(checkpoint.file, state, slot);
+  read_loop(checkpoint.file, [&](const nlohmann::json& j) { read_control(j, state); });
   state.push();
 }
 

@@ -1,6 +1,6 @@
 // Checkpoints: everything that a run needs to go on as if it had never stopped, in one safetensors file per update:
-// weights and statistics by torchvision's names, momentum as "optimizer.momentum.NAME", the loop's state in the
-// metadata.
+// weights and statistics by torchvision's names, the optimizer's slots as "optimizer.SLOT.NAME"
+// ("optimizer.momentum.fc.bias"), the loop's state and the update's control in the metadata.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -26,8 +26,8 @@ class CheckpointFolder {
  public:
   CheckpointFolder(std::string folder, int keep) : folder_(std::move(folder)), keep_(keep) {}
 
-  // Writes step-N.safetensors (atomically), then removes all but the newest `keep`. Files of later updates can only be ones
-  // that load_newest() had to skip: they are set aside under another name.
+  // Writes step-N.safetensors (atomically), then removes all but the newest `keep`. Files of later updates can only be
+  // ones that load_newest() had to skip: they are set aside under another name.
   void save(const LoopState& loop, const ModelInfo& info, const ModelState& state) const;
 
   struct Loaded {
@@ -44,7 +44,8 @@ class CheckpointFolder {
   int keep_;
 };
 
-// Weights, statistics and momentum of a checkpoint into a model of the same architecture.
+// Weights, statistics, the optimizer's slots and control of a checkpoint into a model of the same architecture and
+// optimizer. Error(data) names a tensor that is missing or of another size.
 void restore(const CheckpointFolder::Loaded& checkpoint, const Model& model, ModelState& state);
 
 }  // namespace rt

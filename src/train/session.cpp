@@ -27,10 +27,9 @@ ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
                  .random = true,
                  .seed = static_cast<uint64_t>(c.run.seed)};
   o.label_smoothing = c.loss.label_smoothing;
-  o.sgd = {.momentum = c.optimizer.momentum,
-           .weight_decay = c.optimizer.weight_decay,
-           .nesterov = c.optimizer.nesterov,
-           .clip_norm = c.train.clip_norm};
+  o.optimizer = &optimizer_named(c.optimizer.name);
+  o.optimizer_attrs = c.optimizer;
+  o.control.clip_norm = c.train.clip_norm;
   o.decay_all = c.optimizer.decay_bn_and_bias;
   o.largest_batch = std::max(c.train.batch, c.eval.batch);
   o.height = data.height, o.width = data.width;
@@ -88,7 +87,7 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
   auto build = [&] {
     if (s->net) return;
     s->net = make_model(net_config(c, data));
-    s->state = std::make_unique<ModelState>(*s->net);
+    s->state = std::make_unique<ModelState>(*s->net, &optimizer_named(c.optimizer.name));
   };
   auto bytes = [&](int batch, bool training) {
     build();

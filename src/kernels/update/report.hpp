@@ -1,4 +1,5 @@
-// What the host wants to know of a step, gathered in one place so that one small copy brings it all, as late as it likes.
+// What the host wants to know of a step, gathered in one place so that one small copy brings it all, as late as it
+// likes.
 //   report: loss correct control [norm] -> report      report [8] f32, external, in the order of ReportField
 #pragma once
 #include "core/rng.hpp"
@@ -22,7 +23,7 @@ enum ReportField : int {
   report_fields
 };
 
-// loss [] f32, correct [2] i32, control [4] and norm [3] as in kernels/update/update.hpp; norm may be an empty Var.
+// loss [] f32, correct [2] i32, control [4] and norm [3] as in control.hpp; norm may be an empty Var.
 void report(Tape& tape, Var loss, Var correct, Var control, Var norm, Var target);
 
 RT_HOST_DEVICE inline void write_report(const float* loss, const int32_t* correct, const float* control,

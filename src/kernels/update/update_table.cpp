@@ -1,6 +1,6 @@
 #include "kernels/rows.hpp"
 #include "kernels/update/report.hpp"
-#include "kernels/update/update.hpp"
+#include "kernels/update/sgd.hpp"
 
 namespace rt {
 
@@ -25,9 +25,9 @@ void add_update_rows(Rows& rows) {
   rows.cuda({.kind = kinds::sgd_apply, .run = in_cuda<cuda::sgd_apply>()});
   rows.via_cpu<ref::sgd_apply>(kinds::sgd_apply);
 
-  rows.reference(kinds::sgd_round, ref::sgd_round);
-  rows.cuda({.kind = kinds::sgd_round, .run = in_cuda<cuda::sgd_round>()});
-  rows.via_cpu<ref::sgd_round>(kinds::sgd_round);
+  rows.reference(kinds::weights_round, ref::weights_round);
+  rows.cuda({.kind = kinds::weights_round, .run = in_cuda<cuda::weights_round>()});
+  rows.via_cpu<ref::weights_round>(kinds::weights_round);
 
   rows.add({.kind = kinds::sgd_update, .name = "cpu", .run = cpu::sgd_update});
   rows.cuda({.kind = kinds::sgd_update, .run = in_cuda<cuda::sgd_update>()});

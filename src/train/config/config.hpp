@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/device.hpp"
+#include "kernels/update/optimizer.hpp"
 #include "train/config/device_choice.hpp"
 
 namespace rt {
@@ -56,12 +57,9 @@ struct Config {
     std::string monitor = "top1";
     int batch = 0;  // auto
   } eval;
-  struct Optimizer {
+  struct Optimizer : OptimizerAttrs {
     std::string name = "sgd";
     double lr = 0;  // auto
-    double momentum = 0.9;
-    bool nesterov = true;
-    double weight_decay = 5e-4;
     bool decay_bn_and_bias = false;
   } optimizer;
   struct Schedule {

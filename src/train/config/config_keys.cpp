@@ -57,7 +57,7 @@ const std::vector<Key> table = {
     {KEY(eval.monitor), .help = "what selects the best model", .choices = {"loss", "top1"}},
     {KEY(eval.batch), .help = "images per batch of an evaluation", .low = 1, .high = 65536, .automatic = true},
 
-    {KEY(optimizer.name), .help = "update rule", .choices = {"sgd"}},
+    {KEY(optimizer.name), .help = "update rule", .choices = optimizer_names()},
     {KEY(optimizer.lr), .help = "peak learning rate", .low = 1e-12, .high = 1e3, .automatic = true},
     {KEY(optimizer.momentum), .help = "share of the last update that goes on", .high = 0.9999},
     {KEY(optimizer.nesterov), .help = "Nesterov's momentum"},

@@ -12,7 +12,7 @@
 namespace rt {
 namespace {
 
-constexpr float first_loss_scale = 65536;  // f16; halves and doubles from there (kernels/update/update.hpp)
+constexpr float first_loss_scale = 65536;  // f16; halves and doubles from there (kernels/update/control.hpp)
 
 Target target_of(const ExecutorOptions& options) {
   Target t = options.device == Device::cuda ? cuda_target() : cpu_target();
@@ -38,8 +38,7 @@ Executor::Executor(const Model& net, ModelState& state, const ExecutorOptions& o
       output_(options.device),
       arena_(std::make_shared<Arena>(options.device)) {
   net.check_input(options.height, options.width);
-  options_.sgd.decayed = state.decayed(options.decay_all);
-  options_.sgd.dynamic_scale = options.precision == DType::f16;
+  options_.control.dynamic_scale = options.precision == DType::f16;
   options_.augment.dtype = options.precision, options_.augment.layout = layout_;
   if (options.normalise) {
     normalise_ = Storage(options.normalise->spec().bytes(), options.device);
@@ -48,7 +47,7 @@ Executor::Executor(const Model& net, ModelState& state, const ExecutorOptions& o
   // On the CPU weights stay as files hold them: its convolutions take them so.
   const Layout weights = options.device == Device::cuda ? layout_ : Layout::nchw;
   state_.place({options.device, weights, options.precision});
-  if (options_.sgd.dynamic_scale && state_.control_values()[0] == 1) state_.control_values()[0] = first_loss_scale;
+  if (options_.control.dynamic_scale && state_.control_values()[0] == 1) state_.control_values()[0] = first_loss_scale;
 }
 
 void Executor::send(const Batch& batch, double weight, double lr) {
@@ -95,6 +94,24 @@ Var Executor::images(Tape& tape, const Key& key) {
                  tape.external({options_.normalise->spec(), normalise_.data()}, "normalise"), attrs);
 }
 
+UpdateVars Executor::update_vars(Tape& tape, Var loss, Var control) const {
+  UpdateVars v{.weights = tape.external(state_.weights(), "weights"),
+               .grads = tape.external(state_.grads(), "gradients"),
+               .slots = {},
+               .parameters = state_.slices(options_.decay_all),
+               .lr = tape.external(input_.lr(), "lr"),
+               .loss = loss,
+               .control = control,
+               .updates = tape.external(state_.updates(), "updates"),
+               .running = tape.external(state_.running(), "running"),
+               .running_fresh = tape.external(state_.running_fresh(), "running_fresh"),
+               .compute = {}};
+  for (std::string_view slot : options_.optimizer->slots)
+    v.slots[slot] = tape.external(state_.slot(slot), std::string(slot));
+  if (state_.has_compute_weights()) v.compute = tape.external(state_.compute_weights(), "compute weights");
+  return v;
+}
+
 Executor::Recorded Executor::record(Tape& tape, const Key& key) {
   const bool training = key.kind == Kind::train;
   const Var labels = tape.external(input_.labels(key.batch), "labels");
@@ -110,21 +127,13 @@ Executor::Recorded Executor::record(Tape& tape, const Key& key) {
   Var norm, dloss;
   if (training) {
     dloss = tape.external(input_.weight(), "d loss");
-    if (options_.sgd.dynamic_scale) dloss = scaled_weight(tape, dloss, control);
+    if (options_.control.dynamic_scale) dloss = scaled_weight(tape, dloss, control);
     tape.backward(ce.loss, dloss);
   }
   Tape::Scope scope(tape, "update");
   if (training && key.last) {
-    UpdateVars v{.weights = tape.external(state_.weights(), "weights"),
-                 .grads = tape.external(state_.grads(), "gradients"),
-                 .momentum = tape.external(state_.momentum(), "momentum"),
-                 .lr = tape.external(input_.lr(), "lr"),
-                 .loss = ce.loss,
-                 .control = control,
-                 .running = tape.external(state_.running(), "running"),
-                 .running_fresh = tape.external(state_.running_fresh(), "running_fresh")};
-    if (state_.has_compute_weights()) v.compute = tape.external(state_.compute_weights(), "compute weights");
-    norm = sgd_update(tape, v, options_.sgd);
+    const UpdateVars vars = update_vars(tape, ce.loss, control);
+    norm = record_update(tape, vars, *options_.optimizer, options_.optimizer_attrs, options_.control);
   }
   report(tape, ce.loss, ce.correct, control, norm, target);
   return {logits, dloss};

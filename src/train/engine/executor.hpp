@@ -13,7 +13,7 @@
 #include "kernels/fusion.hpp"
 #include "kernels/table.hpp"
 #include "kernels/tuning.hpp"
-#include "kernels/update/update.hpp"
+#include "kernels/update/optimizer.hpp"
 #include "layers/model.hpp"
 #include "layers/state.hpp"
 #include "train/engine/step_io.hpp"
@@ -28,7 +28,9 @@ struct ExecutorOptions {
   std::string unfused = {};
   Recompute recompute = Recompute::none;
   double label_smoothing = 0.1;
-  SgdAttrs sgd;  // `decayed` is filled in from the model state, loss scaling from the precision
+  const Optimizer* optimizer = &optimizer_named("sgd");  // the model state's
+  OptimizerAttrs optimizer_attrs;
+  ControlAttrs control;  // loss scaling is filled in from the precision
   bool decay_all = false;
   int64_t largest_batch = 128, height = 32, width = 32;
   AugmentAttrs augment;  // of training batches that come as bytes; type and layout are filled in
@@ -44,8 +46,7 @@ struct EvalResult {
 };
 struct MemoryFigures {
   int64_t arena_bytes, unshared_bytes;  // activations and workspaces of one step, shared by lifetime and not
-  int64_t
-      fixed_bytes;  // weights, gradients, momentum, statistics, the batch; on CUDA resident images and cuBLAS's share
+  int64_t fixed_bytes;  // weights, gradients, slots, statistics, the batch; on CUDA resident images and cuBLAS's share
   // Most at any time, by what is known before the first step: of the process, which holds program, images and parameters by
   // then; on CUDA of the device.
   int64_t peak_bytes;
@@ -104,6 +105,7 @@ class Executor {
   struct Recorded {
     Var logits, dloss;  // dloss: where the backward pass begins
   };
+  UpdateVars update_vars(Tape& tape, Var loss, Var control) const;
   Recorded record(Tape& tape, const Key& key);
   Compiled compile(const Key& key);
   void tune(const Key& key, Plan& plan);

@@ -31,10 +31,13 @@ struct SmallStep {
   SmallStep(ExecutorOptions options, ModelConfig config, std::shared_ptr<const std::vector<RefusedRow>> refused) {
     config.width = self_test_width;
     net = make_model(config);
-    state = std::make_unique<ModelState>(*net);
+    state = std::make_unique<ModelState>(*net, options.optimizer);
     state->initialise(0);
     Rng rng(0, RngPurpose::sample);
-    for (const auto& list : {state->momenta(), state->gradients()})  // else the update would have nothing to do
+    std::vector<std::vector<NamedView>> lists;  // what the update would have nothing to do without
+    for (std::string_view slot : state->slots()) lists.push_back(state->in_slot(slot));
+    lists.push_back(state->gradients());
+    for (const auto& list : lists)
       for (const NamedView& v : list)
         for (int64_t i = 0; i < v.view.numel(); ++i) v.view.as<float>()[i] = rng.uniform(-1, 1);
     options.largest_batch = images;
