@@ -76,7 +76,7 @@ struct Model {
       std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
     ExecutorOptions e;
     e.device = device;
-    e.plan = plan;
+    e.optimize.plan = plan;
     e.label_smoothing = o["smoothing"];
     e.sgd = {.momentum = o["momentum"],
              .weight_decay = o["weight_decay"],

@@ -13,10 +13,7 @@ namespace rt {
 
 ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
   ExecutorOptions o;
-  o.plan = c.optimize.plan, o.fuse = c.optimize.fuse, o.unfused = c.optimize.unfused, o.layout = c.optimize.layout;
-  o.select = c.optimize.select, o.winograd = c.optimize.winograd;
-  o.memory = c.optimize.memory, o.graph = c.optimize.graph;
-  o.recompute = recompute_named(c.optimize.recompute);
+  o.optimize = c.optimize;
   o.device = c.device == "cpu" ? Device::cpu : Device::cuda;
   o.precision = dtype_named(c.precision);
   if (c.augment.enabled)
