@@ -39,12 +39,12 @@ const std::vector<Key> table = {
     {KEY(data.source), .help = "format of data.dir", .choices = {"cifar10", "cifar100"}, .automatic = true},
     {KEY(data.dir), .help = "folder of the data set",
      .details = "`rtrain train DIR` is short for `rtrain train data.dir=DIR`."},
-    {KEY(data.workers), .help = "threads that prepare batches; 0: the training thread does", .high = 256,
-     .automatic = true, .of_the_machine = true, .on_resume = free_},
+    {KEY(data.workers), .help = "threads that prepare batches; 0: the training thread", .high = 256, .automatic = true,
+     .of_the_machine = true, .on_resume = free_},
     {KEY(data.val_fraction), .help = "share of the training set to evaluate on; 0: the test set", .high = 0.9},
 
     {KEY(augment.enabled), .help = "crop and flip training images at random"},
-    {KEY(augment.crop_padding), .help = "pixels of zeros around the image before the crop; 0: no crop", .high = 64},
+    {KEY(augment.crop_padding), .help = "zeros around an image before the crop, pixels; 0: no crop", .high = 64},
     {KEY(augment.flip), .help = "mirror half of the images"},
 
     {KEY(train.epochs), .help = "passes over the training set", .low = 1, .high = 1e6, .on_resume = longer},
@@ -92,7 +92,8 @@ const std::vector<Key> table = {
          R"(batch norm, addition and ReLU are one step, forward and backward; so are the loss with its gradient, and the
       update; on the CPU convolutions do most of batch norm's work as they read and write)",
      .off = "each op is a step of its own"},
-    {KEY(optimize.unfused), .help = "fusion rules to leave out, by name, separated by spaces; a wrong name lists all"},
+    {KEY(optimize.unfused), .help = "names of fusion rules to leave out; a wrong one lists all",
+     .details = "Names are separated by spaces."},
     {KEY(optimize.layout), .help = "compute in the layout that the device prefers", .automatic = true,
      .of_the_machine = true, .on = "the device's order: NHWC on the CPU and on tensor cores, NCHW on older cards",
      .off = "NCHW; slow on the CPU, where only the reference kernels work in it"},

@@ -62,8 +62,10 @@ std::string default_of(const Key& key) {
 }
 
 std::string row(const Key& key) {
-  return rt::format("| `{}` | {} | {} | {} |\n", key.name, cell(default_of(key)), cell(key.help),
-                    cell(allowed_text(key)));
+  std::string allowed = allowed_text(key);
+  for (const std::string_view article : {"one of ", "a "})  // a table's cell does without
+    if (allowed.starts_with(article)) allowed.erase(0, article.size());
+  return rt::format("| `{}` | {} | {} | {} |\n", key.name, cell(default_of(key)), cell(key.help), cell(allowed));
 }
 
 std::string notes(const Key& key) {
