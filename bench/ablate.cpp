@@ -2,59 +2,31 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "bench/child.hpp"
+#include "bench/commands.hpp"
 #include "bench/figures.hpp"
+#include "bench/optimisations.hpp"
 #include "core/log.hpp"
+#include "tools/words.hpp"
 #include "train/config/device_choice.hpp"
 
 namespace rt {
 namespace {
 
-using Words = std::vector<std::string>;
-
-struct Optimisation {
-  std::string name;
-  Words on, off;  // for `rbench step`
-  Words needs;    // others, without which it does nothing
-};
-
-Optimisation switched(const std::string& name, const Words& needs = {}) {
-  return {name, {"optimize." + name + "=true"}, {"optimize." + name + "=false"}, needs};
-}
-
-// In the order in which they are added.
-std::vector<Optimisation> optimisations(Device device) {
-  if (device == Device::cuda)
-    return {switched("plan"),
-            switched("fuse", {"plan"}),
-            switched("memory", {"plan"}),
-            switched("layout"),
-            switched("resident"),
-            switched("graph", {"plan"}),
-            {"precision", {"--precision", "auto"}, {"--precision", "f32"}, {}}};
-  return {switched("plan"),
-          switched("fuse", {"plan"}),
-          switched("winograd"),
-          {"conv2d_fusion",
-           {"optimize.unfused="},
-           {"optimize.unfused=conv2d.stats conv2d.on_load conv2d.add_sums conv2d.add"},
-           {"plan", "fuse", "winograd"}},
-          switched("memory", {"plan"}),
-          {"recompute", {"optimize.recompute=cheap"}, {"optimize.recompute=none"}, {"plan", "memory"}},
-          {"workers and prefetch", {"--workers", "1"}, {"--workers", "0"}, {}},  // without a worker none is ahead
-          {"bf16", {"--precision", "bf16"}, {"--precision", "f32"}, {}}};
-}
+using Arguments = std::vector<std::string>;
 
 struct Configuration {
   std::string group, name;
-  Words words;
+  Arguments words;
 };
 
 class Ablation {
  public:
-  explicit Ablation(const AblateOptions& o) : o_(o), list_(chosen()) {}
+  explicit Ablation(const AblateOptions& o)
+      : o_(o), list_(optimisations(choose_device(o.workload.device, "--device").device, o.names)) {}
 
   int run() {
     leave_out_refused();
@@ -65,25 +37,8 @@ class Ablation {
   }
 
  private:
-  std::vector<Optimisation> chosen() const {
-    const std::vector<Optimisation> all = optimisations(choose_device(o_.workload.device, "--device").device);
-    if (o_.names.empty()) return all;
-    auto word = [](const Optimisation& x) { return x.name.substr(0, x.name.find(' ')); };  // one on a command line
-    std::vector<Optimisation> some;
-    for (const Optimisation& x : all)
-      if (std::find(o_.names.begin(), o_.names.end(), word(x)) != o_.names.end()) some.push_back(x);
-    for (const std::string& name : o_.names) {
-      Words known;
-      for (const Optimisation& x : all) known.push_back(word(x));
-      if (std::find(known.begin(), known.end(), name) == known.end())
-        fail(ExitCode::usage, "rbench ablate: there is no optimisation '{}' on this device; there are {}", name,
-             fmt::join(known, ", "));
-    }
-    return some;
-  }
-
-  ChildResult run_step(const WorkloadOptions& workload, const Words& switches, int repeat, int steps) const {
-    Words words = step_words(workload, repeat, steps, o_.within_rtrain);
+  ChildResult run_step(const WorkloadOptions& workload, const Arguments& switches, int repeat, int steps) const {
+    Arguments words = step_words(workload, repeat, steps, o_.within_rtrain);
     words.insert(words.end(), switches.begin(), switches.end());
     return run_self(words);
   }
@@ -91,7 +46,8 @@ class Ablation {
   // A tiny step with each one on says whether this build and machine have it.
   void leave_out_refused() {
     WorkloadOptions tiny = o_.workload;
-    tiny.batch = 2, tiny.side = 16;
+    tiny.batch = 2;
+    tiny.side = 16;
     if (const ChildResult bare = run_step(tiny, {}, 1, 1); bare.exit_code != 0)
       fail(static_cast<ExitCode>(bare.exit_code), "{}", bare.reason);
     std::erase_if(list_, [&](const Optimisation& x) {
@@ -104,10 +60,10 @@ class Ablation {
     if (list_.empty()) fail(ExitCode::usage, "rbench ablate: nothing is left to switch on");
   }
 
-  Words words_for(const std::vector<bool>& on) const {
-    Words words;
+  Arguments words_for(const std::vector<bool>& on) const {
+    Arguments words;
     for (size_t i = 0; i < list_.size(); ++i) {
-      const Words& more = on[i] ? list_[i].on : list_[i].off;
+      const Arguments& more = on[i] ? list_[i].on : list_[i].off;
       words.insert(words.end(), more.begin(), more.end());
     }
     return words;
@@ -125,11 +81,13 @@ class Ablation {
       std::vector<bool> one(n, false);
       one[i] = true;
       std::string name = list_[i].name;
-      Words with;
+      Arguments with;
       for (size_t k = 0; k < n; ++k)
-        if (std::find(list_[i].needs.begin(), list_[i].needs.end(), list_[k].name) != list_[i].needs.end())
-          one[k] = true, with.push_back(list_[k].name);
-      if (!with.empty()) name += fmt::format(" (with {})", fmt::join(with, ", "));
+        if (std::find(list_[i].needs.begin(), list_[i].needs.end(), list_[k].name) != list_[i].needs.end()) {
+          one[k] = true;
+          with.push_back(list_[k].name);
+        }
+      if (!with.empty()) name += rt::format(" (with {})", joined(with, ", "));
       rows_.push_back({"alone", name, words_for(one)});
     }
     for (size_t i = 0; i < n; ++i) {
@@ -144,34 +102,39 @@ class Ablation {
   // Every other round runs backwards, so that a machine that drifts steadily favours none.
   void measure(int round) {
     for (size_t i = 0; i < distinct_.size(); ++i) {
-      const Words& words = distinct_[round % 2 == 0 ? i : distinct_.size() - 1 - i];
+      const Arguments& words = distinct_[round % 2 == 0 ? i : distinct_.size() - 1 - i];
       if (failed_.contains(words)) continue;
-      log_status(fmt::format("round {} of {}, configuration {} of {}", round + 1, o_.rounds, i + 1, distinct_.size()));
+      log_status(rt::format("round {} of {}, configuration {} of {}", round + 1, o_.rounds, i + 1, distinct_.size()));
       const ChildResult result = run_step(o_.workload, words, o_.repeat, o_.steps);
-      if (result.exit_code == 0)
+      if (result.exit_code == 0) {
         measured_[words].push_back(nlohmann::json::parse(result.output));
-      else
-        failed_[words] = result.reason, measured_.erase(words);
+      } else {
+        failed_[words] = result.reason;
+        measured_.erase(words);
+      }
     }
     log_status("");
   }
 
-  Spread figure(const Words& words, const char* key) const {
+  Spread figure(const Arguments& words, const char* key) const {
     std::vector<double> values;
     for (const nlohmann::json& run : measured_.at(words)) values.push_back(run.at(key).get<double>());
     return spread_of(values);
   }
 
   struct Figures {
-    Spread step_ms;                                        // its range over every timed repeat
-    double images_per_s, peak_mib, speed = 0, memory = 0;  // the last two relative to the baseline, where that ran
+    Spread step_ms;  // its range is over every timed repeat
+    double images_per_s, peak_mib;
+    double speed = 0, memory = 0;  // relative to the baseline, where that ran
   };
-  Figures figures(const Words& words) const {
+  Figures figures(const Arguments& words) const {
     const double step_ms = figure(words, "step_ms").median;
-    Figures f{{step_ms, figure(words, "step_ms_min").least, figure(words, "step_ms_max").most},
-              1000 * static_cast<double>(o_.workload.batch) / step_ms,
-              figure(words, "peak_mib").median};
-    if (const Words& baseline = rows_[0].words; measured_.contains(baseline)) {
+    Figures f{
+        .step_ms = {step_ms, figure(words, "step_ms_min").least, figure(words, "step_ms_max").most},
+        .images_per_s = 1000 * static_cast<double>(o_.workload.batch) / step_ms,
+        .peak_mib = figure(words, "peak_mib").median,
+    };
+    if (const Arguments& baseline = rows_[0].words; measured_.contains(baseline)) {
       f.speed = figure(baseline, "step_ms").median / step_ms;
       f.memory = f.peak_mib / figure(baseline, "peak_mib").median;
     }
@@ -184,24 +147,26 @@ class Ablation {
 
   void print_table() const {
     const WorkloadOptions& w = o_.workload;
-    fmt::print("{}, {} stem, batch {}, {}; medians of {} processes each\n", w.arch, w.stem, w.batch, machine_text(),
-               o_.rounds);
+    rt::print("{}, {} stem, batch {}, {}; medians of {} processes each\n", w.arch, w.stem, w.batch, machine_text(),
+              o_.rounds);
     std::string group;
     size_t width = 0;
     for (const Configuration& c : rows_) width = std::max(width, c.name.size());
     for (const Configuration& c : rows_) {
-      if (c.group != group)
-        fmt::print("{:<{}} {:>10} {:>10}  {:>23} {:>9} {:>8} {:>8}\n", group = c.group, width + 2, "images/s",
-                   "step ms", "min .. max", "peak MiB", "speed", "memory");
+      if (c.group != group) {
+        group = c.group;
+        rt::print("{:<{}} {:>10} {:>10}  {:>23} {:>9} {:>8} {:>8}\n", group, width + 2, "images/s", "step ms",
+                  "min .. max", "peak MiB", "speed", "memory");
+      }
       if (const auto why = failed_.find(c.words); why != failed_.end()) {
-        fmt::print("  {:<{}} failed: {}\n", c.name, width, why->second);
+        rt::print("  {:<{}} failed: {}\n", c.name, width, why->second);
         continue;
       }
       const Figures f = figures(c.words);
-      fmt::print("  {:<{}} {:>10.1f} {:>10.2f}  {:>10.2f} .. {:>9.2f} {:>9.0f} {:>7.2f}x {:>7.2f}x\n", c.name, width,
-                 f.images_per_s, f.step_ms.median, f.step_ms.least, f.step_ms.most, f.peak_mib, f.speed, f.memory);
+      rt::print("  {:<{}} {:>10.1f} {:>10.2f}  {:>10.2f} .. {:>9.2f} {:>9.0f} {:>7.2f}x {:>7.2f}x\n", c.name, width,
+                f.images_per_s, f.step_ms.median, f.step_ms.least, f.step_ms.most, f.peak_mib, f.speed, f.memory);
     }
-    for (const auto& [name, reason] : left_out_) fmt::print("left out: {}: {}\n", name, reason);
+    for (const auto& [name, reason] : left_out_) rt::print("left out: {}: {}\n", name, reason);
   }
 
   void print_json() const {
@@ -215,8 +180,7 @@ class Ablation {
               {"rows", nlohmann::ordered_json::array()},
               {"left_out", nlohmann::ordered_json::array()}});
     for (const Configuration& c : rows_) {
-      nlohmann::ordered_json row = {
-          {"group", c.group}, {"name", c.name}, {"settings", fmt::format("{}", fmt::join(c.words, " "))}};
+      nlohmann::ordered_json row = {{"group", c.group}, {"name", c.name}, {"settings", joined(c.words, " ")}};
       if (const auto why = failed_.find(c.words); why != failed_.end()) {
         row["failed"] = why->second;
       } else {
@@ -232,20 +196,49 @@ class Ablation {
       j["rows"].push_back(std::move(row));
     }
     for (const auto& [name, reason] : left_out_) j["left_out"].push_back({{"name", name}, {"reason", reason}});
-    fmt::print("{}\n", j.dump(1));
+    rt::print("{}\n", j.dump(1));
   }
 
   const AblateOptions& o_;
   std::vector<Optimisation> list_;
   std::vector<std::pair<std::string, std::string>> left_out_;  // name, reason
   std::vector<Configuration> rows_;
-  std::vector<Words> distinct_;
-  std::map<Words, std::vector<nlohmann::json>> measured_;  // what `rbench step --json` said, by round
-  std::map<Words, std::string> failed_;
+  std::vector<Arguments> distinct_;
+  std::map<Arguments, std::vector<nlohmann::json>> measured_;  // what `rbench step --json` said, by round
+  std::map<Arguments, std::string> failed_;
 };
 
 }  // namespace
 
 int run_ablation(const AblateOptions& options) { return Ablation(options).run(); }
+
+const Verb ablate_command = {
+    .name = "ablate",
+    .help = R"(Time a training step with each optimisation alone, together with those before it, and left out.
+
+  {0}
+  {0} fuse winograd --batch 32 --json
+
+--ablate is another spelling.)",
+    .add = [](CLI::App& command) -> std::function<int()> {
+      const auto o = std::make_shared<AblateOptions>();
+      const auto words = std::make_shared<std::vector<std::string>>();
+      o->within_rtrain = within_rtrain(command);
+      add_workload(command, o->workload);
+      command.add_option("words", *words, "optimisations to look at (all where none is named); optimize.* switches")
+          ->type_name("[NAME]... [key=value]...");
+      command.add_option("--rounds", o->rounds, "processes for each configuration")
+          ->check(CLI::Range(1, 100))
+          ->capture_default_str();
+      add_repeats(command, o->repeat, o->steps, "timed repeats in each");
+      add_json(command, o->json);
+      return [o, words] {
+        const Words split = split_words(*words);
+        o->names = split.names;
+        o->workload.settings = split.settings;
+        return run_ablation(*o);
+      };
+    },
+};
 
 }  // namespace rt

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <nlohmann/json.hpp>
 
+#include "bench/commands.hpp"
 #include "bench/figures.hpp"
 #include "core/rng.hpp"
 #include "core/tape.hpp"
@@ -27,13 +29,14 @@ double relative_l2(const Tensor& got, const std::vector<double>& want) {
   double error = 0, norm = 0;
   for (size_t i = 0; i < want.size(); ++i) {
     const double difference = static_cast<double>(got.as<float>()[i]) - want[i];
-    error += difference * difference, norm += want[i] * want[i];
+    error += difference * difference;
+    norm += want[i] * want[i];
   }
   return std::sqrt(error / norm);
 }
 
 std::string text_of(const Conv2dShape& s) {
-  return fmt::format("{}@{}x{} {}x{}/{} -> {}, {} images", s.c, s.h, s.w, s.r, s.s, s.stride, s.k, s.n);
+  return rt::format("{}@{}x{} {}x{}/{} -> {}, {} images", s.c, s.h, s.w, s.r, s.s, s.stride, s.k, s.n);
 }
 
 }  // namespace
@@ -137,9 +140,9 @@ int run_accuracy(const AccuracyOptions& o) {
   nlohmann::ordered_json j = provenance();
   j.update({{"isa", name_of(machine().isa)}, {"stem", o.stem}, {"rows", nlohmann::ordered_json::array()}});
   if (!o.json) {
-    fmt::print("ResNet-18 with the {} stem in f32, on {}: relative L2 distance from sums in f64\n", o.stem,
-               machine().cpu_model);
-    fmt::print("{:<38} {:<15} {:<22} {:>9}\n", "shape", "pass", "row", "error");
+    rt::print("ResNet-18 with the {} stem in f32, on {}: relative L2 distance from sums in f64\n", o.stem,
+              machine().cpu_model);
+    rt::print("{:<38} {:<15} {:<22} {:>9}\n", "shape", "pass", "row", "error");
   }
   for (const Conv2dShape& s : resnet18_convolutions(o.stem == "imagenet", o.images)) {
     const std::vector<RowError> errors = convolution_errors(s);
@@ -148,11 +151,26 @@ int run_accuracy(const AccuracyOptions& o) {
       if (o.json)
         j["rows"].push_back({{"shape", text_of(s)}, {"pass", e.pass}, {"row", e.row->name}, {"error", e.relative_l2}});
       else
-        fmt::print("{:<38} {:<15} {:<22} {:>9.2e}\n", text_of(s), e.pass, e.row->name, e.relative_l2);
+        rt::print("{:<38} {:<15} {:<22} {:>9.2e}\n", text_of(s), e.pass, e.row->name, e.relative_l2);
     }
   }
-  if (o.json) fmt::print("{}\n", j.dump(1));
+  if (o.json) rt::print("{}\n", j.dump(1));
   return 0;
 }
+
+const Verb accuracy_command = {
+    .name = "accuracy",
+    .help = R"(Compare convolutions of ResNet-18 on random numbers with sums in f64.
+
+  {0} --stem imagenet)",
+    .add = [](CLI::App& command) -> std::function<int()> {
+      const auto o = std::make_shared<AccuracyOptions>();
+      command.add_option("--stem", o->stem, "cifar (32x32 images) or imagenet (224x224)")
+          ->check(one_of(stems));
+      command.add_option("--batch", o->images, "images")->check(CLI::Range(1, 1024))->capture_default_str();
+      add_json(command, o->json);
+      return [o] { return run_accuracy(*o); };
+    },
+};
 
 }  // namespace rt

@@ -1,5 +1,5 @@
-// `rbench accuracy`: how far the CPU's convolutions come from the definition. Every row that fits a layer of ResNet-18, in each
-// pass, on random numbers, against sums in f64.
+// `rbench accuracy`: how far the CPU's convolutions come from the definition. Every row that fits a layer of ResNet-18,
+// in each pass, on random numbers, against sums in f64.
 #pragma once
 #include <string>
 #include <vector>
@@ -9,14 +9,15 @@
 
 namespace rt {
 
-// y, dx and dw of a convolution by its definition, summed in f64; x and dy are nhwc, w is OIHW. Exact on small integers.
+// y, dx and dw of a convolution by its definition, summed in f64; x and dy are nhwc, w is OIHW. Exact on small
+// integers.
 struct ConvolutionSums {
   std::vector<double> y, dx, dw;
   ConvolutionSums(const Conv2dShape& s, const float* x, const float* w, const float* dy);
 };
 
-// The different convolutions of ResNet-18 for `images` images. Where direct products for few pixels would take a layer, with as
-// many more images as its usual row needs to be chosen.
+// The different convolutions of ResNet-18 for `images` images. Where direct products for few pixels would take a layer,
+// with as many more images as its usual row needs to be chosen.
 std::vector<Conv2dShape> resnet18_convolutions(bool imagenet, int64_t images);
 
 struct RowError {
@@ -24,7 +25,8 @@ struct RowError {
   const Row* row;
   double relative_l2;  // norm of the difference over the norm of the result
 };
-// Of all rows that this machine can run and that compute in f32, but the reference; the most capable instruction set first.
+// Of all rows that this machine can run and that compute in f32, but the reference; the most capable instruction set
+// first.
 std::vector<RowError> convolution_errors(const Conv2dShape& shape);
 
 struct AccuracyOptions {

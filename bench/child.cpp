@@ -58,7 +58,7 @@ ChildResult run_self(const std::vector<std::string>& words) {
     if (errno != EINTR) fail(ExitCode::runtime, "a benchmark's process is lost: {}", std::strerror(errno));
   ChildResult result{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), contents(out.get()),
                      last_line(contents(errors.get()))};
-  if (result.reason.empty() && result.exit_code != 0) result.reason = fmt::format("exit code {}", result.exit_code);
+  if (result.reason.empty() && result.exit_code != 0) result.reason = rt::format("exit code {}", result.exit_code);
   return result;
 }
 
@@ -67,8 +67,12 @@ std::vector<std::string> step_words(const WorkloadOptions& w, int repeat, int st
   if (within_rtrain) words.push_back("bench");
   words.insert(words.end(), {"step", "--json", "--stem", w.stem, "--arch", w.arch, "--device", w.device});
   auto number = [&](const char* name, int value) { words.insert(words.end(), {name, std::to_string(value)}); };
-  number("--batch", w.batch), number("--side", w.side), number("--threads", w.threads);
-  number("--prefetch", w.prefetch), number("--repeat", repeat), number("--steps", steps);
+  number("--batch", w.batch);
+  number("--side", w.side);
+  number("--threads", w.threads);
+  number("--prefetch", w.prefetch);
+  number("--repeat", repeat);
+  number("--steps", steps);
   if (w.workers >= 0) number("--workers", w.workers);
   words.insert(words.end(), {"--precision", w.precision});
   words.insert(words.end(), w.settings.begin(), w.settings.end());

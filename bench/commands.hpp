@@ -1,19 +1,37 @@
-// The benchmark command line, shared by rbench and `rtrain bench`.
+// The commands of rbench and of `rtrain bench`, in the order of `rbench --help`. `step` is the file bench/step.cpp,
+// which defines step_command.
 #pragma once
-#include <CLI/CLI.hpp>
-#include <functional>
+#include "bench/workload.hpp"
+#include "tools/verb.hpp"
 
-#include "bench/peer.hpp"
+#define RT_BENCH_COMMANDS(COMMAND) \
+  COMMAND(step)                    \
+  COMMAND(ops)                     \
+  COMMAND(ablate)                  \
+  COMMAND(start)                   \
+  COMMAND(accuracy)
 
 namespace rt {
 
-// onednn: null where the program does not link it. within_rtrain: `app` is a verb of rtrain.
-void add_bench_commands(CLI::App& app, int& exit_code, bool within_rtrain, Peer (*onednn)() = nullptr);
+#define RT_DECLARE_COMMAND(name) extern const Verb name##_command;
+RT_BENCH_COMMANDS(RT_DECLARE_COMMAND)
+#undef RT_DECLARE_COMMAND
+extern const std::span<const Verb* const> bench_commands;
 
-// `--ablate` is another spelling of the verb `ablate`: moves it to argv[first], where verbs stand.
-void accept_ablate_option(int argc, char** argv, int first);
+// `--ablate` is another spelling of the command `ablate`: moves it to the front, where commands stand.
+void accept_ablate_option(std::span<char*> words);
 
-// Runs f and turns what it throws into a sentence on stderr and the exit code that belongs to it.
-int run_main(const std::function<int()>& f);
+template <class Names>
+CLI::IsMember one_of(const Names& names) {
+  return CLI::IsMember(std::vector<std::string>(names.begin(), names.end()));
+}
+
+// What commands have in common: options that say what to measure, optimize.* settings, and --json.
+void add_workload(CLI::App& command, WorkloadOptions& o);
+void add_settings(CLI::App& command, std::vector<std::string>& settings);
+void add_repeats(CLI::App& command, int& repeat, int& steps, const std::string& help);
+void add_json(CLI::App& command, bool& json);
+
+bool within_rtrain(const CLI::App& command);  // "rtrain bench step", not "rbench step"
 
 }  // namespace rt

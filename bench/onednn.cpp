@@ -1,5 +1,5 @@
-// oneDNN's direct convolution, as frameworks call it: activations stay nhwc, weights take whatever order it prefers (their
-// reordering is not timed), and it may not use a better instruction set than our kernels do.
+// oneDNN's direct convolution, as frameworks call it: activations stay nhwc, weights take whatever order it prefers
+// (their reordering is not timed), and it may not use a better instruction set than our kernels do.
 #include "bench/peer.hpp"
 #include "core/device.hpp"
 
@@ -45,15 +45,21 @@ class OnednnConvolution final : public PeerConvolution {
 #endif
     if (pass == ConvPass::forward) {
       primitive_ = dnnl::convolution_forward(forward);
-      add(DNNL_ARG_SRC, x), add(DNNL_ARG_WEIGHTS, forward.weights_desc()), add(DNNL_ARG_DST, y);
+      add(DNNL_ARG_SRC, x);
+      add(DNNL_ARG_WEIGHTS, forward.weights_desc());
+      add(DNNL_ARG_DST, y);
     } else if (pass == ConvPass::dx) {
       const auto d = dx();
       primitive_ = dnnl::convolution_backward_data(d);
-      add(DNNL_ARG_DIFF_DST, y), add(DNNL_ARG_WEIGHTS, d.weights_desc()), add(DNNL_ARG_DIFF_SRC, x);
+      add(DNNL_ARG_DIFF_DST, y);
+      add(DNNL_ARG_WEIGHTS, d.weights_desc());
+      add(DNNL_ARG_DIFF_SRC, x);
     } else {
       const auto d = dw();
       primitive_ = dnnl::convolution_backward_weights(d);
-      add(DNNL_ARG_SRC, x), add(DNNL_ARG_DIFF_DST, y), add(DNNL_ARG_DIFF_WEIGHTS, d.diff_weights_desc());
+      add(DNNL_ARG_SRC, x);
+      add(DNNL_ARG_DIFF_DST, y);
+      add(DNNL_ARG_DIFF_WEIGHTS, d.diff_weights_desc());
     }
   }
   void run() override {
@@ -90,7 +96,7 @@ Peer onednn_peer() {
     RT_CHECK(limited, "oneDNN does not keep to {}", name_of(machine().isa));
     return std::make_unique<OnednnConvolution>(shape, pass);
   };
-  return {fmt::format("oneDNN {}.{}.{}", v.major, v.minor, v.patch), "", convolution};
+  return {rt::format("oneDNN {}.{}.{}", v.major, v.minor, v.patch), "", convolution};
 }
 
 }  // namespace rt
@@ -102,8 +108,7 @@ namespace rt {
 Peer onednn_peer() {
   return {
       "",
-      "rbench was built without oneDNN; install it (Debian and Ubuntu: apt-get install libdnnl-dev), then configure "
-      "and build again",
+      "rbench was built without oneDNN; install it (Debian and Ubuntu: apt-get install libdnnl-dev), then build again",
       {}};
 }
 

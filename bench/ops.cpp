@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <set>
 
+#include "bench/commands.hpp"
 #include "bench/figures.hpp"
 #include "core/clock.hpp"
 #include "core/cuda.hpp"
+#include "tools/words.hpp"
 
 namespace rt {
 namespace {
@@ -20,7 +23,7 @@ struct Group {  // steps of the same kind, shape and row
 
 std::string shape_text(const Problem& p) {
   if (const auto s = conv2d_of(p))
-    return fmt::format("{} {}x{}/{} -> {}", Shape{s->n, s->c, s->h, s->w}.str(), s->r, s->s, s->stride, s->k);
+    return rt::format("{} {}x{}/{} -> {}", Shape{s->n, s->c, s->h, s->w}.str(), s->r, s->s, s->stride, s->k);
   const Spec* largest = &p.out[0];
   for (std::span<const Spec> specs : {p.in, p.out})
     for (const Spec& spec : specs)
@@ -35,18 +38,22 @@ std::vector<Group> groups_of(const Plan& plan, const OpBenchOptions& o) {
     const Step& step = plan.steps()[i];
     const StepSpecs specs(step, [&](Var v) -> const Spec& { return plan.spec(v); });
     const Problem problem = specs.problem();
-    std::string key = fmt::format("{} {} {}", step.kind, step.row->name, shape_text(problem));
+    std::string key = rt::format("{} {} {}", step.kind, step.row->name, shape_text(problem));
     for (const auto& side : {problem.in, problem.out})
       for (const Spec& spec : side) key += spec.str();
     const auto [at, is_new] = known.try_emplace(key, groups.size());
     if (is_new) {
       StepTiming t{};
-      t.layer = step.label, t.kind = step.kind, t.row = step.row->name, t.shape = shape_text(problem);
+      t.layer = step.label;
+      t.kind = step.kind;
+      t.row = step.row->name;
+      t.shape = shape_text(problem);
       t.work = work_of(*step.row, problem);
       groups.push_back({std::move(t), {}, false});
     }
     Group& group = groups[at->second];
-    group.members.push_back(i), ++group.timing.count;
+    group.members.push_back(i);
+    ++group.timing.count;
     for (std::string_view name : {step.kind, std::string_view(step.label), std::string_view(step.row->name)})
       group.wanted |= name.find(o.filter) != std::string_view::npos;
     if (o.peer && !conv2d_of(problem)) group.wanted = false;
@@ -66,7 +73,8 @@ void time_in_place(Workload& w, const Plan& plan, int repeat, std::vector<Group>
   for (int r = -1; r < repeat; ++r) {  // the first one warms up
     const Batch& batch = w.next();
     last = now_ms();
-    w.enqueue(batch), w.finish();
+    w.enqueue(batch);
+    w.finish();
     if (r < 0) continue;
     for (Group& g : groups) {
       double sum = 0;
@@ -109,7 +117,8 @@ void time_alone(const Step& step, const Plan& plan, const OpBenchOptions& o, Gro
   auto theirs = [&] {
     for (const auto& p : peers) p->run();
   };
-  ours(), theirs();
+  ours();
+  theirs();
   const double box_ms = 1e3 * o.step_seconds, start = now_ms();
   do {
     const double before = now_ms();
@@ -129,7 +138,8 @@ void time_each_alone(Workload& w, const Plan& plan, const OpBenchOptions& o, std
     const auto found = first.find(static_cast<size_t>(&step - plan.steps().data()));
     if (found != first.end()) time_alone(step, plan, o, *found->second);
   });
-  w.step(), w.finish();
+  w.step();
+  w.finish();
   w.executor().set_observer({});
 }
 
@@ -147,7 +157,7 @@ std::vector<StepTiming> bench_ops(const OpBenchOptions& o) {
     std::set<std::string> kinds;
     for (const Group& g : groups) kinds.insert(g.timing.kind);
     fail(ExitCode::usage, "rbench ops: '{}' is part of no {}'s kind, layer or row; the kinds are {}", o.filter,
-         o.peer ? "convolution" : "step", fmt::join(kinds, ", "));
+         o.peer ? "convolution" : "step", joined(kinds, ", "));
   }
   if (alone)
     time_each_alone(w, plan, o, groups);
@@ -160,7 +170,10 @@ std::vector<StepTiming> bench_ops(const OpBenchOptions& o) {
     if (g.samples.empty()) continue;
     StepTiming& t = g.timing;
     const Spread ms = spread_of(g.samples);
-    t.ms = ms.median, t.ms_min = ms.least, t.ms_max = ms.most, t.repeats = static_cast<int>(g.samples.size());
+    t.ms = ms.median;
+    t.ms_min = ms.least;
+    t.ms_max = ms.most;
+    t.repeats = static_cast<int>(g.samples.size());
     t.peer_ms = spread_of(g.peer_samples).median;
     total += t.ms * t.count;
     if (g.wanted) timings.push_back(t);
@@ -168,5 +181,54 @@ std::vector<StepTiming> bench_ops(const OpBenchOptions& o) {
   for (StepTiming& t : timings) t.share = t.ms * t.count / total;
   return timings;
 }
+
+namespace {
+
+struct OpsCommand {
+  OpBenchOptions options;
+  std::vector<std::string> words;
+  std::string peer;
+  bool json = false;
+};
+
+int run(const OpsCommand& c) {
+  OpBenchOptions o = c.options;
+  const Words words = split_words(c.words);
+  if (words.names.size() > 1)
+    fail(ExitCode::usage, "rbench ops takes one filter, not both '{}' and '{}'", words.names[0], words.names[1]);
+  if (!words.names.empty()) o.filter = words.names[0];
+  o.workload.settings = words.settings;
+  if (c.peer.empty()) return run_op_bench(o, c.json);
+  if (!linked_peer) fail(ExitCode::usage, "--peer: only the program rbench links other libraries");
+  const Peer peer = linked_peer();
+  o.peer = &peer;
+  return run_op_bench(o, c.json);
+}
+
+std::function<int()> add(CLI::App& command) {
+  const auto c = std::make_shared<OpsCommand>();
+  OpBenchOptions& o = c->options;
+  add_workload(command, o.workload);
+  command.add_option("words", c->words, "part of a step's kind, layer or row; optimize.* switches")
+      ->type_name("[FILTER] [key=value]...");
+  command.add_option("--repeat", o.repeat, "training steps")->check(CLI::Range(1, 1000))->capture_default_str();
+  command.add_flag("--alone", o.alone, "each step by itself, again and again, instead of within training steps");
+  command.add_option("--peer", c->peer, "convolutions by this library too, each by itself and in turns with ours")
+      ->check(CLI::IsMember({"onednn"}));
+  add_json(command, c->json);
+  return [c] { return run(*c); };
+}
+
+}  // namespace
+
+const Verb ops_command = {
+    .name = "ops",
+    .help = R"(Time every layer and pass of a training step, beside what the machine can do.
+
+  {0}
+  {0} conv2d.dw --json
+  {0} layer3 --alone optimize.fuse=false)",
+    .add = add,
+};
 
 }  // namespace rt

@@ -1,6 +1,7 @@
-// `rbench ops`: every step of a training step, layer by layer and pass by pass, and how near it comes to what the machine can
-// do. On the CPU steps are timed where they run, inside whole training steps, so that caches hold what they hold then. On
-// CUDA, and wherever one step is to be looked at, it runs again and again by itself on the numbers it meets in training.
+// `rbench ops`: every step of a training step, layer by layer and pass by pass, and how near it comes to what the
+// machine can do. On the CPU steps are timed where they run, inside whole training steps, so that caches hold what they
+// hold then. On CUDA, and wherever one step is to be looked at, it runs again and again by itself on the numbers it
+// meets in training.
 #pragma once
 #include "bench/peak.hpp"
 #include "bench/peer.hpp"

@@ -56,7 +56,11 @@ Peak measure_peak(double seconds) {
     }
   };
   each_part([](float* x, float* y, float* z, int64_t count) {  // first touch by the thread that will use it
-    for (int64_t i = 0; i < count; ++i) x[i] = 0, y[i] = 1, z[i] = 2;
+    for (int64_t i = 0; i < count; ++i) {
+      x[i] = 0;
+      y[i] = 1;
+      z[i] = 2;
+    }
   });
   const double triad_s = best_seconds(seconds, [&] {
     each_part([&](float* x, float* y, float* z, int64_t count) { kernels.triad(x, y, z, 0.5f, count); });

@@ -12,7 +12,8 @@ struct Peak {
   double gbps;
 };
 Peak measure_peak(double seconds = 0.3);  // for each of the two; the best repeat counts
-// Of the CUDA device in use: the library's product of two large random matrices, and a large copy (bytes read and written).
+// Of the CUDA device in use: the library's product of two large random matrices, and a large copy (bytes read and
+// written).
 Peak measure_cuda_peak(DType precision);
 
 }  // namespace rt

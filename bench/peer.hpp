@@ -1,5 +1,5 @@
-// Another library's convolutions, timed beside ours in the same process. Only rbench links one (onednn.cpp); the product has
-// none, and says so.
+// Another library's convolutions, timed beside ours in the same process. Only rbench links one (onednn.cpp); the
+// product has none, and says so.
 #pragma once
 #include <functional>
 #include <memory>
@@ -23,5 +23,7 @@ struct Peer {
   std::function<std::unique_ptr<PeerConvolution>(const Conv2dShape&, ConvPass)> convolution;
 };
 Peer onednn_peer();  // in rbench alone; uses the threads and the instruction set that our kernels use
+
+inline Peer (*linked_peer)() = nullptr;  // rbench sets it; null in a program that links no other library
 
 }  // namespace rt

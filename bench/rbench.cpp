@@ -1,21 +1,25 @@
-// rbench: measures whole training steps, each step in them, and each optimisation. The same commands as `rtrain bench`, and
-// other libraries beside ours.
+// rbench: measures whole training steps, each step in them, and each optimisation. The same commands as `rtrain bench`,
+// and other libraries beside ours.
 #include "bench/commands.hpp"
-#include "core/check.hpp"
+#include "bench/peer.hpp"
+
+namespace {
+
+constexpr const char* help = R"(rbench measures rtrain's speed. For example:
+
+  rbench step --stem cifar --batch 128
+  rbench ops conv2d
+  rbench ablate)";
+
+}  // namespace
 
 int main(int argc, char** argv) {
-  return rt::run_main([&] {
-    CLI::App app{
-        "rbench measures rtrain's speed. For example:\n\n  rbench step --stem cifar --batch 128\n  rbench ops conv2d\n  rbench ablate",
-        "rbench"};
-    int code = 0;
-    rt::add_bench_commands(app, code, false, rt::onednn_peer);
-    rt::accept_ablate_option(argc, argv, 1);
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& e) {
-      return app.exit(e) == 0 ? 0 : static_cast<int>(rt::ExitCode::usage);
-    }
-    return code;
-  });
+  rt::linked_peer = rt::onednn_peer;
+  const rt::Verb rbench = {
+      .name = "rbench",
+      .help = help,
+      .verbs = rt::bench_commands,
+      .rewrite = rt::accept_ablate_option,
+  };
+  return rt::run_program(rbench, argc, argv);
 }

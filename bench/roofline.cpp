@@ -1,5 +1,5 @@
-// The table of `rbench ops`: per step both rates beside both ceilings. The nearer ceiling is marked; it is the one that a
-// better kernel would meet first, unless it does less arithmetic or moves fewer bytes.
+// The table of `rbench ops`: per step both rates beside both ceilings. The nearer ceiling is marked; it is the one that
+// a better kernel would meet first, unless it does less arithmetic or moves fewer bytes.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -27,7 +27,9 @@ Sums sums_of(const std::vector<StepTiming>& timings) {
   for (const StepTiming& t : timings) {
     const double ms = t.ms * t.count;
     s.ms += ms;
-    if (t.kind.starts_with("conv2d")) s.convolution_ms += ms, s.flops += t.work.flops_effective * t.count;
+    if (!t.kind.starts_with("conv2d")) continue;
+    s.convolution_ms += ms;
+    s.flops += t.work.flops_effective * t.count;
   }
   return s;
 }
@@ -36,42 +38,42 @@ Sums sums_of(const std::vector<StepTiming>& timings) {
 std::string short_shape(const std::string& shape) {
   int n = 0, c = 0, h = 0, w = 0, end = 0;
   if (std::sscanf(shape.c_str(), "[%d,%d,%d,%d]%n", &n, &c, &h, &w, &end) != 4) return shape;
-  return fmt::format("{}@{}x{}{}", c, h, w, shape.substr(static_cast<size_t>(end)));
+  return rt::format("{}@{}x{}{}", c, h, w, shape.substr(static_cast<size_t>(end)));
 }
 
-std::string number(double value, int digits) { return value > 0 ? fmt::format("{:.{}f}", value, digits) : ""; }
+std::string number(double value, int digits) { return value > 0 ? rt::format("{:.{}f}", value, digits) : ""; }
 
 // Beside a peer its two columns stand in place of three.
 void print_table(const std::vector<StepTiming>& timings, const Peak& peak, const OpBenchOptions& o) {
-  fmt::print("{}, {} stem, batch {}, {}\n", o.workload.arch, o.workload.stem, o.workload.batch, o.workload.precision);
-  fmt::print("{:<21} {:>2} {:<25} {:<15} {:<23} {:>8} {:>7} {:>6} {:>5}", "layer", "x", "step", "row", "shape", "ms",
-             "GFLOP/s", "done", "%FMA");
-  fmt::print("{}\n", o.peer ? fmt::format(" {:>8} {:>5}", "peer ms", "ratio")
-                            : fmt::format(" {:>5} {:>5} {:>5}", "GB/s", "%mem", "share"));
+  rt::print("{}, {} stem, batch {}, {}\n", o.workload.arch, o.workload.stem, o.workload.batch, o.workload.precision);
+  rt::print("{:<21} {:>2} {:<25} {:<15} {:<23} {:>8} {:>7} {:>6} {:>5}", "layer", "x", "step", "row", "shape", "ms",
+            "GFLOP/s", "done", "%FMA");
+  rt::print("{}\n", o.peer ? rt::format(" {:>8} {:>5}", "peer ms", "ratio")
+                           : rt::format(" {:>5} {:>5} {:>5}", "GB/s", "%mem", "share"));
   for (const StepTiming& t : timings) {
     const Percent p = percent_of(t, peak);
     const bool flops = p.nearer_is_flops();
-    fmt::print("{:<21} {:>2} {:<25} {:<15} {:<23} {:>8.3f} {:>7} {:>6} {:>5}", t.layer, t.count, t.kind,
-               t.row.starts_with("cpu.") ? t.row.substr(4) : t.row, short_shape(t.shape), t.ms, number(t.gflops(), 0),
-               number(t.gflops_done(), 0), number(p.flops, 0) + (flops ? "*" : " "));
+    rt::print("{:<21} {:>2} {:<25} {:<15} {:<23} {:>8.3f} {:>7} {:>6} {:>5}", t.layer, t.count, t.kind,
+              t.row.starts_with("cpu.") ? t.row.substr(4) : t.row, short_shape(t.shape), t.ms, number(t.gflops(), 0),
+              number(t.gflops_done(), 0), number(p.flops, 0) + (flops ? "*" : " "));
     if (o.peer)
-      fmt::print(" {:>8.3f} {:>5.2f}\n", t.peer_ms, t.peer_ms / t.ms);
+      rt::print(" {:>8.3f} {:>5.2f}\n", t.peer_ms, t.peer_ms / t.ms);
     else
-      fmt::print(" {:>5} {:>5} {:>4.1f}%\n", number(t.gbps(), 1), number(p.bytes, 0) + (flops ? " " : "*"),
-                 100 * t.share);
+      rt::print(" {:>5} {:>5} {:>4.1f}%\n", number(t.gbps(), 1), number(p.bytes, 0) + (flops ? " " : "*"),
+                100 * t.share);
   }
   const Sums s = sums_of(timings);
-  fmt::print("{:.1f} ms in all", s.ms);
+  rt::print("{:.1f} ms in all", s.ms);
   if (s.convolution_ms > 0)
-    fmt::print(
+    rt::print(
         "; outside convolutions {:.1f} %; convolutions at {:.0f} GFLOP/s by their definition, {:.0f} % of the FMA peak",
         100 * (1 - s.convolution_ms / s.ms), s.flops / s.convolution_ms * 1e-6,
         100 * s.flops / s.convolution_ms * 1e-6 / peak.gflops);
-  fmt::print("\n(GFLOP/s by the definition; done: what the row computes; *: the nearer ceiling");
+  rt::print("\n(GFLOP/s by the definition; done: what the row computes; *: the nearer ceiling");
   if (machine().isa >= isa_avx512_bf16 && o.workload.precision == "bf16")
-    fmt::print("; 100 % is the rate of f32, rows of avx512_bf16 can reach 200 and those of amx 1600");
-  if (o.peer) fmt::print("; peer: {}, its time over ours", o.peer->name);
-  fmt::print(")\n");
+    rt::print("; 100 % is the rate of f32, rows of avx512_bf16 can reach 200 and those of amx 1600");
+  if (o.peer) rt::print("; peer: {}, its time over ours", o.peer->name);
+  rt::print(")\n");
 }
 
 void print_json(const std::vector<StepTiming>& timings, const Peak& peak, const OpBenchOptions& o) {
@@ -111,7 +113,7 @@ void print_json(const std::vector<StepTiming>& timings, const Peak& peak, const 
     if (t.peer_ms > 0) step["peer_ms"] = t.peer_ms;
     j["steps"].push_back(std::move(step));
   }
-  fmt::print("{}\n", j.dump(2));
+  rt::print("{}\n", j.dump(2));
 }
 
 }  // namespace
@@ -128,8 +130,8 @@ int run_op_bench(const OpBenchOptions& o, bool json) {
   const Peak peak = on_cuda ? measure_cuda_peak(precision) : measure_peak();
   log_info("{}: {:.0f} GFLOP/s in {}, {:.1f} GB/s {}",
            on_cuda ? device.reason
-                   : fmt::format("{}, {} threads, {}", machine().cpu_model, threads_in_use(), name_of(machine().isa)),
-           peak.gflops, on_cuda ? fmt::format("a large product in {}", name_of(precision)) : "registers", peak.gbps,
+                   : rt::format("{}, {} threads, {}", machine().cpu_model, threads_in_use(), name_of(machine().isa)),
+           peak.gflops, on_cuda ? rt::format("a large product in {}", name_of(precision)) : "registers", peak.gbps,
            on_cuda ? "in a large copy" : "from memory");
   json ? print_json(timings, peak, o) : print_table(timings, peak, o);
   return 0;

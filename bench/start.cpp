@@ -1,8 +1,10 @@
 #include "bench/start.hpp"
 
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "bench/child.hpp"
+#include "bench/commands.hpp"
 #include "bench/figures.hpp"
 
 namespace rt {
@@ -33,16 +35,32 @@ int run_start_bench(const StartOptions& o) {
       const Spread s = spread_of(part.ms);
       j[part.key] = {{"median", s.median}, {"min", s.least}, {"max", s.most}};
     }
-    fmt::print("{}\n", j.dump());
+    rt::print("{}\n", j.dump());
     return 0;
   }
-  fmt::print("{}, {} stem, batch {}: medians of {} processes\n", o.workload.arch, o.workload.stem, o.workload.batch,
-             o.rounds);
+  rt::print("{}, {} stem, batch {}: medians of {} processes\n", o.workload.arch, o.workload.stem, o.workload.batch,
+            o.rounds);
   for (const Part& part : parts) {
     const Spread s = spread_of(part.ms);
-    fmt::print("{:>8.0f} ms ({:.0f} to {:.0f})  {}\n", s.median, s.least, s.most, part.text);
+    rt::print("{:>8.0f} ms ({:.0f} to {:.0f})  {}\n", s.median, s.least, s.most, part.text);
   }
   return 0;
 }
+
+const Verb start_command = {
+    .name = "start",
+    .help = R"(Time from the start of a process to its first training step.
+
+  {0})",
+    .add = [](CLI::App& command) -> std::function<int()> {
+      const auto o = std::make_shared<StartOptions>();
+      o->within_rtrain = within_rtrain(command);
+      add_workload(command, o->workload);
+      command.add_option("--rounds", o->rounds, "processes")->check(CLI::Range(1, 1000))->capture_default_str();
+      add_settings(command, o->workload.settings);
+      add_json(command, o->json);
+      return [o] { return run_start_bench(*o); };
+    },
+};
 
 }  // namespace rt

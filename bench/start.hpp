@@ -1,5 +1,5 @@
-// `rbench start`: from the start of a process to the end of its first training step, and what it spends on the way. A process
-// of its own for each repeat, after one that warms the file cache (and what choices are kept on disk).
+// `rbench start`: from the start of a process to the end of its first training step, and what it spends on the way. A
+// process of its own for each repeat, after one that warms the file cache (and what choices are kept on disk).
 #pragma once
 #include "bench/workload.hpp"
 

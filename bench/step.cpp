@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "bench/commands.hpp"
 #include "bench/figures.hpp"
 #include "core/clock.hpp"
 #include "core/cuda.hpp"
@@ -55,15 +57,19 @@ int run_step_bench(const StepBenchOptions& o) {
   const MemoryFigures memory = w.executor().memory(batch);
   const double planned_mib = mib(memory.peak_bytes);
   began = now_ms();
-  if (options.plan) w.plan();
+  if (options.optimize.plan) w.plan();
   if (options.tuner) start.autotune = options.tuner->timing_ms();
   start.plan = now_ms() - began - start.autotune;
   began = now_ms();
-  w.step(), w.finish();
+  w.step();
+  w.finish();
   start.first_step = now_ms() - began;
   start.total = process_age_ms();
 
-  for (int i = 0; i < 2; ++i) w.step(), w.finish();
+  for (int i = 0; i < 2; ++i) {
+    w.step();
+    w.finish();
+  }
   std::vector<double> times;
   for (int r = 0; r < o.repeat; ++r) {
     began = now_ms();
@@ -75,17 +81,19 @@ int run_step_bench(const StepBenchOptions& o) {
 
   std::map<std::string, double> share;  // of one more step, by kind
   double total = 0;
-  if (options.plan) {
+  if (options.optimize.plan) {
     double last = 0;
     w.executor().set_observer([&](const Step& s) {
       if (w.on_cuda()) cuda::synchronize(cuda::compute_stream());
       const double ms = now_ms() - last;
-      share[std::string(s.kind)] += ms, total += ms;
+      share[std::string(s.kind)] += ms;
+      total += ms;
       last = now_ms();
     });
     const Batch& next = w.next();
     last = now_ms();
-    w.enqueue(next), w.finish();
+    w.enqueue(next);
+    w.finish();
   }
   const double peak_mib = mib(w.on_cuda() ? static_cast<int64_t>(cuda::counters().peak_bytes) : peak_resident_bytes());
   if (o.json) {
@@ -100,7 +108,7 @@ int run_step_bench(const StepBenchOptions& o) {
               {"device", w.device_name()},
               {"device_name", w.where()},
               {"precision", name_of(options.precision)},
-              {"graph", options.graph},
+              {"graph", options.optimize.graph},
               {"resident", w.resident()},
               {"startup_ms", start.startup},
               {"setup_ms", start.setup},
@@ -119,24 +127,40 @@ int run_step_bench(const StepBenchOptions& o) {
               {"arena_mib", mib(memory.arena_bytes)},
               {"unshared_mib", mib(memory.unshared_bytes)}});
     for (const auto& [kind, ms] : share) j["share"][kind] = ms / total;
-    fmt::print("{}\n", j.dump());
+    rt::print("{}\n", j.dump());
     return 0;
   }
-  fmt::print("{} with the {} stem, batch {}, {}x{}, {}, {}\n", o.workload.arch, o.workload.stem, batch, options.height,
-             options.width, name_of(options.precision), w.where());
-  fmt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n",
-             step_ms.median, o.repeat, step_ms.least, step_ms.most, 1e3 * batch / step_ms.median, peak_mib);
-  fmt::print("planned {:.0f} MiB; arena {:.0f} MiB, {:.0f} MiB without sharing\n", planned_mib, mib(memory.arena_bytes),
-             mib(memory.unshared_bytes));
-  fmt::print(
-      "first step after {:.0f} ms: start-up {:.0f}, network and images {:.0f} (its weights {:.0f}), plan {:.0f}, step {:.0f}{}\n",
-      start.total, start.startup, start.setup, w.weights_ms(), start.plan, start.first_step,
-      start.autotune > 0 ? fmt::format(", autotune {:.0f} (once)", start.autotune) : "");
+  rt::print("{} with the {} stem, batch {}, {}x{}, {}, {}\n", o.workload.arch, o.workload.stem, batch, options.height,
+            options.width, name_of(options.precision), w.where());
+  rt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n",
+            step_ms.median, o.repeat, step_ms.least, step_ms.most, 1e3 * batch / step_ms.median, peak_mib);
+  rt::print("planned {:.0f} MiB; arena {:.0f} MiB, {:.0f} MiB without sharing\n", planned_mib, mib(memory.arena_bytes),
+            mib(memory.unshared_bytes));
+  rt::print("first step after {:.0f} ms: start-up {:.0f}, ", start.total, start.startup);
+  rt::print("network and images {:.0f} (its weights {:.0f}), ", start.setup, w.weights_ms());
+  rt::print("plan {:.0f}, step {:.0f}{}\n", start.plan, start.first_step,
+            start.autotune > 0 ? rt::format(", autotune {:.0f} (once)", start.autotune) : "");
   std::vector<std::pair<double, std::string>> rows;
   for (const auto& [kind, ms] : share) rows.push_back({ms, kind});
   std::sort(rows.rbegin(), rows.rend());
-  for (const auto& [ms, kind] : rows) fmt::print("  {:5.1f} %  {:8.2f} ms  {}\n", 100 * ms / total, ms, kind);
+  for (const auto& [ms, kind] : rows) rt::print("  {:5.1f} %  {:8.2f} ms  {}\n", 100 * ms / total, ms, kind);
   return 0;
 }
+
+const Verb step_command = {
+    .name = "step",
+    .help = R"(Time whole training steps on random images.
+
+  {0} --stem cifar --batch 128
+  {0} --stem imagenet --batch 32 --json)",
+    .add = [](CLI::App& command) -> std::function<int()> {
+      const auto o = std::make_shared<StepBenchOptions>();
+      add_workload(command, o->workload);
+      add_repeats(command, o->repeat, o->steps, "timed repeats");
+      add_settings(command, o->workload.settings);
+      add_json(command, o->json);
+      return [o] { return run_step_bench(*o); };
+    },
+};
 
 }  // namespace rt

@@ -108,8 +108,8 @@ const Plan& Workload::plan() { return executor_->prepared_plan(next(), true); }
 
 std::string Workload::where() const {
   if (on_cuda()) return device_.reason;
-  return fmt::format("{} with {} thread{} on {}", name_of(machine().isa), threads_in_use(),
-                     threads_in_use() == 1 ? "" : "s", machine().cpu_model);
+  return rt::format("{} with {} thread{} on {}", name_of(machine().isa), threads_in_use(),
+                    threads_in_use() == 1 ? "" : "s", machine().cpu_model);
 }
 
 }  // namespace rt

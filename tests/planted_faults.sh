@@ -10,7 +10,7 @@ mkdir -p "$work/source"
 git ls-files -z | xargs -0 cp --parents -t "$work/source"
 cmake -S "$work/source" -B "$work/build" -G Ninja ${RTRAIN_LAUNCHER:+-DCMAKE_CXX_COMPILER_LAUNCHER=$RTRAIN_LAUNCHER} -DCMAKE_BUILD_TYPE=Release -DRTRAIN_WERROR=OFF -DRTRAIN_CUDA=OFF >/dev/null || exit 99
 build() { cmake --build "$work/build" --target rt_tests >"$work/build.log" 2>&1; }
-# Cases of op_cases by name, or other tests: what the fault must make fail.
+# Cases of src/kernels/cases by name, or other tests: what the fault must make fail.
 passes() {
   if [[ $1 == test:* ]]; then "$work/build/tests/rt_tests" --test-case="${1#test:}" >"$work/test.log" 2>&1
   else RT_TEST_OP=$1 "$work/build/tests/rt_tests" --test-case='cuda: every row*' >"$work/test.log" 2>&1; fi

@@ -1,4 +1,4 @@
-// What the cases of op_cases cannot hold, since a distance to a NaN says nothing: NaNs and ties must come out of the
+// What the cases in kernels/cases cannot hold, since a distance to a NaN says nothing: NaNs and ties must come out of the
 // CUDA rows exactly where they come out of the references.
 #include <limits>
 

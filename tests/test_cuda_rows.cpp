@@ -1,4 +1,4 @@
-// Every CUDA row of the table against the CPU's reference, in f32, f16 and bf16 and both layouts, on every case of op_cases.
+// Every CUDA row of the table against the CPU's reference, in f32, f16 and bf16 and both layouts, on every case of kernels/cases.
 // On a machine without a GPU the rows run on the emulated device: each kernel source, thread by thread, in random order.
 #include <doctest/doctest.h>
 
@@ -10,11 +10,11 @@
 
 #include "core/cuda.hpp"
 #include "core/plan.hpp"
+#include "kernels/cases/cases.hpp"
 #include "kernels/cuda/via_cpu.hpp"
 #include "kernels/fusion.hpp"
 #include "kernels/row_check.hpp"
 #include "kernels/table.hpp"
-#include "tests/op_cases.hpp"
 #include "train/config/device_choice.hpp"
 
 using namespace rt;

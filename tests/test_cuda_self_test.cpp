@@ -57,7 +57,7 @@ TEST_CASE("cuda self-test: correct kernels pass; each corrupted one is named and
 
   const std::vector<Row> table = corrupted_table(std::make_index_sequence<most_rows>());
   ExecutorOptions fused = cuda_options(), fused_half = cuda_options(DType::f16), unfused = fused_half;
-  unfused.fuse = false;
+  unfused.optimize.fuse = false;
   for (ExecutorOptions* options : {&fused, &fused_half, &unfused}) {
     options->table = table;
     options->refused = self_test(*options, config, false);
@@ -89,7 +89,7 @@ TEST_CASE("cuda self-test: what passed is remembered for the same steps, and onl
   const ModelConfig config{"resnet18", "cifar", 10, 3, 8};
   const ExecutorOptions options = cuda_options();
   ExecutorOptions unfused = options, wrong = options;
-  unfused.unfused = "bn_relu.forward";
+  unfused.optimize.unfused = "bn_relu.forward";
   const std::vector<Row> table = corrupted_table(std::make_index_sequence<most_rows>());
   wrong.table = table;
 

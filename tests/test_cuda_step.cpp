@@ -58,11 +58,12 @@ TEST_CASE("cuda step: eager, planned, as a graph, with resident images: the same
     const std::vector<float> want = graph.after(8);
     CHECK(cuda::counters().graph_launches > 0);
     ExecutorOptions o = cuda_options(precision);
-    o.graph = false;
+    o.optimize.graph = false;
     CHECK(same(Training(o).after(8), want));
     CHECK(same(Training(cuda_options(precision), true).after(8), want));
     ExecutorOptions unfused = o, eager = o;
-    unfused.fuse = false, eager.plan = false;
+    unfused.optimize.fuse = false;
+    eager.optimize.plan = false;
     CHECK(same(Training(eager).after(3), Training(unfused).after(3)));
   }
 }

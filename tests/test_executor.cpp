@@ -104,25 +104,26 @@ void check_same(const ExecutorOptions& options, const std::string& stem, double 
 TEST_CASE("passes: a step without one of them differs by nothing, or by rounding where it changes the arithmetic") {
   struct Pass {
     std::string name;
-    bool ExecutorOptions::*member;
+    bool Switches::*member;
     double tolerance;
   };
-  const Pass passes[] = {{"plan", &ExecutorOptions::plan, 3e-5},  // eager is neither fused nor planned
-                         {"memory", &ExecutorOptions::memory, 0},        {"fuse", &ExecutorOptions::fuse, 3e-5},
-                         {"winograd", &ExecutorOptions::winograd, 3e-5}, {"layout", &ExecutorOptions::layout, 1e-5},
-                         {"select", &ExecutorOptions::select, 1e-5}};
+  const Pass passes[] = {{"plan", &Switches::plan, 3e-5},  // eager is neither fused nor planned
+                         {"memory", &Switches::memory, 0},        {"fuse", &Switches::fuse, 3e-5},
+                         {"winograd", &Switches::winograd, 3e-5}, {"layout", &Switches::layout, 1e-5},
+                         {"select", &Switches::select, 1e-5}};
   for (const std::string stem : {"cifar", "imagenet"}) {
     for (const Pass& pass : passes) {
       CAPTURE(pass.name);
       CAPTURE(stem);
       ExecutorOptions options;
-      options.*pass.member = false;
+      options.optimize.*pass.member = false;
       check_same(options, stem, pass.tolerance, "optimize." + pass.name + " off");
     }
     // With nothing fused, a plan is the eager run bit for bit.
     const Batch batch = random_batch(0, count, stem == "imagenet" ? 64 : 32);
     ExecutorOptions unfused, eager;
-    unfused.fuse = false, eager.plan = false;
+    unfused.optimize.fuse = false;
+    eager.optimize.plan = false;
     Training p(unfused, stem), e(eager, stem);
     p.executor->train(batch, 1, true, true, 0.01), e.executor->train(batch, 1, true, true, 0.01);
     CHECK(p.hash() == e.hash());
@@ -132,14 +133,14 @@ TEST_CASE("passes: a step without one of them differs by nothing, or by rounding
 TEST_CASE("optimize.unfused: each rule of fusion can be left out, and a wrong name lists them") {
   for (const Rewrite& rule : fusion_rules()) {
     ExecutorOptions options;
-    options.unfused = rule.name;
+    options.optimize.unfused = rule.name;
     const double tolerance = rule.name.starts_with("sgd") ? 0 : 3e-5;
     check_same(options, "cifar", tolerance, "without " + std::string(rule.name));
   }
   ExecutorOptions all, wrong;
-  for (const Rewrite& rule : fusion_rules()) all.unfused += std::string(rule.name) + " ";
+  for (const Rewrite& rule : fusion_rules()) all.optimize.unfused += std::string(rule.name) + " ";
   CHECK(Training(all).executor->explain(count).find("bn_relu") == std::string::npos);
-  wrong.unfused = "conv2d.statistics";
+  wrong.optimize.unfused = "conv2d.statistics";
   try {
     Training(wrong).executor->explain(count);
     FAIL("must throw");
@@ -219,13 +220,14 @@ TEST_CASE("optimize.winograd=false refuses every row of that name, beside what t
     table.insert(table.begin(), row);
   }
   ExecutorOptions options;
-  options.table = table, options.fuse = false;  // fused with what follows it, a convolution is of another kind
+  options.table = table;
+  options.optimize.fuse = false;  // fused with what follows it, a convolution is of another kind
   options.refused = std::make_shared<std::vector<RefusedRow>>(1, RefusedRow{"conv2d.forward", "cpu.broken", "wrong"});
   const std::string broken = "not cpu.broken: failed its self-test: wrong";
   CHECK(Training(options).executor->explain(count).find("cpu.fake.winograd (" + broken + ")") != std::string::npos);
-  options.winograd = false;
-  CHECK(Training(options).executor->explain(count).find(
-            "(" + broken + ", cpu.fake.winograd: optimize.winograd=false") != std::string::npos);
+  options.optimize.winograd = false;
+  CHECK(Training(options).executor->explain(count).find("(" + broken + ", cpu.fake.winograd: optimize.winograd=false") !=
+        std::string::npos);
 }
 
 TEST_CASE(
@@ -259,11 +261,11 @@ TEST_CASE(
   };
   const uint64_t want = after(in_bf16(), 2);
   ExecutorOptions without = in_bf16();
-  without.memory = false;
+  without.optimize.memory = false;
   CHECK(after(without, 2) == want);
-  without.fuse = false;
+  without.optimize.fuse = false;
   const uint64_t unfused = after(without, 2);
-  without.plan = false;
+  without.optimize.plan = false;
   CHECK(after(without, 2) == unfused);
   set_threads(3);
   CHECK(after(in_bf16(), 2) == want);

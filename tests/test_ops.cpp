@@ -1,5 +1,5 @@
 // Every row of the table against the reference in f32 and bf16, and every pass of the plan against itself switched off, on
-// every case of op_cases. Rows are found in the table: a new one is tested without a word here, and one that no case reaches
+// every case of kernels/cases. Rows are found in the table: a new one is tested without a word here, and one that no case reaches
 // fails.
 #include <doctest/doctest.h>
 
@@ -10,10 +10,10 @@
 
 #include "core/plan.hpp"
 #include "kernels/batch_norm/batch_norm.hpp"
+#include "kernels/cases/cases.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/fusion.hpp"
 #include "kernels/table.hpp"
-#include "tests/op_cases.hpp"
 
 using namespace rt;
 
@@ -344,7 +344,7 @@ TEST_CASE("ops: every row matches the reference on every case, and no row and no
         !(has_reference(row.kind) || is_fused(row.kind)))
       continue;
     const std::string name = row_name(row);
-    INFO("no case reaches ", name, ": add one to tests/op_cases.cpp");
+    INFO("no case reaches ", name, ": add one to src/kernels/cases");
     const bool half_only = row.min_capability >= isa_avx512_bf16 || row.kind == "weights.round";
     if (!half_only) CHECK(parity.rows.contains({&row, DType::f32}));
     CHECK(parity.rows.contains({&row, DType::bf16}));
@@ -352,7 +352,7 @@ TEST_CASE("ops: every row matches the reference on every case, and no row and no
   for (const Rewrite& rule : fusion_rules()) {
     if (std::holds_alternative<Collect>(rule.rule)) continue;  // for GPUs alone: test_cuda_rows.cpp asks for their rows
     const std::string name(rule.name);
-    INFO("no case is rewritten by ", name, ": add one to tests/op_cases.cpp");
+    INFO("no case is rewritten by ", name, ": add one to src/kernels/cases");
     CHECK(parity.rules.contains(rule.name));
   }
 }

@@ -77,7 +77,7 @@ struct Training {
       std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
     ExecutorOptions e;
     e.device = device;
-    e.plan = plan;
+    e.optimize.plan = plan;
     e.label_smoothing = o["smoothing"];
     e.optimizer_attrs = {.momentum = o["momentum"], .nesterov = o["nesterov"], .weight_decay = o["weight_decay"]};
     e.control.clip_norm = o["clip_norm"];

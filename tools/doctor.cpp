@@ -1,5 +1,5 @@
-// What a device says of itself is not proof: the last check computes with it, once through cuDNN and once through cuBLAS and
-// a kernel of ours, on numbers whose results are known.
+// What a device says of itself is not proof: the last check computes with it, once through cuDNN and once through
+// cuBLAS and a kernel of ours, on numbers whose results are known.
 #include "tools/doctor.hpp"
 
 #include <algorithm>
@@ -25,9 +25,9 @@ Finding driver_finding(const cuda::Support& s) {
   const std::string newest = *std::min_element(s.architectures.begin(), s.architectures.end()) < 75
                                  ? ", and for a card below 7.5 no later branch than 580"
                                  : "";
-  const std::string install = rt::format(
-      "install NVIDIA's driver, version {} or newer{}; in a container, start it with access to the GPU (docker run --gpus all)",
-      oldest, newest);
+  const std::string in_a_container = "in a container, start it with access to the GPU (docker run --gpus all)";
+  const std::string install =
+      rt::format("install NVIDIA's driver, version {} or newer{}; {}", oldest, newest, in_a_container);
   if (s.driver == 0) return {false, "NVIDIA driver", "none", install};
   const std::string detail = rt::format("serves CUDA up to {}", dotted(s.driver));
   if (s.driver / 1000 < s.runtime / 1000) return {false, "NVIDIA driver", detail, install};
@@ -132,7 +132,9 @@ std::vector<Finding> examine() {
   return found;
 }
 
-int run_doctor() {
+namespace {
+
+int run() {
   const std::vector<Finding> found = examine();
   for (const Finding& f : found) {
     rt::print("{}  {}: {}\n", f.ok ? "ok  " : "FAIL", f.what, f.detail);
@@ -147,5 +149,15 @@ int run_doctor() {
   rt::print("rtrain cannot use a GPU here{}{}; device=cpu works.\n", s.problem.empty() ? "" : ": ", s.problem);
   return static_cast<int>(ExitCode::device);
 }
+
+}  // namespace
+
+const Verb doctor_verb = {
+    .name = "doctor",
+    .help = R"(Check one by one what training here needs, and say what to install.
+
+Exit code 4 where a GPU was meant to be used and cannot be.)",
+    .add = [](CLI::App&) -> std::function<int()> { return run; },
+};
 
 }  // namespace rt

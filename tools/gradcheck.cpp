@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/format.hpp"
 #include "core/rng.hpp"
 #include "kernels/table.hpp"
+#include "tools/verbs.hpp"
 
 namespace rt {
 namespace {
@@ -105,8 +107,11 @@ std::vector<GradientCheck> check_gradients(const OpCase& c, Layout layout, std::
 
 std::string gradcheck_table(std::span<const GradientCheck> checks) {
   size_t op = 2, shape = 5, input = 5;
-  for (const GradientCheck& c : checks)
-    op = std::max(op, c.op.size()), shape = std::max(shape, c.shape.size()), input = std::max(input, c.input.size());
+  for (const GradientCheck& c : checks) {
+    op = std::max(op, c.op.size());
+    shape = std::max(shape, c.shape.size());
+    input = std::max(input, c.input.size());
+  }
   std::string text =
       rt::format("{:<{}}  {:<{}}  {:<{}}  worst relative error  tolerance\n", "op", op, "shape", shape, "input", input);
   size_t failed = 0;
@@ -150,5 +155,23 @@ int run_gradcheck(const std::vector<std::string>& ops, bool json) {
   rt::print("{}", json ? gradcheck_json(all) : gradcheck_table(all));
   return std::all_of(all.begin(), all.end(), [](const GradientCheck& c) { return c.ok(); }) ? 0 : 1;
 }
+
+const Verb gradcheck_verb = {
+    .name = "gradcheck",
+    .help = R"(Compare every op's gradient with finite differences in f64.
+
+  rtrain gradcheck
+  rtrain gradcheck conv2d batch_norm)",
+    .add = [](CLI::App& command) -> std::function<int()> {
+      struct Options {
+        std::vector<std::string> ops;
+        bool json = false;
+      };
+      const auto o = std::make_shared<Options>();
+      command.add_option("ops", o->ops, "ops to check; all if none is named")->type_name("OP");
+      command.add_flag("--json", o->json, "as JSON");
+      return [o] { return run_gradcheck(o->ops, o->json); };
+    },
+};
 
 }  // namespace rt

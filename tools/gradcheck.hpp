@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/step.hpp"
-#include "tests/op_cases.hpp"
+#include "kernels/cases/cases.hpp"
 
 namespace rt {
 
@@ -26,7 +26,7 @@ std::vector<GradientCheck> check_gradients(const OpCase& c, Layout layout, std::
 std::string gradcheck_table(std::span<const GradientCheck> checks);
 std::string gradcheck_json(std::span<const GradientCheck> checks);
 
-// The verb: prints the table of all cases of the named ops (none: all) in every layout. Returns 1 if any fails, else 0.
+// Prints the table of all cases of the named ops (none: all) in every layout. Returns 1 if any fails, else 0.
 // Error(usage) lists the known names where one is unknown.
 int run_gradcheck(const std::vector<std::string>& ops, bool json);
 

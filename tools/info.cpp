@@ -1,11 +1,12 @@
-// rtrain info and rtrain config: what the machine is, and what every setting is and why.
+// rtrain info: what the machine is, and what rtrain uses of it.
+#include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/cuda.hpp"
 #include "core/device.hpp"
+#include "kernels/table.hpp"
 #include "tools/doctor.hpp"
 #include "tools/verbs.hpp"
-#include "train/session.hpp"
 
 namespace rt {
 namespace {
@@ -41,44 +42,49 @@ Target automatic_target(const cuda::Support& s) {
   return cpu_target();
 }
 
-}  // namespace
+std::string compiled_sets() {
+  std::string names(name_of(isa_scalar));
+#if defined(RT_HAVE_AVX2)
+  names += " avx2 avx512 avx512_bf16 amx";
+#endif
+  return names;
+}
 
-int run_info(bool json) {
+void print_json() {
   const Machine& m = machine();
   const cuda::Support& gpu = cuda::support();
   const ComputeDefaults defaults = compute_defaults(automatic_target(gpu));
-  std::string compiled = name_of(isa_scalar);
-#if defined(RT_HAVE_AVX2)
-  compiled += " avx2 avx512 avx512_bf16 amx";
-#endif
-  if (json) {
-    const nlohmann::json j = {{"version", RT_VERSION},
-                              {"compiler", __VERSION__},
-                              {"cpu", m.cpu_model},
-                              {"isa", name_of(m.isa)},
-                              {"isa_reason", m.isa_reason},
-                              {"isa_compiled", compiled},
-                              {"physical_cores", m.physical_cores},
-                              {"logical_cpus", m.logical_cpus},
-                              {"affinity_cpus", m.affinity_cpus},
-                              {"threads", m.threads.value},
-                              {"threads_reason", m.threads.reason},
-                              {"usable_memory_bytes", m.usable_memory_bytes.value},
-                              {"usable_memory_reason", m.usable_memory_bytes.reason},
-                              {"device", gpu.problem.empty() ? "cuda" : "cpu"},
-                              {"device_reason", gpu.problem},
-                              {"layout", name_of(defaults.layout)},
-                              {"layout_reason", defaults.layout_reason},
-                              {"precision", name_of(defaults.precision)},
-                              {"precision_reason", defaults.precision_reason},
-                              {"cuda_architectures", gpu.architectures},
-                              {"cuda", gpu.architectures.empty() ? nlohmann::json() : cuda_json(gpu)}};
-    rt::print("{}\n", j.dump(2));
-    return 0;
-  }
+  const nlohmann::json j = {{"version", RT_VERSION},
+                            {"compiler", __VERSION__},
+                            {"cpu", m.cpu_model},
+                            {"isa", name_of(m.isa)},
+                            {"isa_reason", m.isa_reason},
+                            {"isa_compiled", compiled_sets()},
+                            {"physical_cores", m.physical_cores},
+                            {"logical_cpus", m.logical_cpus},
+                            {"affinity_cpus", m.affinity_cpus},
+                            {"threads", m.threads.value},
+                            {"threads_reason", m.threads.reason},
+                            {"usable_memory_bytes", m.usable_memory_bytes.value},
+                            {"usable_memory_reason", m.usable_memory_bytes.reason},
+                            {"device", gpu.problem.empty() ? "cuda" : "cpu"},
+                            {"device_reason", gpu.problem},
+                            {"layout", name_of(defaults.layout)},
+                            {"layout_reason", defaults.layout_reason},
+                            {"precision", name_of(defaults.precision)},
+                            {"precision_reason", defaults.precision_reason},
+                            {"cuda_architectures", gpu.architectures},
+                            {"cuda", gpu.architectures.empty() ? nlohmann::json() : cuda_json(gpu)}};
+  rt::print("{}\n", j.dump(2));
+}
+
+void print_text() {
+  const Machine& m = machine();
+  const cuda::Support& gpu = cuda::support();
+  const ComputeDefaults defaults = compute_defaults(automatic_target(gpu));
   rt::print("rtrain {} (compiler {})\n", RT_VERSION, __VERSION__);
   rt::print("  CPU             {}\n", m.cpu_model);
-  rt::print("  instructions    {} ({}); kernels compiled for: {}\n", name_of(m.isa), m.isa_reason, compiled);
+  rt::print("  instructions    {} ({}); kernels compiled for: {}\n", name_of(m.isa), m.isa_reason, compiled_sets());
   rt::print("  threads         {} ({})\n", m.threads.value, m.threads.reason);
   rt::print("  memory          {:.1f} GiB usable ({})\n", static_cast<double>(m.usable_memory_bytes.value) / (1 << 30),
             m.usable_memory_bytes.reason);
@@ -86,20 +92,23 @@ int run_info(bool json) {
   rt::print("  device          {}{}\n", gpu.problem.empty() ? "cuda" : "cpu: ", gpu.problem);
   rt::print("  layout          {} ({})\n", name_of(defaults.layout), defaults.layout_reason);
   rt::print("  precision       {} ({})\n", name_of(defaults.precision), defaults.precision_reason);
-  return 0;
 }
 
-int run_config(const std::string& file, const std::vector<std::string>& overrides, bool origin) {
-  LoadedConfig loaded = load_config(file, overrides);
-  if (!loaded.config.data.dir.empty()) {
-    loaded = open_session(loaded, Purpose::describe)
-                 ->loaded;  // everything that depends on the data and the model is decided as in training
-  } else {
-    const DeviceChoice device = choose_device(loaded.config.device, loaded.origins.find("device")->second.text);
-    resolve_auto(loaded, {.machine = machine(), .device = device});
-  }
-  rt::print("{}", config_table(loaded, origin));
-  return 0;
+std::function<int()> add(CLI::App& command) {
+  const auto json = std::make_shared<bool>(false);
+  command.add_flag("--json", *json, "as JSON");
+  return [json] {
+    *json ? print_json() : print_text();
+    return 0;
+  };
 }
+
+}  // namespace
+
+const Verb info_verb = {
+    .name = "info",
+    .help = "Show the machine, and what rtrain uses of it.",
+    .add = add,
+};
 
 }  // namespace rt

@@ -1,15 +1,21 @@
-// The bodies of rtrain's verbs; tools/rtrain.cpp holds the command line. Each returns the process's exit code or throws
-// Error.
+// The verbs of rtrain, in the order of `rtrain --help`. `train` is the file tools/train.cpp, which defines train_verb.
 #pragma once
-#include <string>
-#include <vector>
+#include "tools/verb.hpp"
+
+#define RT_VERBS(VERB) \
+  VERB(train)          \
+  VERB(eval)           \
+  VERB(synth)          \
+  VERB(config)         \
+  VERB(info)           \
+  VERB(doctor)         \
+  VERB(gradcheck)      \
+  VERB(bench)
 
 namespace rt {
 
-// RUN or MODEL.safetensors on the evaluation images: loss, top-1, top-5.
-int run_eval(const std::string& model, const std::vector<std::string>& overrides, bool json);
-int run_config(const std::string& file, const std::vector<std::string>& overrides, bool origin);
-int run_info(bool json);
-int run_doctor();  // 4 where CUDA is in this build and cannot be used
+#define RT_DECLARE_VERB(name) extern const Verb name##_verb;
+RT_VERBS(RT_DECLARE_VERB)
+#undef RT_DECLARE_VERB
 
 }  // namespace rt

@@ -15,10 +15,7 @@ namespace rt {
 
 ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
   ExecutorOptions o;
-  o.plan = c.optimize.plan, o.fuse = c.optimize.fuse, o.unfused = c.optimize.unfused, o.layout = c.optimize.layout;
-  o.select = c.optimize.select, o.winograd = c.optimize.winograd;
-  o.memory = c.optimize.memory, o.graph = c.optimize.graph;
-  o.recompute = recompute_named(c.optimize.recompute);
+  o.optimize = c.optimize;
   o.device = c.device == "cpu" ? Device::cpu : Device::cuda;
   o.precision = dtype_named(c.precision);
   if (c.augment.enabled)
@@ -60,82 +57,117 @@ int64_t Session::train_images() const {
   return train_indices.empty() ? data.train->size() : static_cast<int64_t>(train_indices.size());
 }
 
-std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, const ModelInfo* saved) {
-  auto s = std::make_unique<Session>();
-  s->loaded = std::move(loaded);
-  Config& c = s->loaded.config;
+namespace {
+
+void open_data(Session& s) {
+  Config& c = s.loaded.config;
   if (c.data.dir.empty())
     fail(ExitCode::usage,
          "no data: name it as rtrain train DIR, or data.dir in the configuration; DIR is a folder of {}; "
          "rtrain synth --out DIR writes a synthetic set",
          source_help());
-  c.data.dir =
-      std::filesystem::absolute(c.data.dir).lexically_normal().string();  // a run may be resumed from elsewhere
-  s->data = open_datasets(c.data.source, c.data.dir);
-  if (!s->data.train) fail(ExitCode::data, "{}: there are no training images in this folder", c.data.dir);
-  const DatasetInfo& data = s->data.train->info();
+  // A run may be resumed from elsewhere.
+  c.data.dir = std::filesystem::absolute(c.data.dir).lexically_normal().string();
+  s.data = open_datasets(c.data.source, c.data.dir);
+  if (!s.data.train) fail(ExitCode::data, "{}: there are no training images in this folder", c.data.dir);
+}
 
+void split_data(Session& s) {
+  const Config& c = s.config();
   if (c.data.val_fraction > 0) {
-    std::tie(s->train_indices, s->eval_indices) =
-        split_indices(s->data.train->size(), c.data.val_fraction, static_cast<uint64_t>(c.run.seed));
-    s->eval_data = s->data.train.get();
+    std::tie(s.train_indices, s.eval_indices) =
+        split_indices(s.data.train->size(), c.data.val_fraction, static_cast<uint64_t>(c.run.seed));
+    s.eval_data = s.data.train.get();
   } else {
-    s->eval_data = s->data.test.get();
+    s.eval_data = s.data.test.get();
   }
+}
 
-  // The model is built when the first fact about its memory is asked for, which is after model.* was decided.
-  auto build = [&] {
-    if (s->net) return;
-    s->net = make_model(net_config(c, data));
-    s->state = std::make_unique<ModelState>(*s->net, &optimizer_named(c.optimizer.name));
-  };
-  auto bytes = [&](int batch, bool training) {
-    build();
-    return step_bytes(c, data, *s->net, *s->state, batch, training);
-  };
-  const DeviceChoice device = choose_device(c.device, s->loaded.origins.find("device")->second.text);
-  s->device_reason = device.reason;
+DeviceChoice use_device(Session& s) {
+  const Config& c = s.config();
+  const DeviceChoice device = choose_device(c.device, s.loaded.origins.find("device")->second.text);
+  s.device_reason = device.reason;
   if (device.device == Device::cuda) cudnn::configure({c.optimize.deterministic, cudnn::default_cache_file(), ""});
-  const int64_t images = s->data.train->size() + (s->data.test ? s->data.test->size() : 0);
-  resolve_auto(s->loaded, {.machine = machine(),
-                           .device = device,
-                           .data_source = s->data.source,
-                           .data_source_reason = rt::format("{} images of {}x{} in {} classes", s->data.train->size(),
-                                                            data.height, data.width, data.classes),
-                           .image_size = std::max(data.height, data.width),
-                           .train_images = s->train_images(),
-                           .plan_bytes = [&](int batch) { return bytes(batch, true); },
-                           .eval_bytes = [&](int batch) { return bytes(batch, false); },
-                           .data_bytes = images * data.image_bytes()});
-  set_threads(c.threads);
-  if (purpose == Purpose::describe) return s;
-  build();
+  return device;
+}
 
-  if (saved) s->info = *saved;
+// Nothing if there is a model. The first fact about its memory needs one, and is asked for after model.* was decided.
+void build_model(Session& s) {
+  if (s.net) return;
+  s.net = make_model(net_config(s.config(), s.data.train->info()));
+  s.state = std::make_unique<ModelState>(*s.net, &optimizer_named(s.config().optimizer.name));
+}
+
+void resolve(Session& s, const DeviceChoice& device) {
+  const DatasetInfo& data = s.data.train->info();
+  const auto bytes = [&](int batch, bool training) {
+    build_model(s);
+    return step_bytes(s.config(), data, *s.net, *s.state, batch, training);
+  };
+  const int64_t images = s.data.train->size() + (s.data.test ? s.data.test->size() : 0);
+  resolve_auto(s.loaded, {.machine = machine(),
+                          .device = device,
+                          .data_source = s.data.source,
+                          .data_source_reason = rt::format("{} images of {}x{} in {} classes", s.data.train->size(),
+                                                           data.height, data.width, data.classes),
+                          .image_size = std::max(data.height, data.width),
+                          .train_images = s.train_images(),
+                          .plan_bytes = [&](int batch) { return bytes(batch, true); },
+                          .eval_bytes = [&](int batch) { return bytes(batch, false); },
+                          .data_bytes = images * data.image_bytes()});
+}
+
+// Weights, and what a model's file says beside them. False when a signal asked to stop meanwhile.
+bool initialise_model(Session& s, const ModelInfo* saved) {
+  const Config& c = s.config();
+  const DatasetInfo& data = s.data.train->info();
+  if (saved) s.info = *saved;
   if (saved && !saved->has_normalisation)
     log_info("the model does not say how its images were normalised: using the statistics of {}", c.data.dir);
-  if (!s->info.has_normalisation) {
-    s->survey = survey(*s->data.train, c.threads, [] { return stop_signal() != 0; });
-    if (!s->survey) return nullptr;
-    s->info.normalisation = s->survey->statistics;
-    s->info.has_normalisation = true;
+  if (!s.info.has_normalisation) {
+    s.survey = survey(*s.data.train, c.threads, [] { return stop_signal() != 0; });
+    if (!s.survey) return false;
+    s.info.normalisation = s.survey->statistics;
+    s.info.has_normalisation = true;
   }
-  if (!saved) s->info.classes = data.class_names;
-  s->info.net = s->net->config();
-  s->info.height = data.height, s->info.width = data.width;
-  s->state->initialise(static_cast<uint64_t>(c.run.seed));
+  if (!saved) s.info.classes = data.class_names;
+  s.info.net = s.net->config();
+  s.info.height = data.height;
+  s.info.width = data.width;
+  s.state->initialise(static_cast<uint64_t>(c.run.seed));
   if (!c.model.weights.empty())
-    load_weights(SafetensorsFile::open(c.model.weights), *s->net, *s->state, Head::may_differ);
-  ExecutorOptions options = executor_options(c, data);
-  options.normalise = std::make_shared<Tensor>(normalise_table(s->info.normalisation.mean, s->info.normalisation.std));
-  if (options.device == Device::cuda && c.optimize.self_test) options.refused = self_test(options, s->net->config());
+    load_weights(SafetensorsFile::open(c.model.weights), *s.net, *s.state, Head::may_differ);
+  return true;
+}
+
+void prepare_executor(Session& s, Purpose purpose) {
+  const Config& c = s.config();
+  ExecutorOptions options = executor_options(c, s.data.train->info());
+  options.normalise = std::make_shared<Tensor>(normalise_table(s.info.normalisation.mean, s.info.normalisation.std));
+  if (options.device == Device::cuda && c.optimize.self_test) options.refused = self_test(options, s.net->config());
   if (purpose == Purpose::train && c.optimize.autotune && options.device == Device::cpu)
     options.tuner = std::make_shared<Tuner>();
-  s->executor = std::make_unique<Executor>(*s->net, *s->state, options);
+  s.executor = std::make_unique<Executor>(*s.net, *s.state, options);
   if (c.optimize.resident) {
-    if (purpose == Purpose::train) s->executor->hold(*s->data.train, true);
-    if (s->eval_data) s->executor->hold(*s->eval_data, false);
+    if (purpose == Purpose::train) s.executor->hold(*s.data.train, true);
+    if (s.eval_data) s.executor->hold(*s.eval_data, false);
   }
+}
+
+}  // namespace
+
+std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, const ModelInfo* saved) {
+  auto s = std::make_unique<Session>();
+  s->loaded = std::move(loaded);
+  open_data(*s);
+  split_data(*s);
+  const DeviceChoice device = use_device(*s);
+  resolve(*s, device);
+  set_threads(s->config().threads);
+  if (purpose == Purpose::describe) return s;
+  build_model(*s);
+  if (!initialise_model(*s, saved)) return nullptr;
+  prepare_executor(*s, purpose);
   return s;
 }
 

@@ -13,6 +13,7 @@
 #include "core/device.hpp"
 #include "kernels/update/optimizer.hpp"
 #include "train/config/device_choice.hpp"
+#include "train/config/switches.hpp"
 
 namespace rt {
 
@@ -77,21 +78,7 @@ struct Config {
   struct Loss {
     double label_smoothing = 0.1;
   } loss;
-  struct Optimize {
-    bool plan = true;
-    bool fuse = true;
-    std::string unfused;
-    bool layout = true;  // auto
-    bool select = true;
-    bool winograd = true;
-    bool autotune = true;
-    bool memory = true;
-    std::string recompute = "auto";
-    bool graph = false;     // auto
-    bool resident = false;  // auto
-    bool deterministic = true;
-    bool self_test = true;
-  } optimize;
+  Switches optimize;
 };
 
 struct Origin {
@@ -130,13 +117,13 @@ struct AutoFacts {
   std::string data_source_reason = {};  // "data_batch_1.bin in DIR"
   int64_t image_size = 0;               // larger side, pixels
   int64_t train_images = 0;             // without those set aside for validation
-  std::function<int64_t(int batch)> plan_bytes =
-      {};  // of a training step; called after model.* and precision are decided
+  // Of a training step; called after model.* and precision are decided.
+  std::function<int64_t(int batch)> plan_bytes = {};
   std::function<int64_t(int batch)> eval_bytes = {};  // of an evaluation step
   int64_t data_bytes = 0;                             // of all images, as bytes
 };
-// Replaces every value that is `auto`. ExitCode::device if the batch, or not even a batch of one image, fits into memory;
-// ExitCode::usage for what the device cannot do.
+// Replaces every value that is `auto`. ExitCode::device if the batch, or not even a batch of one image, fits into
+// memory; ExitCode::usage for what the device cannot do.
 void resolve_auto(LoadedConfig& loaded, const AutoFacts& facts);
 
 // The configuration as TOML, each origin as a trailing comment. Loading it gives the same values.

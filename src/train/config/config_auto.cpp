@@ -68,8 +68,8 @@ class Resolver {
     if (problem.empty()) {
       if (on_cuda() && c_.precision == "f16" && facts_.device.target.capability < 70)
         log_warning(
-            "{}: precision = \"f16\" is storage only here: arithmetic stays f32, since the card computes in f16 at a 64th of "
-            "the rate; it saves memory and is not faster",
+            "{}: precision = \"f16\" is storage only here: arithmetic stays f32, since the card computes in f16 at a 64th "
+            "of the rate; it saves memory and is not faster",
             where("precision"));
       return;
     }
@@ -99,9 +99,9 @@ class Resolver {
     if (!on_cuda()) choose("optimize.resident", c_.optimize.resident, false, "for CUDA only");
     if (refused_on_cpu("optimize.resident", c_.optimize.resident)) return;
     if (facts_.data_bytes == 0 || !facts_.plan_bytes) return;
-    const double room = static_cast<double>(facts_.device.memory.value),
-                 step = static_cast<double>(facts_.plan_bytes(c_.train.batch)),
-                 data = static_cast<double>(facts_.data_bytes);
+    const double room = static_cast<double>(facts_.device.memory.value);
+    const double step = static_cast<double>(facts_.plan_bytes(c_.train.batch));
+    const double data = static_cast<double>(facts_.data_bytes);
     const bool fits = step + data <= 0.9 * room;
     const std::string reason = rt::format("the images ({}) {} beside the step ({}) in the {}", mebibytes(data),
                                           fits ? "fit" : "do not fit", mebibytes(step), facts_.device.memory.reason);
@@ -185,8 +185,7 @@ class Resolver {
     }
     fail(ExitCode::device,
          "not enough memory: a training step on a single image takes {}, and 70 % of the {} is {}; raise the limit or "
-         "take a "
-         "smaller model.arch",
+         "take a smaller model.arch",
          mebibytes(static_cast<double>(refused_bytes)), memory.reason, mebibytes(budget));
   }
 

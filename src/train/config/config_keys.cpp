@@ -1,11 +1,9 @@
 #include "train/config/config_keys.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
-#include <numeric>
 
 #include "core/check.hpp"
+#include "core/edit_distance.hpp"
 #include "data/sources.hpp"
 #include "layers/models.hpp"
 
@@ -19,10 +17,18 @@ constexpr auto free_ = OnResume::free;
 constexpr auto longer = OnResume::longer;
 
 const std::vector<Key> table = {
-    {KEY(device), .help = "what to compute on: cpu, cuda, cuda:N", .automatic = true, .on_resume = free_},
-    {KEY(precision), .help = "number format of the computation; on the CPU f32, or bf16 for values in memory",
-     .choices = {"f32", "bf16", "f16"}, .automatic = true},
-    {KEY(threads), .help = "CPU threads of the kernels", .low = 1, .high = 1024, .automatic = true, .on_resume = free_},
+    {KEY(device), .help = "what to compute on: cpu, cuda, cuda:N", .automatic = true, .of_the_machine = true,
+     .on_resume = free_,
+     .details =
+         R"(`auto` takes the first GPU that can be used, and the CPU where there is none; `cuda` insists on a GPU,
+      `cuda:1` on the second.)"},
+    {KEY(precision), .help = "number format of the computation", .choices = {"f32", "bf16", "f16"}, .automatic = true,
+     .details =
+         R"(`auto` is f32 on the CPU; on a GPU it follows the card: f32 below compute capability 7.0, f16 from 7.0,
+      bf16 from 8.0. On the CPU `bf16` is how values lie in memory, half as large, while sums and transforms stay f32,
+      and `f16` is refused. With f16 the loss is scaled, and the scale adjusts itself.)"},
+    {KEY(threads), .help = "CPU threads of the kernels", .low = 1, .high = 1024, .automatic = true,
+     .of_the_machine = true, .on_resume = free_},
 
     {KEY(run.dir), .help = "folder of a new run; empty: runs/<recipe>-<time>", .on_resume = free_},
     {KEY(run.seed), .help = "names every random number of the run", .high = many},
@@ -34,18 +40,21 @@ const std::vector<Key> table = {
     {KEY(model.weights), .help = "safetensors file to start from; empty: fresh weights"},
 
     {KEY(data.source), .help = "format of data.dir", .choices = source_names(), .automatic = true},
-    {KEY(data.dir), .help = "folder of the data set"},
-    {KEY(data.workers), .help = "threads that prepare batches; 0: the training thread does", .high = 256,
-     .automatic = true, .on_resume = free_},
+    {KEY(data.dir), .help = "folder of the data set",
+     .details = "`rtrain train DIR` is short for `rtrain train data.dir=DIR`."},
+    {KEY(data.workers), .help = "threads that prepare batches; 0: the training thread", .high = 256, .automatic = true,
+     .of_the_machine = true, .on_resume = free_},
     {KEY(data.val_fraction), .help = "share of the training set to evaluate on; 0: the test set", .high = 0.9},
 
     {KEY(augment.enabled), .help = "crop and flip training images at random"},
-    {KEY(augment.crop_padding), .help = "pixels of zeros around the image before the crop; 0: no crop", .high = 64},
+    {KEY(augment.crop_padding), .help = "zeros around an image before the crop, pixels; 0: no crop", .high = 64},
     {KEY(augment.flip), .help = "mirror half of the images"},
 
     {KEY(train.epochs), .help = "passes over the training set", .low = 1, .high = 1e6, .on_resume = longer},
-    {KEY(train.steps), .help = "stop after that many updates; 0: by epochs", .high = many, .on_resume = longer},
-    {KEY(train.batch), .help = "images per micro-batch", .low = 1, .high = 65536, .automatic = true},
+    {KEY(train.steps), .help = "updates after which to stop; 0: by epochs", .high = many, .on_resume = longer},
+    {KEY(train.batch), .help = "images per micro-batch", .low = 1, .high = 65536, .automatic = true,
+     .details = R"(`auto` is 128, or less where the data set is small or memory is short. On a GPU the batch is checked
+      against its memory before anything starts, and the error says what fits.)"},
     {KEY(train.accumulate), .help = "micro-batches per update", .low = 1, .high = 4096},
     {KEY(train.drop_last), .help = "leave out the last training batch of an epoch if it is not full"},
     {KEY(train.clip_norm), .help = "largest global gradient norm; 0: no clipping", .high = 1e6},
@@ -58,7 +67,8 @@ const std::vector<Key> table = {
     {KEY(eval.batch), .help = "images per batch of an evaluation", .low = 1, .high = 65536, .automatic = true},
 
     {KEY(optimizer.name), .help = "update rule", .choices = optimizer_names()},
-    {KEY(optimizer.lr), .help = "peak learning rate", .low = 1e-12, .high = 1e3, .automatic = true},
+    {KEY(optimizer.lr), .help = "peak learning rate", .low = 1e-12, .high = 1e3, .automatic = true,
+     .details = "`auto` is 0.1 x min(images per update, 256) / 256."},
     {KEY(optimizer.momentum), .help = "share of the last update that goes on", .high = 0.9999},
     {KEY(optimizer.nesterov), .help = "Nesterov's momentum"},
     {KEY(optimizer.weight_decay), .help = "L2 penalty on the weights", .high = 10},
@@ -78,36 +88,46 @@ const std::vector<Key> table = {
 
     {KEY(loss.label_smoothing), .help = "probability spread evenly over the classes", .high = 0.99},
 
-    {KEY(optimize.plan), .help = "trace a step once and replay it; false: run it eagerly"},
-    {KEY(optimize.fuse), .help = "fuse neighbouring operators"},
-    {KEY(optimize.unfused),
-     .help = "rules of fusion to leave out, by name, separated by spaces (a wrong name lists all)"},
-    {KEY(optimize.layout), .help = "compute in the layout that the device prefers", .automatic = true},
-    {KEY(optimize.select), .help = "choose the fastest kernel of several"},
-    {KEY(optimize.winograd), .help = "compute 3x3 convolutions by Winograd's algorithm where that is faster"},
+    {KEY(optimize.plan), .help = "trace a step once and replay it", .on = "a step is traced once and replayed",
+     .off = "each op runs as it is called"},
+    {KEY(optimize.fuse), .help = "compute adjacent ops in one step",
+     .on =
+         R"(batch norm, addition and ReLU are one step, forward and backward; so are the loss with its gradient, and the
+      update; on the CPU convolutions do most of batch norm's work as they read and write)",
+     .off = "each op is a step of its own"},
+    {KEY(optimize.unfused), .help = "names of fusion rules to leave out; a wrong one lists all",
+     .details = "Names are separated by spaces."},
+    {KEY(optimize.layout), .help = "compute in the layout that the device prefers", .automatic = true,
+     .of_the_machine = true, .on = "the device's order: NHWC on the CPU and on tensor cores, NCHW on older cards",
+     .off = "NCHW; slow on the CPU, where only the reference kernels work in it"},
+    {KEY(optimize.select), .help = "choose the fastest kernel of several", .on = "the best kernel that fits a step",
+     .off = "the reference kernel"},
+    {KEY(optimize.winograd), .help = "compute 3x3 convolutions by Winograd's algorithm where that is faster",
+     .on = "3x3 convolutions run by Winograd's algorithm where that is faster", .off = "direct convolution"},
     {KEY(optimize.autotune), .help = "time block sizes and prefetching on this CPU once; changes no result",
-     .on_resume = free_},
-    {KEY(optimize.memory), .help = "share memory by lifetime, work in place"},
-    {KEY(optimize.recompute), .help = "make values again instead of storing them: the cheap ones, or whole blocks too",
-     .choices = {"none", "cheap", "blocks"}, .automatic = true, .on_resume = free_},
-    {KEY(optimize.graph), .help = "replay a step as one CUDA graph", .automatic = true, .on_resume = free_},
-    {KEY(optimize.resident), .help = "keep the images on the GPU", .automatic = true, .on_resume = free_},
-    {KEY(optimize.deterministic), .help = "same bits in every run (the CPU kernels always give them)"},
-    {KEY(optimize.self_test), .help = "compare each CUDA kernel with the CPU before the first step"},
+     .on_resume = free_,
+     .on = R"(block sizes and prefetching of the CPU's kernels are timed once per shape (2 s at most in a start) and
+      remembered in the user's cache; `rtrain train --explain` shows them; no bit of a result depends on them)",
+     .off = "the usual ones"},
+    {KEY(optimize.memory), .help = "share memory by lifetime, work in place",
+     .on = "values share one arena by lifetime, in place where possible", .off = "every value has its own memory"},
+    {KEY(optimize.recompute), .help = "make values again instead of storing them",
+     .choices = {"none", "cheap", "blocks"}, .automatic = true, .of_the_machine = true, .on_resume = free_,
+     .details =
+         R"(`cheap` (`auto` on the CPU): outputs of batch norm and ReLU are made again for the backward pass instead
+      of stored. `blocks`: whole blocks are, of which only the borders stay. `none`: everything is stored.)"},
+    {KEY(optimize.graph), .help = "replay a step as one CUDA graph", .automatic = true, .of_the_machine = true,
+     .on_resume = free_, .on = "on a GPU a whole step is one launch", .off = "a launch per kernel"},
+    {KEY(optimize.resident), .help = "keep the images on the GPU", .automatic = true, .of_the_machine = true,
+     .on_resume = free_, .on = "the images stay on the GPU (`auto`: if they fit beside the step)",
+     .off = "each batch is copied while the one before it is computed on"},
+    {KEY(optimize.deterministic), .help = "same bits in every run (the CPU kernels always give them)",
+     .on = "only algorithms that give the same bits every time", .off = "on a GPU any algorithm of cuDNN's"},
+    {KEY(optimize.self_test), .help = "compare each CUDA kernel with the CPU before the first step",
+     .on = "before the first step each CUDA kernel does a small case; one that disagrees with the CPU is replaced",
+     .off = "kernels are not compared"},
 };
 #undef KEY
-
-// Levenshtein's distance.
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 1; j <= b.size(); ++j)
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])}));
-  }
-  return row.back();
-}
 
 std::string_view leaf(std::string_view name) { return name.substr(name.rfind('.') + 1); }
 
@@ -146,8 +166,16 @@ struct ValueText {
 std::span<const Key> config_keys() { return table; }
 
 const Key* find_key(std::string_view name) {
-  const auto found = std::find_if(table.begin(), table.end(), [&](const Key& key) { return key.name == name; });
-  return found == table.end() ? nullptr : &*found;
+  for (const Key& key : config_keys())
+    if (key.name == name) return &key;
+  return nullptr;
+}
+
+std::vector<std::string> chosen_by_the_machine() {
+  std::vector<std::string> settings;
+  for (const Key& key : config_keys())
+    if (key.of_the_machine) settings.push_back(std::string(key.name) + "=auto");
+  return settings;
 }
 
 const Key& nearest_key(std::string_view name) {
@@ -155,7 +183,8 @@ const Key& nearest_key(std::string_view name) {
   const auto cost = [&](const Key& key) {
     return std::min(edit_distance(name, key.name), 2 + edit_distance(leaf(name), leaf(key.name)));
   };
-  return *std::min_element(table.begin(), table.end(), [&](const Key& a, const Key& b) { return cost(a) < cost(b); });
+  const std::span<const Key> keys = config_keys();
+  return *std::min_element(keys.begin(), keys.end(), [&](const Key& a, const Key& b) { return cost(a) < cost(b); });
 }
 
 std::string allowed_text(const Key& key) {
@@ -166,7 +195,8 @@ std::string allowed_text(const Key& key) {
     if (key.automatic) choices.push_back("auto");
     return rt::format("{}{}", choices.size() > 2 ? "one of " : "", joined(choices, choices.size() > 2 ? ", " : " or "));
   }
-  std::string text = rt::format("from {} to {}", key.low, key.high);
+  std::string text =
+      key.high < many ? rt::format("from {} to {}", key.low, key.high) : rt::format("from {} up", key.low);
   if (std::holds_alternative<bool*>(slot))
     text = "true or false";
   else if (std::holds_alternative<std::string*>(slot))

@@ -1,4 +1,4 @@
-// A configuration as text, and what may differ between the saved one of a run and the one it goes on with.
+// A configuration as text: the file of a run folder, and the table that `rtrain config` prints.
 #include <algorithm>
 
 #include "core/format.hpp"
@@ -47,26 +47,6 @@ std::string config_table(const LoadedConfig& loaded, bool with_origin) {
                       with_origin ? one_line(loaded.origins.find(key.name)->second.text)
                                   : rt::format("{} ({})", key.help, allowed_text(key)));
   return out;
-}
-
-std::vector<RefusedChange> refused_on_resume(const Config& saved, const Config& wanted) {
-  std::vector<RefusedChange> refused;
-  for (const Key& key : config_keys()) {
-    const std::string before = value_text(saved, key), after = value_text(wanted, key);
-    if (before == after || key.on_resume == OnResume::free) continue;
-    std::string reason = "a run that goes on cannot change it; start a new run instead";
-    if (key.on_resume == OnResume::longer) {
-      const bool steps = key.name == "train.steps";
-      const int64_t old_length = steps ? saved.train.steps : saved.train.epochs;
-      const int64_t new_length = steps ? wanted.train.steps : wanted.train.epochs;
-      // 0 steps means "by epochs": no longer or shorter than a number of steps.
-      if (old_length > 0 && new_length > old_length) continue;
-      reason = old_length == 0 || new_length == 0 ? "a run that goes on cannot change between epochs and steps"
-                                                  : "a run that goes on can only become longer";
-    }
-    refused.push_back({std::string(key.name), before, after, reason});
-  }
-  return refused;
 }
 
 }  // namespace rt

@@ -1,5 +1,5 @@
-// From `device` in the configuration to a device in use, and a target for the selection table. A device that was asked for
-// and cannot be used is an error; only `auto` falls back to the CPU, and says why.
+// From `device` in the configuration to a device in use, and a target for the selection table. A device that was asked
+// for and cannot be used is an error; only `auto` falls back to the CPU, and says why.
 #pragma once
 #include <string>
 

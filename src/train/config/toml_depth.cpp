@@ -25,9 +25,11 @@ int too_deep_line(std::string_view text, int max_depth) {
       if (closing.size() == 3)  // up to two more quotes belong to the string
         for (int extra = 0; extra < 2 && i + 1 < text.size() && text[i + 1] == c; ++extra) ++i;
     } else if (c == '[' || c == '{') {
-      ++brackets, dots = 0;
+      ++brackets;
+      dots = 0;
     } else if (c == ']' || c == '}') {
-      --brackets, dots = 0;
+      --brackets;
+      dots = 0;
     } else if (c == '=' || c == ',' || c == '\n') {
       dots = 0;
     } else if (c == '.') {

@@ -16,9 +16,9 @@ constexpr float first_loss_scale = 65536;  // f16; halves and doubles from there
 
 Target target_of(const ExecutorOptions& options) {
   Target t = options.device == Device::cuda ? cuda_target() : cpu_target();
-  t.reference_only = !options.select;
+  t.reference_only = !options.optimize.select;
   t.refused = options.refused;
-  if (options.winograd) return t;
+  if (options.optimize.winograd) return t;
   auto refused = options.refused ? *options.refused : std::vector<RefusedRow>{};
   for (const Row& row : options.table)
     if (row.algorithm == Algorithm::winograd) refused.push_back({row.kind, row.name, "optimize.winograd=false", false});
@@ -33,7 +33,7 @@ Executor::Executor(const Model& net, ModelState& state, const ExecutorOptions& o
       state_(state),
       options_(options),
       target_(target_of(options)),
-      layout_(options.layout ? compute_defaults(target_).layout : Layout::nchw),
+      layout_(options.optimize.layout ? compute_defaults(target_).layout : Layout::nchw),
       input_(options.device, options.largest_batch, {net.config().channels, options.height, options.width}),
       output_(options.device),
       arena_(std::make_shared<Arena>(options.device)) {
@@ -143,12 +143,13 @@ Executor::Compiled Executor::compile(const Key& key) {
   Tape tape(Tape::Mode::trace, options_.table, target_);
   const Recorded recorded = record(tape, key);
   PlanOptions plan;
-  const std::vector<Rewrite> rules = fusion_rules_without(options_.unfused);
-  plan.memory = options_.memory, plan.graph = options_.graph;
+  const std::vector<Rewrite> rules = fusion_rules_without(options_.optimize.unfused);
+  plan.memory = options_.optimize.memory;
+  plan.graph = options_.optimize.graph;
   plan.keep = {recorded.logits};
-  if (options_.plan) {  // else it stands for eager steps, which are what was recorded
-    if (options_.fuse) plan.rewrites = rules;
-    plan.recompute = {options_.recompute, cheap_steps(), recorded.dloss};
+  if (options_.optimize.plan) {  // else it stands for eager steps, which are what was recorded
+    if (options_.optimize.fuse) plan.rewrites = rules;
+    plan.recompute = {recompute_named(options_.optimize.recompute), cheap_steps(), recorded.dloss};
   }
   return {recorded.logits, std::make_unique<Plan>(std::move(tape), arena_, std::move(plan))};
 }
@@ -163,11 +164,11 @@ Executor::Compiled& Executor::plan_of(const Key& key) {
 }
 
 void Executor::tune(const Key& key, Plan& plan) {
-  if (options_.tuner && options_.plan && key.kind == Kind::train) options_.tuner->tune(plan, *arena_);
+  if (options_.tuner && options_.optimize.plan && key.kind == Kind::train) options_.tuner->tune(plan, *arena_);
 }
 
 void Executor::run(const Key& key) {
-  if (options_.plan) {
+  if (options_.optimize.plan) {
     Compiled& compiled = plan_of(key);
     compiled.plan->replay(observer_);
     latest_ = &compiled;
@@ -255,7 +256,7 @@ MemoryFigures Executor::memory(int64_t batch, bool training) {
   const int64_t copies = !on_cuda ? 1 : held_train_ ? 0 : 3;  // of a batch's bytes: in place, and on their way
   const size_t fixed = state_.step_bytes() + resident + (on_cuda ? cublas::workspace_bytes : 0) +
                        static_cast<size_t>(copies * batch * net_.config().channels * options_.height * options_.width);
-  MemoryFigures f{static_cast<int64_t>(options_.plan ? plan.arena_bytes() : plan.unshared_bytes()),
+  MemoryFigures f{static_cast<int64_t>(options_.optimize.plan ? plan.arena_bytes() : plan.unshared_bytes()),
                   static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed), 0};
   if (on_cuda) {
     f.peak_bytes = f.arena_bytes + f.fixed_bytes;

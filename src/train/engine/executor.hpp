@@ -16,25 +16,31 @@
 #include "kernels/update/optimizer.hpp"
 #include "layers/model.hpp"
 #include "layers/state.hpp"
+#include "train/config/switches.hpp"
 #include "train/engine/step_io.hpp"
 
 namespace rt {
 
 struct ExecutorOptions {
+  Switches optimize;
+
+  // Where steps run, and what they compute in.
   Device device = Device::cpu;  // on CUDA: the one in use
   DType precision = DType::f32;
-  bool plan = true, fuse = true, layout = true, select = true, winograd = true, memory = true,
-       graph = true;  // the optimize.* switches
-  std::string unfused = {};
-  Recompute recompute = Recompute::none;
+
+  // Batches.
+  int64_t largest_batch = 128, height = 32, width = 32;
+  AugmentAttrs augment;  // of training batches that come as bytes; type and layout are filled in
+  std::shared_ptr<const Tensor> normalise = {};  // [3,256], for the same
+
+  // The loss and the update.
   double label_smoothing = 0.1;
   const Optimizer* optimizer = &optimizer_named("sgd");  // the model state's
   OptimizerAttrs optimizer_attrs;
   ControlAttrs control;  // loss scaling is filled in from the precision
   bool decay_all = false;
-  int64_t largest_batch = 128, height = 32, width = 32;
-  AugmentAttrs augment;  // of training batches that come as bytes; type and layout are filled in
-  std::shared_ptr<const Tensor> normalise = {};  // [3,256], for the same
+
+  // The rows to choose from, and what narrows the choice.
   std::span<const Row> table = kernel_table();
   std::shared_ptr<const std::vector<RefusedRow>> refused = {};  // by the self-test
   std::shared_ptr<Tuner> tuner = {};  // optimize.autotune, of training steps; null: every row's usual variant

@@ -1,5 +1,6 @@
 // One entry per case of an op drives two things: the gradient check (tools/gradcheck) and the parity of every row with
-// the reference (tests/test_ops.cpp). A new op adds its cases to op_cases.cpp and has both. Cases say shapes and how inputs are filled; type and layout are chosen by whoever runs them.
+// the reference (tests/test_ops.cpp). A new op adds its cases (operators.hpp) and has both. Cases say shapes and how
+// inputs are filled; type and layout are chosen by whoever runs them.
 #pragma once
 #include <functional>
 #include <span>
@@ -47,8 +48,8 @@ std::vector<OpCase> small_cases();
 // Those, and larger ones that rows cut into several blocks and chunks (too many outputs for a finite difference).
 std::vector<OpCase> parity_cases();
 
-// Nets of which Winograd's convolutions take several blocks that all threads share, as most layers of a large batch do. Minutes
-// for the reference.
+// Nets of which Winograd's convolutions take several blocks that all threads share, as most layers of a large batch do.
+// Minutes for the reference.
 std::vector<OpCase> large_cases();
 
 std::vector<Layout> layouts_of(const OpCase& c);  // both, or one where no input has a layout
@@ -57,7 +58,8 @@ std::vector<Layout> layouts_of(const OpCase& c);  // both, or one where no input
 // hold the same logical numbers in every layout and type.
 class CaseRun {
  public:
-  // In half precision parameters of one dimension and state stay f32. On CUDA weights of 4 dimensions follow the layout.
+  // In half precision parameters of one dimension and state stay f32. On CUDA weights of 4 dimensions follow the
+  // layout.
   CaseRun(const OpCase& c, DType dtype, Layout layout, Device device = Device::cpu);
   void upload();             // from now on inputs are read on the CUDA device
   void forward(Tape& tape);  // sets in and out
