@@ -48,7 +48,7 @@ void split_words(const std::vector<std::string>& words, std::vector<std::string>
   for (const std::string& word : words) (word.find('=') == std::string::npos ? names : settings).push_back(word);
 }
 void add_settings(CLI::App& command, std::vector<std::string>& settings) {
-  command.add_option("settings", settings, "optimize.* switches")->type_name("key=value");
+  command.add_option("settings", settings, "optimize.* switches, pin=on")->type_name("key=value");
 }
 
 }  // namespace
@@ -65,6 +65,8 @@ void add_bench_commands(CLI::App& app, int& exit_code, bool within_rtrain, Peer 
                                  o);
     step->add_option("--repeat", o->repeat, "timed repeats")->check(CLI::Range(1, 1000))->capture_default_str();
     step->add_option("--steps", o->steps, "steps in one repeat")->check(CLI::Range(1, 1000))->capture_default_str();
+    step->add_option("--beside", o->beside, "also beside so many busy processes, in turns with alone")
+        ->check(CLI::Range(0, 1024));
     add_settings(*step, o->workload.settings);
     step->add_flag("--json", o->json, "one JSON object");
     step->callback([&exit_code, o] { exit_code = run_step_bench(*o); });

@@ -2,8 +2,10 @@
 // other libraries beside ours.
 #include "bench/commands.hpp"
 #include "core/check.hpp"
+#include "core/threads.hpp"
 
 int main(int argc, char** argv) {
+  rt::limit_waiting(argv);
   return rt::run_main([&] {
     CLI::App app{
         "rbench measures rtrain's speed. For example:\n\n  rbench step --stem cifar --batch 128\n  rbench ops conv2d\n  rbench ablate",

@@ -3,6 +3,7 @@
 
 #include "bench/commands.hpp"
 #include "core/check.hpp"
+#include "core/threads.hpp"
 #include "data/synth.hpp"
 #include "tools/gradcheck.hpp"
 #include "tools/verbs.hpp"
@@ -143,5 +144,6 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  rt::limit_waiting(argv);
   return rt::run_main([&] { return run(argc, argv); });
 }

@@ -106,7 +106,7 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
                            .plan_bytes = [&](int batch) { return bytes(batch, true); },
                            .eval_bytes = [&](int batch) { return bytes(batch, false); },
                            .data_bytes = images * data.channels * data.height * data.width});
-  set_threads(c.threads);
+  set_threads(c.threads, c.pin == "on");
   if (purpose == Purpose::describe) return s;
   build();
 

@@ -21,6 +21,8 @@ const std::vector<Key> table = {
     {KEY(precision), .help = "number format of the computation; on the CPU f32, or bf16 for values in memory",
      .choices = {"f32", "bf16", "f16"}, .automatic = true},
     {KEY(threads), .help = "CPU threads of the kernels", .low = 1, .high = 1024, .automatic = true, .on_resume = free_},
+    {KEY(pin), .help = "hold each worker thread to a CPU of its own; for a machine that runs nothing else",
+     .choices = {"on", "off"}, .on_resume = free_},
 
     {KEY(run.dir), .help = "folder of a new run; empty: runs/<recipe>-<time>", .on_resume = free_},
     {KEY(run.seed), .help = "names every random number of the run", .high = many},
