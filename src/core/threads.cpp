@@ -17,8 +17,6 @@
 #include "core/log.hpp"
 #include "core/probe.hpp"
 
-extern "C" void _start();  // where the kernel enters this program
-
 namespace rt {
 namespace {
 
@@ -110,8 +108,8 @@ void limit_waiting(char** argv) {
   if (added.empty()) return;
   for (const Variable& variable : added)
     if (setenv(variable.name, variable.value, 1) != 0) return;
-  // Started through the dynamic loader, the file that the kernel runs is the loader.
-  if (getauxval(AT_ENTRY) != reinterpret_cast<unsigned long>(&_start)) return;
+  // Without an interpreter the file that runs is the dynamic loader, to which this program was given as a word.
+  if (getauxval(AT_BASE) == 0) return;
   char path[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
   if (length <= 0 || length == static_cast<ssize_t>(sizeof path)) return;
