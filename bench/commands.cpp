@@ -41,7 +41,7 @@ void add_workload(CLI::App& command, WorkloadOptions& o) {
 }
 
 void add_settings(CLI::App& command, std::vector<std::string>& settings) {
-  command.add_option("settings", settings, "optimize.* switches")->type_name("key=value");
+  command.add_option("settings", settings, "optimize.* switches, pin=on")->type_name("key=value");
 }
 
 void add_repeats(CLI::App& command, int& repeat, int& steps, const std::string& help) {

@@ -2,6 +2,7 @@
 // and other libraries beside ours.
 #include "bench/commands.hpp"
 #include "bench/peer.hpp"
+#include "core/threads.hpp"
 
 namespace {
 
@@ -14,6 +15,7 @@ constexpr const char* help = R"(rbench measures rtrain's speed. For example:
 }  // namespace
 
 int main(int argc, char** argv) {
+  rt::limit_waiting(argv);
   rt::linked_peer = rt::onednn_peer;
   const rt::Verb rbench = {
       .name = "rbench",

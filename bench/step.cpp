@@ -8,8 +8,10 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
+#include "bench/beside.hpp"
 #include "bench/commands.hpp"
 #include "bench/figures.hpp"
 #include "core/clock.hpp"
@@ -44,11 +46,36 @@ struct Start {        // of this process, in ms
 
 double mib(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
+nlohmann::json json_of(const BesideFigures& f) {
+  return {{"processes", f.processes},
+          {"cpus", f.cpus},
+          {"images_per_s_alone", f.alone.median},
+          {"images_per_s", f.beside.median},
+          {"images_per_s_min", f.beside.least},
+          {"images_per_s_max", f.beside.most},
+          {"share", f.share.median},
+          {"share_min", f.share.least},
+          {"share_max", f.share.most},
+          {"fair_share", f.fair_share},
+          {"share_of_fair", f.share.median / f.fair_share}};
+}
+
+void print(const BesideFigures& f) {
+  rt::print(
+      "beside {} busy process{} on {} CPU{}: {:.1f} images/s ({:.1f} to {:.1f}), alone {:.1f} ({:.1f} to {:.1f})\n",
+      f.processes, f.processes == 1 ? "" : "es", f.cpus, f.cpus == 1 ? "" : "s", f.beside.median, f.beside.least,
+      f.beside.most, f.alone.median, f.alone.least, f.alone.most);
+  rt::print("share {:.2f} ({:.2f} to {:.2f}); {:.2f} is fair, of which it reached {:.2f}\n", f.share.median,
+             f.share.least, f.share.most, f.fair_share, f.share.median / f.fair_share);
+}
+
 }  // namespace
 
 int run_step_bench(const StepBenchOptions& o) {
   Start start{};
   start.startup = process_age_ms();
+  std::optional<BusyProcesses> busy;
+  if (o.beside >= 0) busy.emplace(o.beside);
   double began = now_ms();
   Workload w(o.workload);
   start.setup = now_ms() - began;
@@ -78,6 +105,8 @@ int run_step_bench(const StepBenchOptions& o) {
     times.push_back((now_ms() - began) / o.steps);
   }
   const Spread step_ms = spread_of(times);
+  std::optional<BesideFigures> beside;
+  if (busy) beside = measure_beside(w, *busy, batch, o.repeat, o.steps);
 
   std::map<std::string, double> share;  // of one more step, by kind
   double total = 0;
@@ -127,6 +156,7 @@ int run_step_bench(const StepBenchOptions& o) {
               {"arena_mib", mib(memory.arena_bytes)},
               {"unshared_mib", mib(memory.unshared_bytes)}});
     for (const auto& [kind, ms] : share) j["share"][kind] = ms / total;
+    if (beside) j["beside"] = json_of(*beside);
     rt::print("{}\n", j.dump());
     return 0;
   }
@@ -134,6 +164,7 @@ int run_step_bench(const StepBenchOptions& o) {
             options.width, name_of(options.precision), w.where());
   rt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n",
             step_ms.median, o.repeat, step_ms.least, step_ms.most, 1e3 * batch / step_ms.median, peak_mib);
+  if (beside) print(*beside);
   rt::print("planned {:.0f} MiB; arena {:.0f} MiB, {:.0f} MiB without sharing\n", planned_mib, mib(memory.arena_bytes),
             mib(memory.unshared_bytes));
   rt::print("first step after {:.0f} ms: start-up {:.0f}, ", start.total, start.startup);
@@ -157,6 +188,8 @@ const Verb step_command = {
       const auto o = std::make_shared<StepBenchOptions>();
       add_workload(command, o->workload);
       add_repeats(command, o->repeat, o->steps, "timed repeats");
+      command.add_option("--beside", o->beside, "also beside so many busy processes, interleaved with alone")
+          ->check(CLI::Range(0, 1024));
       add_settings(command, o->workload.settings);
       add_json(command, o->json);
       return [o] { return run_step_bench(*o); };

@@ -9,6 +9,7 @@ struct StepBenchOptions {
   WorkloadOptions workload;
   int repeat = 5, steps = 3;
   bool json = false;
+  int beside = -1;  // busy processes to measure beside as well; -1: do not
 };
 int run_step_bench(const StepBenchOptions& options);
 

@@ -45,10 +45,11 @@ class RandomImages final : public Dataset {
 
 Workload::Workload(const WorkloadOptions& o) {
   for (const std::string& setting : o.settings)
-    if (!setting.starts_with("optimize.")) fail(ExitCode::usage, "rbench takes optimize.* settings, not '{}'", setting);
+    if (!setting.starts_with("optimize.") && !setting.starts_with("pin="))
+      fail(ExitCode::usage, "rbench takes pin and optimize.* settings, not '{}'", setting);
   LoadedConfig loaded = load_config("", o.settings);
   Config& c = loaded.config;
-  set_threads(o.threads > 0 ? o.threads : static_cast<int>(machine().threads.value));
+  set_threads(o.threads > 0 ? o.threads : static_cast<int>(machine().threads.value), c.pin == "on");
   device_ = choose_device(o.device, "--device");
   const DType precision = dtype_named(o.precision, compute_defaults(device_.target).precision);
   if (const std::string problem = precision_problem(device_.target, precision); !problem.empty())

@@ -17,12 +17,12 @@ struct WorkloadOptions {
   int side = 0;                       // pixels; 0: the stem's own
   int threads = 0;                    // 0: as training chooses
   int workers = -1, prefetch = 2;     // of the loader; -1: one where there is more than one thread
-  std::vector<std::string> settings;  // optimize.fuse=false, ...
+  std::vector<std::string> settings;  // optimize.fuse=false, pin=on, ...
 };
 
 class Workload {
  public:
-  // Throws Error(usage) for a setting that is none of optimize.*, or a precision that the device does not compute in.
+  // Throws Error(usage) for a setting that is neither pin nor optimize.*, or a precision that the device does not compute in.
   explicit Workload(const WorkloadOptions& options);
 
   const Batch& next();               // the next batch, on through the epochs

@@ -3,7 +3,7 @@
 
   tests/check_bench.py RBENCH        RBENCH: the program
 """
-import json, re, subprocess, sys
+import json, os, re, signal, subprocess, sys, time
 
 RBENCH = sys.argv[1]
 TINY = ["--batch", "2", "--side", "16"]
@@ -50,6 +50,54 @@ for batch in ("1", "24"):
             memory = result("step", "--json", "--batch", batch, *SHORT, "--precision", precision, switch)
             assert abs(memory["peak_mib"] / memory["planned_mib"] - 1) < 0.1, (batch, precision, switch, memory)
 
+# Beside busy processes, of which none is left however rbench ends. They are of its session, which is made here.
+def left_in_session(session):
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = open(f"/proc/{entry}/stat").read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":  # proc(5): state is field 3, session field 6
+            found.append(int(entry))
+    return found
+
+
+def gone(session):
+    for _ in range(100):
+        if not left_in_session(session):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def start_beside(*words):
+    return subprocess.Popen([RBENCH, "step", "--json", *TINY, "--steps", "1", *words], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+started = start_beside("--repeat", "1", "--beside", "1")
+out, err = started.communicate()
+assert started.returncode == 0, err
+beside = json.loads(out)["beside"]
+assert beside["processes"] == 1 and beside["cpus"] >= 1, beside
+assert beside["images_per_s_min"] <= beside["images_per_s"] <= beside["images_per_s_max"], beside
+assert beside["images_per_s_alone"] > 0 and 0 < beside["fair_share"] <= 1, beside
+assert abs(beside["share_of_fair"] - beside["share"] / beside["fair_share"]) < 1e-9, beside
+assert gone(started.pid), left_in_session(started.pid)
+assert "beside" not in step
+for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):  # to rbench alone
+    started = start_beside("--repeat", "1000", "--beside", "2")
+    while len(left_in_session(started.pid)) < 3:
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.01)
+    started.send_signal(signal_number)
+    started.communicate()
+    assert started.returncode == -signal_number and gone(started.pid), (signal_number, started.returncode)
+started = start_beside("--beside", "1", "train.batch=3")  # an error after they were started
+assert "train.batch=3" in started.communicate()[1] and started.returncode == 2 and gone(started.pid)
+assert "of which it reached" in run("step", *TINY, *SHORT, "--beside", "0", "pin=on").stdout
+
 ops = result("ops", "--json", *TINY, "--repeat", "1", "optimize.fuse=false")
 says_where(ops)
 assert {"peak_gflops", "peak_gbps", "total_ms", "outside_convolutions", "steps"} <= ops.keys()
@@ -94,6 +142,7 @@ assert run("step", *TINY, *SHORT).stdout.count("first step after") == 1
 assert "of the FMA peak" in run("ops", "conv2d", *TINY, "--repeat", "1").stdout
 refused("no optimisation 'speed'", "ablate", "speed")
 refused("train.batch=3", "step", *TINY, "train.batch=3")
+refused("pin = sometimes: must be on or off", "step", *TINY, "pin=sometimes")
 refused("one filter", "ops", "conv2d", "linear", *TINY)
 peer = run("ops", "--json", "--peer", "onednn", *TINY, "layer1.0.conv1")
 if peer.returncode == 0:

@@ -41,6 +41,24 @@ held = info(cpus={mask[0]})
 assert held["threads"] == 1 and held["affinity_cpus"] == 1, held
 assert len(mask) == 1 or "in the affinity mask" in held["threads_reason"], held
 
+# What the user sets of OpenMP's variables. Bound to one CPU, the main thread still has the others.
+one = info({"OMP_NUM_THREADS": "1"})
+assert one["threads"] == 1 and one["threads_reason"] == "OMP_NUM_THREADS=1", one
+many = info({"OMP_NUM_THREADS": "4096"})
+assert many["threads"] <= len(mask) and many["threads_reason"].startswith(f"OMP_NUM_THREADS=4096 on {len(mask)} CPU"), many
+config = run("config", "--origin", env={"OMP_NUM_THREADS": "1"}).stdout
+assert re.search(r"^threads +1 +auto: OMP_NUM_THREADS=1$", config, re.M), config
+for bound in ({"OMP_PROC_BIND": "close"}, {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores", "OMP_WAIT_POLICY": "passive"}):
+    assert info(bound)["affinity_cpus"] == len(mask), bound
+# Started by the dynamic loader, the program cannot start itself anew, and runs all the same.
+loader = "/lib64/ld-linux-x86-64.so.2"
+if os.path.exists(loader):
+    done = subprocess.run([loader, os.path.abspath(RTRAIN), "info", "--json"], capture_output=True, text=True)
+    assert done.returncode == 0 and json.loads(done.stdout)["cpu"] == found["cpu"], done.stderr
+# Started anew, it keeps the name that it was called by, and its words.
+done = subprocess.run(["the name", "inf"], executable=os.path.abspath(RTRAIN), capture_output=True, text=True)
+assert done.returncode == 2 and "no verb 'inf'" in done.stderr, done
+
 with tempfile.TemporaryDirectory() as folder:
     env = {"XDG_CACHE_HOME": os.path.join(folder, "cache")}
     data = os.path.join(folder, "data")

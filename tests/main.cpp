@@ -2,13 +2,15 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#ifdef RT_TESTS_GPU
+#include "core/threads.hpp"
 
+#ifdef RT_TESTS_GPU
 #include "core/cuda.hpp"
 #include "core/format.hpp"
 #endif
 
 int main(int argc, char** argv) {
+  rt::limit_waiting(argv);
 #ifdef RT_TESTS_GPU
   if (const std::string& problem = rt::cuda::support().problem; !problem.empty()) {
     rt::print("skipped: {}\n", problem);

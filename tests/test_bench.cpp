@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "bench/beside.hpp"
 #include "bench/commands.hpp"
 #include "bench/ops.hpp"
 #include "core/check.hpp"
@@ -132,4 +133,13 @@ TEST_CASE("bench: --ablate is the verb, wherever it stands") {
   accept_ablate_option(line);
   const std::vector<std::string> seen(line.begin(), line.end());
   CHECK(seen == std::vector<std::string>{"ablate", "--batch", "8", "fuse"});
+}
+
+TEST_CASE("bench: a fair share of the CPUs counts what is runnable, and what the program has alone") {
+  CHECK(fair_share(2, 0, 2) == 1);
+  CHECK(fair_share(2, 1, 2) == doctest::Approx(2.0 / 3));
+  CHECK(fair_share(2, 4, 2) == doctest::Approx(1.0 / 3));
+  CHECK(fair_share(1, 1, 2) == 1);  // a CPU is free
+  CHECK(fair_share(1, 3, 2) == doctest::Approx(0.5));
+  CHECK(fair_share(4, 4, 2) == doctest::Approx(0.5));  // alone four threads share two CPUs already
 }

@@ -100,6 +100,17 @@ TEST_CASE("config: device, precision and threads under a table are sent to the t
         "command line: unknown key optimize.threads: threads belongs to no table; write threads=2");
 }
 
+TEST_CASE("config: pin is on or off, off by default, and may change on resume") {
+  CHECK(load_config("", {}).config.pin == "off");
+  CHECK(load_text("pin = 'on'\n").config.pin == "on");
+  CHECK(refused("pin=2") == "command line: pin = 2: must be on or off");
+  CHECK(failure("pin = true\n") == "FILE:1: pin = true: must be on or off");
+  CHECK(refused("train.pin=on") == "command line: unknown key train.pin: pin belongs to no table; write pin=on");
+  Config saved, wanted;
+  wanted.pin = "on";
+  CHECK(refused_on_resume(saved, wanted).empty());
+}
+
 TEST_CASE("config: a value of the wrong type or out of range is refused with what is allowed") {
   CHECK(failure("[train]\nepochs = 'many'\n") ==
         "FILE:2: train.epochs = \"many\": must be a whole number from 1 to 1000000");

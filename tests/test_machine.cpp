@@ -22,16 +22,16 @@ struct FakeMachine {
     }
     root.write("proc/self/cgroup", cgroups);
   }
-  Machine with(const std::vector<int>& affinity) const {
+  Machine with(const std::vector<int>& affinity, const char* omp_num_threads = nullptr) const {
     Machine m{};
     m.logical_cpus = online;
-    probe::limit_threads(m, root.path, affinity);
+    probe::limit_threads(m, root.path, affinity, omp_num_threads);
     return m;
   }
-  Machine with_all() const {
+  Machine with_all(const char* omp_num_threads = nullptr) const {
     std::vector<int> cpus;
     for (int cpu = 0; cpu < online; ++cpu) cpus.push_back(cpu);
-    return with(cpus);
+    return with(cpus, omp_num_threads);
   }
 };
 
@@ -47,6 +47,26 @@ TEST_CASE("machine: two hyper-threads of a core are one thread's worth, and the 
   CHECK(machine.with({3}).affinity_cpus == 1);
   const FakeMachine silent(0, 1);  // no topology: each CPU is a core
   CHECK(silent.with({0, 1, 2}).threads.value == 3);
+}
+
+TEST_CASE("machine: OMP_NUM_THREADS is the number of threads, as far as there are CPUs and quota for them") {
+  FakeMachine machine(8, 4);
+  CHECK(machine.with_all("3").threads.value == 3);
+  CHECK(machine.with_all("3").threads.reason == "OMP_NUM_THREADS=3");
+  CHECK(machine.with_all("6").threads.value == 6);  // more than cores: somebody who wants hyper-threads gets them
+  CHECK(machine.with_all(" 2 , 4").threads.reason == "OMP_NUM_THREADS=2");
+  CHECK(machine.with_all("64").threads.value == 8);
+  CHECK(machine.with_all("64").threads.reason == "OMP_NUM_THREADS=64 on 8 CPUs");
+  CHECK(machine.with({5}, "2").threads.value == 1);
+  CHECK(machine.with({5}, "2").threads.reason == "OMP_NUM_THREADS=2 on 1 CPU");
+  for (const char* nonsense : {"", "abc", "0", "-2", "3x", "99999999999999999999999"}) {
+    CAPTURE(nonsense);
+    CHECK(machine.with_all(nonsense).threads.reason.find("OMP_NUM_THREADS") == std::string::npos);
+  }
+  machine.root.write("sys/fs/cgroup/cpu.max", "250000 100000\n");
+  CHECK(machine.with_all("3").threads.value == 2);
+  CHECK(machine.with_all("3").threads.reason == "cgroup CPU quota 2.50");
+  CHECK(machine.with_all("1").threads.reason == "OMP_NUM_THREADS=1");
 }
 
 TEST_CASE("machine: a CPU quota of cgroups version 2 counts, the tightest on the way to the root, rounded down") {

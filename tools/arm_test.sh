@@ -13,7 +13,8 @@ launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
 cmake --preset aarch64 "${launcher[@]}" >/dev/null
 cmake --build --preset aarch64 --target rtrain rt_tests
-run=(qemu-aarch64-static -L /usr/aarch64-linux-gnu)
+export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu  # not -L: a program that starts itself anew has no options of qemu's
+run=(qemu-aarch64-static)
 "${run[@]}" build/aarch64/rtrain info
 
 # What reads files and keys is the same on every machine, and the emulated CUDA device adds nothing about Arm.

@@ -2,15 +2,17 @@
 """Times rtrain's training step beside PyTorch's, in turns, and prints a Markdown table of the ratios.
 
   tools/compare_torch.py [--stem cifar --batch 128] [--stem imagenet --batch 32] ... [--threads 1,2] [--isa avx2]
-      [--python PATH ...] [--precision f32] [--rounds 3] [--json FILE]
+      [--python PATH ...] [--precision f32] [--beside 0,2] [--rounds 3] [--json FILE]
   tools/compare_torch.py --print FILE          the table of figures that were measured before
 
 Each round runs ours once and every variant of every peer once, each in a process of its own; figures are medians over the
 rounds. "best f32" and "best bf16" are the peers' fastest variants in that type. torch.compile compiles before timing starts.
 --python names a Python that has torch (tools/make_venv.sh); the default is the one that runs this. Several are several
 peers. A variant that a peer cannot run is left out with a word; ours failing is an error.
+--beside N measures each case while N other processes compute. They are of this session, as the measured programs are,
+since Linux may share CPUs out by session first. Beside 0,N a table of each program's share of its speed alone follows.
 """
-import argparse, datetime, json, os, platform, statistics, subprocess, sys, time
+import argparse, contextlib, ctypes, datetime, itertools, json, os, platform, signal, statistics, subprocess, sys, time
 
 from gpu_machine import commit
 
@@ -44,6 +46,34 @@ def wait_until_idle(patience):
         if busy <= BUSY_LIMIT or time.time() >= end:
             return {"busy": round(busy, 3), "load": round(os.getloadavg()[0], 2)}
         time.sleep(5)
+
+
+@contextlib.contextmanager
+def busy_processes(count):
+    """So many that only compute; none of them outlives this program, however it ends."""
+    libc, parent, death_signal = ctypes.CDLL(None), os.getpid(), 1  # PR_SET_PDEATHSIG
+
+    def die_with_parent():
+        libc.prctl(death_signal, int(signal.SIGKILL))
+        if os.getppid() != parent:
+            os._exit(1)
+
+    processes = []
+    try:
+        for _ in range(count):
+            processes.append(subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=die_with_parent))
+        yield
+        if any(p.poll() is not None for p in processes):
+            sys.exit("a busy process ended before the case that it ran beside")
+    finally:
+        for p in processes:
+            p.kill()
+            p.wait()
+
+
+def fair_share(threads, processes, cpus):
+    """Of its speed alone, for a program beside so many busy processes; as bench/beside.hpp has it."""
+    return min(1, cpus / (threads + processes)) / min(1, cpus / threads)
 
 
 def last_json(command, env):
@@ -141,6 +171,37 @@ def cell(row):
             f"{row['step_ms']:.1f} ms, {row['step_ms_min']:.1f} to {row['step_ms_max']:.1f})")
 
 
+def shares(result):
+    """Lines: what each program kept of its speed alone beside busy processes, and of its fair share."""
+    alone = {}
+    for case, r in each_row(result):
+        if case.get("beside") == 0:
+            alone[share_key(case, r)] = r["images_per_s"]
+    text = []
+    for case, r in each_row(result):
+        if not case.get("beside") or share_key(case, r) not in alone:
+            continue
+        rate, fair = alone[share_key(case, r)], fair_share(r["threads"], case["beside"], result["cpus"])
+        if not text:
+            text = ["", "| case | beside | program | images/s alone | beside (rounds) | share | fair share "
+                    "| share of fair (rounds) |", "|---" * 8 + "|"]
+        program = r["name"] if r["name"] == "rtrain" else f"{r['name']} {r['version'].removeprefix('torch ')}"
+        least, most = min(r["round_images_per_s"]), max(r["round_images_per_s"])
+        text.append(f"| {case['stem']} stem, batch {case['batch']}, {r['precision']}, {r['threads']} threads "
+                    f"| {case['beside']} | {program} | {rate:.1f} "
+                    f"| {r['images_per_s']:.1f} ({least:.1f} to {most:.1f}) | {r['images_per_s'] / rate:.2f} | {fair:.2f} "
+                    f"| {r['images_per_s'] / rate / fair:.2f} ({least / rate / fair:.2f} to {most / rate / fair:.2f}) |")
+    return text
+
+
+def each_row(result):
+    return ((case, r) for case in result["cases"] for r in case["rows"])
+
+
+def share_key(case, r):
+    return case["stem"], case["batch"], r["threads"], r["name"], r["precision"], r["version"]
+
+
 def markdown(result):
     kinds = [p for p in ("f32", "bf16", "f16") if any(best(c["rows"], p) for c in result["cases"])]
     text = [f"ResNet-18 training step, images/s; {result['cpu']}, commit {result['commit']}, {result['date']}"
@@ -154,19 +215,22 @@ def markdown(result):
             peers = [best(case["rows"], p) for p in kinds]
             ratios = [f"{ours['over_best_' + p]:.2f}x" if p_row else "" for p, p_row in zip(kinds, peers)]
             memory = "; ".join(f"{p_row['peak_mib']:.0f} ({ours['memory_over_best_' + p]:.2f}x)" for p, p_row in zip(kinds, peers) if p_row)
-            text.append(f"| {case['stem']} stem, batch {case['batch']}, {ours['precision']} | {ours['threads']} | "
+            beside = f", beside {case['beside']} busy" if case.get("beside") else ""
+            text.append(f"| {case['stem']} stem, batch {case['batch']}, {ours['precision']}{beside} "
+                        f"| {ours['threads']} | "
                         f"{ours['images_per_s']:.1f} ({ours['step_ms']:.1f} ms, {ours['step_ms_min']:.1f} to {ours['step_ms_max']:.1f}) | "
                         + " | ".join(cell(x) for x in peers) + " | " + " | ".join(ratios)
                         + f" | {ours['peak_mib']:.0f}; {memory} | {100 * case['seen']['busy']:.0f} % |")
     scaling = {}  # ours, by number of threads
     for case in result["cases"]:
         for r in case["rows"]:
-            if r["name"] == "rtrain":
+            if r["name"] == "rtrain" and not case.get("beside"):
                 scaling.setdefault((case["stem"], case["batch"], r["precision"]), {})[r["threads"]] = r["images_per_s"]
     for (stem, batch, precision), by_threads in scaling.items():
         if 1 in by_threads:
             text += [f"\n{stem} stem, batch {batch}, {precision}: {n} threads are {rate / by_threads[1]:.2f}x one"
                      for n, rate in sorted(by_threads.items()) if n > 1]
+    text += shares(result)
     left_out = [f"{c['stem']} {c['batch']}: {x['name']} {x['precision']} ({x['version']}): {x['reason']}"
                 for c in result["cases"] for x in c["left_out"]]
     if left_out:
@@ -183,6 +247,7 @@ def options():
     p.add_argument("--repeat", type=int, default=3, help="timed repeats in a process")
     p.add_argument("--steps", type=int, default=1, help="steps in one timed repeat")
     p.add_argument("--threads", default="0", help="as 2, or 1,2: each case with each; 0: each program's own choice")
+    p.add_argument("--beside", default="0", help="busy processes, as 2, or 0,1,2: each case beside each number")
     p.add_argument("--variants", default=USUAL, metavar="NAME[ TYPE],...",
                    help=f"of the peers: {', '.join(VARIANTS)}, each in {', '.join(TYPES)} (by autocast); default: {USUAL}")
     p.add_argument("--python", action="append", metavar="PATH", help="a Python with torch; may be given several times")
@@ -226,20 +291,22 @@ def main():
               "date": datetime.date.today().isoformat(), "device": a.device, "env": env, "rounds": a.rounds,
               "peers": ["torch " + version for _, version in peers], "cases": []}
     code = 0
-    for stem, batch in zip(a.stem, a.batch):
-        for threads in (int(t) for t in a.threads.split(",")):
-            seen = wait_until_idle(a.patience)
-            state = "idle" if seen["busy"] <= BUSY_LIMIT else "NOT IDLE: figures are indications only"
-            print(f"{stem} stem, batch {batch}: machine {state} (busy {100 * seen['busy']:.0f} %, load {seen['load']})", file=sys.stderr)
+    numbers = [[int(n) for n in text.split(",")] for text in (a.threads, a.beside)]
+    for (stem, batch), threads, beside in itertools.product(zip(a.stem, a.batch), *numbers):
+        seen = wait_until_idle(a.patience)
+        state = "idle" if seen["busy"] <= BUSY_LIMIT else "NOT IDLE: figures are indications only"
+        print(f"{stem} stem, batch {batch}, beside {beside} busy processes: machine {state} (busy before "
+              f"{100 * seen['busy']:.0f} %, load {seen['load']})", file=sys.stderr)
+        with busy_processes(beside):
             rows, left_out = measure(a, stem, batch, threads, peers, env)
-            if not any(r["name"] == "rtrain" for r in rows):
-                code = 1
-            case = {"stem": stem, "batch": batch, "seen": seen, "rows": rows, "left_out": left_out}
-            add_ratios(case)
-            result["cases"].append(case)
-            if a.json:  # after each case: a long run that ends early leaves what it has
-                with open(a.json, "w") as f:
-                    json.dump(result, f, indent=1)
+        if not any(r["name"] == "rtrain" for r in rows):
+            code = 1
+        case = {"stem": stem, "batch": batch, "beside": beside, "seen": seen, "rows": rows, "left_out": left_out}
+        add_ratios(case)
+        result["cases"].append(case)
+        if a.json:  # after each case: a long run that ends early leaves what it has
+            with open(a.json, "w") as f:
+                json.dump(result, f, indent=1)
     print(markdown(result))
     return code
 

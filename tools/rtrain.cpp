@@ -1,4 +1,5 @@
 // rtrain, the program: what it says of itself, and its verbs (listed in tools/verbs.hpp, a file each beside it).
+#include "core/threads.hpp"
 #include "tools/verbs.hpp"
 
 namespace {
@@ -23,5 +24,6 @@ constexpr const rt::Verb* verbs[] = {RT_VERBS(RT_VERB)};
 }  // namespace
 
 int main(int argc, char** argv) {
+  rt::limit_waiting(argv);
   return rt::run_program({.name = "rtrain", .help = help, .verbs = verbs}, argc, argv);
 }

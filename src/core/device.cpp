@@ -1,7 +1,5 @@
 #include "core/device.hpp"
 
-#include <omp.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -10,11 +8,11 @@
 #endif
 
 #include <cstdlib>
-#include <set>
 #include <vector>
 
 #include "core/check.hpp"
 #include "core/probe.hpp"
+#include "core/threads.hpp"
 
 namespace rt {
 
@@ -71,26 +69,16 @@ void choose_isa(Machine& m) {
   m.isa_reason = "RT_FORCE_ISA=" + want;
 }
 
-std::vector<int> affinity_mask() {
-  std::vector<int> cpus;
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  if (sched_getaffinity(0, sizeof mask, &mask) == 0)
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-      if (CPU_ISSET(cpu, &mask)) cpus.push_back(cpu);
-  return cpus;
-}
-
 Machine probe_machine() {
   Machine m;
   m.cpu_model = probe::cpu_model("");
   choose_isa(m);
 
   m.logical_cpus = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
-  std::vector<int> cpus = affinity_mask();
+  std::vector<int> cpus = process_cpus();
   if (cpus.empty())
     for (int cpu = 0; cpu < m.logical_cpus; ++cpu) cpus.push_back(cpu);
-  probe::limit_threads(m, "", cpus);
+  probe::limit_threads(m, "", cpus, std::getenv("OMP_NUM_THREADS"));
 
   m.usable_memory_bytes = {probe::meminfo_bytes("", "MemAvailable"), ""};
   m.usable_memory_bytes.reason = gib(static_cast<double>(m.usable_memory_bytes.value)) + " of memory available";
@@ -105,8 +93,6 @@ Machine probe_machine() {
   return m;
 }
 
-int g_threads = 0;
-
 }  // namespace
 
 const Machine& machine() {
@@ -118,35 +104,6 @@ int64_t peak_resident_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<int64_t>(usage.ru_maxrss) * 1024;
-}
-
-int threads_in_use() { return g_threads > 0 ? g_threads : static_cast<int>(machine().threads.value); }
-
-void set_threads(int threads) {
-  RT_CHECK(threads >= 1 && threads <= 1024, "threads must be between 1 and 1024, not {}", threads);
-  g_threads = threads;
-  omp_set_dynamic(0);
-  omp_set_num_threads(threads);
-  auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
-  if (is_set("OMP_PROC_BIND") || is_set("OMP_PLACES") || is_set("GOMP_CPU_AFFINITY") || machine().cgroup_cpus > 0)
-    return;
-  static const std::vector<int> cpus = [] {
-    std::vector<int> first, siblings;  // one CPU of each core before any core's second
-    std::set<std::string> cores;
-    for (const int cpu : affinity_mask())
-      (cores.insert(probe::core_of("", cpu)).second ? first : siblings).push_back(cpu);
-    first.insert(first.end(), siblings.begin(), siblings.end());
-    return first;
-  }();
-  if (threads > static_cast<int>(cpus.size())) return;
-    // Worker threads only: pinning the main thread would hand its one-CPU mask to every thread created later.
-#pragma omp parallel num_threads(threads)
-  if (const int id = omp_get_thread_num(); id > 0) {
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(cpus[static_cast<size_t>(id)], &one);
-    sched_setaffinity(0, sizeof one, &one);
-  }
 }
 
 }  // namespace rt

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "core/threads.hpp"
+
 namespace rt {
 
 enum class Device : uint8_t { cpu, cuda };
@@ -29,10 +31,10 @@ struct Machine {
   Isa isa;                 // what the kernels may use (RT_FORCE_ISA applied)
   std::string isa_reason;  // "found", or "RT_FORCE_ISA=avx2"
   int physical_cores;
-  int logical_cpus;           // online
-  int affinity_cpus;          // in this process's affinity mask
-  double cgroup_cpus;         // CPU quota in CPUs; 0 without one
-  Count threads;              // min(affinity mask, physical cores, floor(quota)), at least 1
+  int logical_cpus;    // online
+  int affinity_cpus;   // in this process's affinity mask
+  double cgroup_cpus;  // CPU quota in CPUs; 0 without one
+  Count threads;       // what OMP_NUM_THREADS says, or physical cores; within affinity mask and quota, at least 1
   Count usable_memory_bytes;  // min(available memory, cgroup limit, address-space limit)
 };
 
@@ -40,10 +42,5 @@ struct Machine {
 const Machine& machine();
 
 int64_t peak_resident_bytes();  // of this process so far
-
-// OpenMP threads for the kernels; pins them to the CPUs of the affinity mask, one each, unless
-// OMP_PROC_BIND/OMP_PLACES/ GOMP_CPU_AFFINITY is set, a CPU quota is in force, or there are more threads than CPUs.
-void set_threads(int threads);
-int threads_in_use();
 
 }  // namespace rt

@@ -1,8 +1,10 @@
 #include "core/probe.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <set>
 #include <sstream>
@@ -46,6 +48,18 @@ double tightest(const std::string& root, const char* v2_file, const char* v1_con
       walk("/sys/fs/cgroup/" + std::string(v1_controller), path, v1_file);
   }
   return best;
+}
+
+std::string counted(int count, const char* thing) { return rt::format("{} {}{}", count, thing, count == 1 ? "" : "s"); }
+
+// Of "4", and of "4,2" for nested regions; 0 where there is none.
+int64_t first_number(const char* text) {
+  if (text == nullptr) return 0;
+  char* end = nullptr;
+  const int64_t number = std::strtoll(text, &end, 10);
+  while (std::isspace(static_cast<unsigned char>(*end)) != 0) ++end;
+  const bool ends_well = end != text && (*end == '\0' || *end == ',');
+  return ends_well && number <= std::numeric_limits<int>::max() ? number : 0;
 }
 
 }  // namespace
@@ -96,15 +110,21 @@ std::string cpu_model(const std::string& root) {
                     first["stepping"]);
 }
 
-void limit_threads(Machine& m, const std::string& root, const std::vector<int>& cpus) {
+void limit_threads(Machine& m, const std::string& root, const std::vector<int>& cpus, const char* omp_num_threads) {
   std::set<std::string> cores;
   for (const int cpu : cpus) cores.insert(core_of(root, cpu));
   m.affinity_cpus = static_cast<int>(cpus.size());
   m.physical_cores = static_cast<int>(cores.size());
   m.cgroup_cpus = cgroup_cpus(root);
-  m.threads = {m.physical_cores, rt::format("{} physical core{}", m.physical_cores, m.physical_cores == 1 ? "" : "s")};
-  if (m.affinity_cpus < m.logical_cpus)
-    m.threads.reason += rt::format(" among {} of {} CPUs in the affinity mask", m.affinity_cpus, m.logical_cpus);
+  const std::string of_mask = m.affinity_cpus < m.logical_cpus ? rt::format(" among {} of {} CPUs in the affinity mask",
+                                                                            m.affinity_cpus, m.logical_cpus)
+                                                               : "";
+  m.threads = {m.physical_cores, counted(m.physical_cores, "physical core") + of_mask};
+  if (const int64_t wanted = first_number(omp_num_threads); wanted > 0) {
+    m.threads = {wanted, rt::format("OMP_NUM_THREADS={}", wanted)};
+    if (wanted > m.affinity_cpus)
+      m.threads = {m.affinity_cpus, rt::format("OMP_NUM_THREADS={} on {}", wanted, counted(m.affinity_cpus, "CPU"))};
+  }
   if (m.cgroup_cpus > 0 && m.cgroup_cpus < static_cast<double>(m.threads.value))
     m.threads = {std::max<int64_t>(1, static_cast<int64_t>(m.cgroup_cpus)),
                  rt::format("cgroup CPU quota {:.2f}", m.cgroup_cpus)};

@@ -18,6 +18,7 @@ double cgroup_memory(const std::string& root);
 int64_t meminfo_bytes(const std::string& root, const char* key);
 
 // What a process that may run on `cpus` has: affinity_cpus, physical_cores, cgroup_cpus and threads. m.logical_cpus is known.
-void limit_threads(Machine& m, const std::string& root, const std::vector<int>& cpus);
+// omp_num_threads: that variable's value, or null; the first number of a list counts, and what is no number does not.
+void limit_threads(Machine& m, const std::string& root, const std::vector<int>& cpus, const char* omp_num_threads);
 
 }  // namespace rt::probe

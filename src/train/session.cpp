@@ -163,7 +163,7 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
   split_data(*s);
   const DeviceChoice device = use_device(*s);
   resolve(*s, device);
-  set_threads(s->config().threads);
+  set_threads(s->config().threads, s->config().pin == "on");
   if (purpose == Purpose::describe) return s;
   build_model(*s);
   if (!initialise_model(*s, saved)) return nullptr;

@@ -21,6 +21,7 @@ struct Config {
   std::string device = "auto";
   std::string precision = "auto";
   int threads = 0;  // auto
+  std::string pin = "off";
 
   struct Run {
     std::string dir;  // empty: runs/<recipe>-<time>
