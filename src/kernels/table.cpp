@@ -108,10 +108,11 @@ constexpr Row via_cpu(std::string_view kind) {
 #define CUDA_WHERE(kind, refuse, run, workspace, overwrites, ...)                                                   \
   Row{kind, "cuda", Device::cuda, first_cuda, IN_CUDA(refuse), IN_CUDA(cuda::run), IN_CUDA(workspace), overwrites}, \
       via_cpu<__VA_ARGS__>(kind)
-#define CUDNN_ROW(pass, name, capability, graph)                                                 \
-  Row {                                                                                          \
-    "conv2d." #pass, name, Device::cuda, capability, IN_CUDA(cuda::refuse_conv2d_##pass<graph>), \
-        IN_CUDA(cuda::conv2d_##pass<graph>), IN_CUDA(cuda::conv2d_##pass##_workspace<graph>)     \
+#define CUDNN_ROW(pass, name, capability, graph)                                                               \
+  Row {                                                                                                        \
+    "conv2d." #pass, name, Device::cuda, capability, IN_CUDA(cuda::CudnnRow<Conv2dPass::pass, graph>::refuse), \
+        IN_CUDA(cuda::CudnnRow<Conv2dPass::pass, graph>::run),                                                 \
+        IN_CUDA(cuda::CudnnRow<Conv2dPass::pass, graph>::workspace)                                            \
   }
 #define CUDNN(pass)                                                                                \
   CUDNN_ROW(pass, "cuda.cudnn_graph", 90, true), CUDNN_ROW(pass, "cuda.cudnn", first_cuda, false), \

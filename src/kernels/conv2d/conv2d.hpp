@@ -31,25 +31,16 @@ void conv2d_dw(const Args& a);
 void conv2d_forward_stats(const Args& a);  // conv2d.forward.stats (conv2d_fusion.hpp), as this one after the other
 }  // namespace cpu::reference
 
-namespace cuda {  // by cuDNN (conv2d_cudnn.cpp), with `graph` by its graph API too: f32, f16, bf16; x, w, y in one layout
-template <bool graph>
-void conv2d_forward(const Args& a);
-template <bool graph>
-void conv2d_dx(const Args& a);
-template <bool graph>
-void conv2d_dw(const Args& a);
-template <bool graph>
-size_t conv2d_forward_workspace(const Problem& p);
-template <bool graph>
-size_t conv2d_dx_workspace(const Problem& p);
-template <bool graph>
-size_t conv2d_dw_workspace(const Problem& p);
-template <bool graph>
-std::string refuse_conv2d_forward(const Problem& p);
-template <bool graph>
-std::string refuse_conv2d_dx(const Problem& p);
-template <bool graph>
-std::string refuse_conv2d_dw(const Problem& p);
+enum class Conv2dPass : uint8_t { forward, dx, dw };
+
+namespace cuda {  // by cuDNN (conv2d_cudnn.cpp): f32, f16, bf16; x, w, y in one layout
+// The row of conv2d.forward, conv2d.dx or conv2d.dw; with `graph` it may take algorithms of cuDNN's graph API too.
+template <Conv2dPass pass, bool graph>
+struct CudnnRow {
+  static void run(const Args& a);
+  static size_t workspace(const Problem& p);
+  static std::string refuse(const Problem& p);
+};
 // conv2d.forward.stats in f16: the faster of one kernel for both and the two steps apart.
 void conv2d_forward_stats(const Args& a);
 size_t conv2d_forward_stats_workspace(const Problem& p);

@@ -131,13 +131,15 @@ const Algorithm* settled(const Convolution& c) {
 
 // Where x and w stand in a step differs by pass: x w -> y, dy w -> dx, dy x -> dw.
 template <class Specs>
-Convolution convolution(Pass pass, bool graph, const Op* op, const Specs& in, const Specs& out) {
-  const Spec& x = pass == Pass::forward ? in[0] : pass == Pass::dx ? out[0] : in[1];
-  const Spec& w = pass == Pass::dw ? out[0] : in[1];
+Convolution convolution(Conv2dPass pass, bool graph, const Op* op, const Specs& in, const Specs& out) {
+  const Spec& x = pass == Conv2dPass::forward ? in[0] : pass == Conv2dPass::dx ? out[0] : in[1];
+  const Spec& w = pass == Conv2dPass::dw ? out[0] : in[1];
   return {pass, conv2d_shape(op, x, w), x.dtype, x.layout, graph};
 }
-Convolution convolution(Pass pass, bool graph, const Problem& p) { return convolution(pass, graph, p.op, p.in, p.out); }
-Convolution convolution(Pass pass, bool graph, const Args& a) {
+Convolution convolution(Conv2dPass pass, bool graph, const Problem& p) {
+  return convolution(pass, graph, p.op, p.in, p.out);
+}
+Convolution convolution(Conv2dPass pass, bool graph, const Args& a) {
   const std::array<Spec, 2> in{a.in[0].spec, a.in[1].spec}, out{a.out[0].spec, {}};
   return convolution(pass, graph, a.op, in, out);
 }
@@ -207,43 +209,41 @@ struct WithStats {
 }  // namespace rt::cudnn
 
 namespace rt::cuda {
-using cudnn::Pass;
 
-#define DEFINE(pass)                                                                              \
-  template <bool graph>                                                                           \
-  void conv2d_##pass(const Args& a) {                                                             \
-    cudnn::compute(cudnn::convolution(Pass::pass, graph, a), a);                                  \
-  }                                                                                               \
-  template <bool graph>                                                                           \
-  size_t conv2d_##pass##_workspace(const Problem& p) {                                            \
-    return cudnn::largest_workspace(cudnn::convolution(Pass::pass, graph, p));                    \
-  }                                                                                               \
-  template <bool graph>                                                                           \
-  std::string refuse_conv2d_##pass(const Problem& p) {                                            \
-    for (const Spec& spec : {p.in[1], p.out[0]})                                                  \
-      if (spec.layout != p.in[0].layout || spec.dtype != p.in[0].dtype)                           \
-        return rt::format("needs one type and layout, not {} and {}", p.in[0].str(), spec.str()); \
-    return cudnn::refusal(cudnn::convolution(Pass::pass, graph, p));                              \
-  }                                                                                               \
-  template void conv2d_##pass<false>(const Args&);                                                \
-  template void conv2d_##pass<true>(const Args&);                                                 \
-  template size_t conv2d_##pass##_workspace<false>(const Problem&);                               \
-  template size_t conv2d_##pass##_workspace<true>(const Problem&);                                \
-  template std::string refuse_conv2d_##pass<false>(const Problem&);                               \
-  template std::string refuse_conv2d_##pass<true>(const Problem&);
-DEFINE(forward)
-DEFINE(dx)
-DEFINE(dw)
+template <Conv2dPass pass, bool graph>
+void CudnnRow<pass, graph>::run(const Args& a) {
+  cudnn::compute(cudnn::convolution(pass, graph, a), a);
+}
+template <Conv2dPass pass, bool graph>
+size_t CudnnRow<pass, graph>::workspace(const Problem& p) {
+  return cudnn::largest_workspace(cudnn::convolution(pass, graph, p));
+}
+template <Conv2dPass pass, bool graph>
+std::string CudnnRow<pass, graph>::refuse(const Problem& p) {
+  for (const Spec& spec : {p.in[1], p.out[0]})
+    if (spec.layout != p.in[0].layout || spec.dtype != p.in[0].dtype)
+      return rt::format("needs one type and layout, not {} and {}", p.in[0].str(), spec.str());
+  return cudnn::refusal(cudnn::convolution(pass, graph, p));
+}
+template struct CudnnRow<Conv2dPass::forward, false>;
+template struct CudnnRow<Conv2dPass::forward, true>;
+template struct CudnnRow<Conv2dPass::dx, false>;
+template struct CudnnRow<Conv2dPass::dx, true>;
+template struct CudnnRow<Conv2dPass::dw, false>;
+template struct CudnnRow<Conv2dPass::dw, true>;
 
-void conv2d_forward_stats(const Args& a) { cudnn::WithStats(cudnn::convolution(Pass::forward, true, a)).compute(a); }
+void conv2d_forward_stats(const Args& a) {
+  cudnn::WithStats(cudnn::convolution(Conv2dPass::forward, true, a)).compute(a);
+}
 size_t conv2d_forward_stats_workspace(const Problem& p) {
-  return cudnn::WithStats(cudnn::convolution(Pass::forward, true, p)).workspace(p);
+  return cudnn::WithStats(cudnn::convolution(Conv2dPass::forward, true, p)).workspace(p);
 }
 std::string refuse_conv2d_forward_stats(const Problem& p) {
   const Spec& x = p.in[0];
   if (x.dtype != DType::f16 || x.layout != Layout::nhwc) return "needs f16 and nhwc";
-  if (std::string why = refuse_conv2d_forward<true>({p.op, p.in, p.out.first(1)}); !why.empty()) return why;
-  return cudnn::refusal(cudnn::WithStats(cudnn::convolution(Pass::forward, true, p)).fused);
+  if (std::string why = CudnnRow<Conv2dPass::forward, true>::refuse({p.op, p.in, p.out.first(1)}); !why.empty())
+    return why;
+  return cudnn::refusal(cudnn::WithStats(cudnn::convolution(Conv2dPass::forward, true, p)).fused);
 }
 
 }  // namespace rt::cuda

@@ -12,10 +12,8 @@ namespace rt::cudnn {
 
 int version();  // as cuDNN counts: 91002 is 9.10.2, 8907 is 8.9.7
 
-enum class Pass : uint8_t { forward, dx, dw };
-
 struct Convolution {
-  Pass pass;
+  Conv2dPass pass;
   Conv2dShape shape;
   DType dtype;         // f32 (never TF32), or f16 and bf16 with sums in f32; of all three values
   Layout layout;       // of all three values: filters are K,C,R,S in memory order on nchw, K,R,S,C on nhwc

@@ -100,9 +100,9 @@ std::vector<Algorithm> usable(const char* const (&names)[n], List list, Workspac
   return found;
 }
 
-std::vector<Algorithm> ask(const Prepared& p, Pass pass) {
+std::vector<Algorithm> ask(const Prepared& p, Conv2dPass pass) {
   cudnnHandle_t h = handle();
-  if (pass == Pass::forward)
+  if (pass == Conv2dPass::forward)
     return usable<cudnnConvolutionFwdAlgoPerf_t>(
         forward_names,
         [&](int most, int* count, auto* results) {
@@ -111,7 +111,7 @@ std::vector<Algorithm> ask(const Prepared& p, Pass pass) {
         [&](auto algo, size_t* bytes) {
           return cudnnGetConvolutionForwardWorkspaceSize(h, p.x, p.w, p.conv, p.y, algo, bytes);
         });
-  if (pass == Pass::dx)
+  if (pass == Conv2dPass::dx)
     return usable<cudnnConvolutionBwdDataAlgoPerf_t>(
         dx_names,
         [&](int most, int* count, auto* results) {
@@ -159,17 +159,17 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
   if (algorithm >= first_graph_id) return run_graph(h, c, algorithm, o);
   const float one = 1, zero = 0;
   switch (c.pass) {
-    case Pass::forward:
+    case Conv2dPass::forward:
       RT_TRY(cudnnConvolutionForward(h, &one, p.x, o.a, p.w, o.b, p.conv,
                                      static_cast<cudnnConvolutionFwdAlgo_t>(algorithm), o.workspace, o.workspace_bytes,
                                      &zero, p.y, o.out));
       break;
-    case Pass::dx:
+    case Conv2dPass::dx:
       RT_TRY(cudnnConvolutionBackwardData(h, &one, p.w, o.b, p.y, o.a, p.conv,
                                           static_cast<cudnnConvolutionBwdDataAlgo_t>(algorithm), o.workspace,
                                           o.workspace_bytes, &zero, p.x, o.out));
       break;
-    case Pass::dw:
+    case Conv2dPass::dw:
       RT_TRY(cudnnConvolutionBackwardFilter(h, &one, p.x, o.b, p.y, o.a, p.conv,
                                             static_cast<cudnnConvolutionBwdFilterAlgo_t>(algorithm), o.workspace,
                                             o.workspace_bytes, &zero, p.w, o.out));

@@ -221,9 +221,9 @@ void run_graph(cudnnHandle_t handle, const Convolution& c, int algorithm, const 
   const std::string why = refusal([&] {
     void *a = const_cast<void*>(o.a), *b = const_cast<void*>(o.b);
     using Pointers = std::array<void*, 3>;  // x, w and y
-    const Pointers pointers = c.pass == Pass::forward ? Pointers{a, b, o.out}
-                              : c.pass == Pass::dx    ? Pointers{o.out, b, a}
-                                                      : Pointers{b, o.out, a};
+    const Pointers pointers = c.pass == Conv2dPass::forward ? Pointers{a, b, o.out}
+                              : c.pass == Conv2dPass::dx    ? Pointers{o.out, b, a}
+                                                            : Pointers{b, o.out, a};
     Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
     if (c.stats) {
       void *sums = o.sums, *squares = o.sums + c.shape.k;
