@@ -1,5 +1,5 @@
-// The CUDA runtime behind core/cuda.hpp. A .cu file because only what nvcc compiles knows the list of architectures it was
-// compiled for.
+// The CUDA runtime behind core/cuda.hpp. This is a .cu file because only what nvcc compiles knows the list of architectures
+// that it was compiled for.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -61,7 +61,8 @@ std::string problem_of(int capability, const Support& s) {
 Support probe() {
   Support s;
   s.architectures = compiled_architectures();
-  s.cudnn = cudnn::version(), s.cublas = cublas::version();
+  s.cudnn = cudnn::version();
+  s.cublas = cublas::version();
   cudaRuntimeGetVersion(&s.runtime);
   if (cudaDriverGetVersion(&s.driver) != cudaSuccess) s.driver = 0;
   int count = 0;
@@ -155,14 +156,19 @@ void* allocate(size_t bytes) {
   RT_TRY(status);
   g_blocks.push_back({p, size});
   Counters& c = counters();
-  c.allocations += 1, c.allocated_bytes += size, c.peak_bytes = std::max(c.peak_bytes, c.allocated_bytes);
+  c.allocations += 1;
+  c.allocated_bytes += size;
+  c.peak_bytes = std::max(c.peak_bytes, c.allocated_bytes);
   return p;
 }
 
 void release(void* p) {
   if (p == nullptr) return;
   const auto it = std::find_if(g_blocks.begin(), g_blocks.end(), [&](const Block& b) { return b.p == p; });
-  if (it != g_blocks.end()) counters().allocated_bytes -= it->bytes, g_blocks.erase(it);
+  if (it != g_blocks.end()) {
+    counters().allocated_bytes -= it->bytes;
+    g_blocks.erase(it);
+  }
   if (g_pools)
     cudaFreeAsync(p, g_compute);
   else
@@ -184,8 +190,14 @@ size_t free_bytes() {
   return free;
 }
 
-void* compute_stream() { return need_device(), g_compute; }
-void* copy_stream() { return need_device(), g_copy; }
+void* compute_stream() {
+  need_device();
+  return g_compute;
+}
+void* copy_stream() {
+  need_device();
+  return g_copy;
+}
 
 void copy_to_device(void* to, const void* from, size_t bytes, void* stream) {
   counters().to_device_bytes += static_cast<int64_t>(bytes);

@@ -73,7 +73,10 @@ void Rng::normals(double* out, int64_t n) {
   uint32_t first[most], second[most];
   for (int64_t begin = 0; begin < n; begin += most) {
     const int64_t count = std::min(most, n - begin);
-    for (int64_t i = 0; i < count; ++i) first[i] = next(), second[i] = next();
+    for (int64_t i = 0; i < count; ++i) {
+      first[i] = next();
+      second[i] = next();
+    }
     for (int64_t i = 0; i < count; ++i) out[begin + i] = box_muller(first[i], second[i]);
   }
 }

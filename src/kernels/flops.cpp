@@ -1,5 +1,6 @@
 #include "kernels/flops.hpp"
 
+#include "core/divide.hpp"
 #include "kernels/conv2d/conv2d_fusion.hpp"
 
 namespace rt {
@@ -13,7 +14,7 @@ std::optional<Conv2dShape> conv2d_of(std::string_view kind, const Problem& p) {
 double winograd_share(const Conv2dShape& s) {
   constexpr int64_t tile = 4, taps = 9;
   const int64_t points = s.stride == 1 ? 36 : 81;
-  const int64_t tiles = ((s.p + tile - 1) / tile) * ((s.q + tile - 1) / tile);
+  const int64_t tiles = ceil_div(s.p, tile) * ceil_div(s.q, tile);
   return static_cast<double>(tiles * points) / static_cast<double>(s.p * s.q * taps);
 }
 

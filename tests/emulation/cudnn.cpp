@@ -122,7 +122,8 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
     std::vector<double> sums(static_cast<size_t>(2 * k));
     for (int64_t i = 0; i < result.spec().shape.numel(); ++i) {
       const auto y = static_cast<double>(result.as<float>()[i]);
-      sums[static_cast<size_t>(i % k)] += y, sums[static_cast<size_t>(k + i % k)] += y * y;
+      sums[static_cast<size_t>(i % k)] += y;
+      sums[static_cast<size_t>(k + i % k)] += y * y;
     }
     for (int64_t i = 0; i < 2 * k; ++i) o.sums[i] = static_cast<float>(sums[static_cast<size_t>(i)]);
   });

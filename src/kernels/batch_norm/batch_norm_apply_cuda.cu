@@ -61,17 +61,10 @@ struct Dx {
     return {gamma[c] * rstd[c], dbeta[c] / m, rstd[c] * dgamma[c] / m, mean[c]};
   }
   template <int width>
-  struct Unit {
-    Pack<T, width> dy, y, x;
-  };
+  using Unit = MaskedUnit<T, width>;
   template <int width>
   __device__ Unit<width> load(int64_t at) const {
-    using P = Pack<T, width>;
-    Unit<width> u;
-    u.dy = *reinterpret_cast<const P*>(dy + at);
-    if (masked) u.y = *reinterpret_cast<const P*>(y + at);
-    u.x = *reinterpret_cast<const P*>(x + at);
-    return u;
+    return load_masked<masked, T, width>(dy, y, x, at);
   }
   template <int width, int channels>
   __device__ void store(int64_t at, Unit<width> u, const Channel (&channel)[channels]) const {
@@ -114,9 +107,13 @@ template <bool relu, bool add>
 void apply(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
-    run<T>(a, Apply<T, relu, add>{pointer<T>(a.in[0]), add ? pointer<T>(a.in[5]) : nullptr, pointer<T>(a.out[0]),
-                                  pointer<float>(a.in[1]), pointer<float>(a.in[2]), pointer<float>(a.in[3]),
-                                  pointer<float>(a.in[4])});
+    run<T>(a, Apply<T, relu, add>{.x = pointer<T>(a.in[0]),
+                                  .skip = add ? pointer<T>(a.in[5]) : nullptr,
+                                  .y = pointer<T>(a.out[0]),
+                                  .mean = pointer<float>(a.in[1]),
+                                  .rstd = pointer<float>(a.in[2]),
+                                  .gamma = pointer<float>(a.in[3]),
+                                  .beta = pointer<float>(a.in[4])});
   });
 }
 
@@ -126,16 +123,24 @@ void dx(const Args& a) {
     using T = decltype(zero);
     const Shape& s = a.in[0].shape();
     const View* rest = &a.in[masked];  // x mean rstd gamma dgamma dbeta, from 1
-    run<T>(a, Dx<T, masked, add>{pointer<T>(a.in[0]), pointer<T>(a.in[masked]), pointer<T>(rest[1]),
-                                 pointer<T>(a.out[0]), add ? pointer<T>(a.out[1]) : nullptr, pointer<float>(rest[2]),
-                                 pointer<float>(rest[3]), pointer<float>(rest[4]), pointer<float>(rest[5]),
-                                 pointer<float>(rest[6]), static_cast<float>(s.n() * s.h() * s.w())});
+    run<T>(a, Dx<T, masked, add>{.dy = pointer<T>(a.in[0]),
+                                 .y = pointer<T>(a.in[masked]),
+                                 .x = pointer<T>(rest[1]),
+                                 .dx = pointer<T>(a.out[0]),
+                                 .dskip = add ? pointer<T>(a.out[1]) : nullptr,
+                                 .mean = pointer<float>(rest[2]),
+                                 .rstd = pointer<float>(rest[3]),
+                                 .gamma = pointer<float>(rest[4]),
+                                 .dgamma = pointer<float>(rest[5]),
+                                 .dbeta = pointer<float>(rest[6]),
+                                 .m = static_cast<float>(s.n() * s.h() * s.w())});
   });
 }
 
 // What has one value per channel.
 constexpr int most_statistics = 128;  // of a launch: its arguments are 4 KB at most
-struct Statistics {                   // mean and var of one layer after the other; the blocks of one y for each
+// Mean and var of one layer after the other; the blocks of one y for each.
+struct Statistics {
   int channels[most_statistics];
   const float* fresh[most_statistics];
   float* running[most_statistics];
@@ -171,7 +176,8 @@ void batch_norm_update_running(const Args& a) {
     for (size_t k = 0; k < count; ++k) {
       const size_t out = first + k, in = out / 2 * 4 + out % 2;
       all.channels[k] = static_cast<int>(a.out[out].numel());
-      all.fresh[k] = pointer<float>(a.in[in]), all.running[k] = pointer<float>(a.out[out]);
+      all.fresh[k] = pointer<float>(a.in[in]);
+      all.running[k] = pointer<float>(a.out[out]);
       most = std::max(most, all.channels[k]);
     }
     RT_LAUNCH(update_running, dim3(static_cast<unsigned>(ceil_div(most, walk_threads)), static_cast<unsigned>(count)),

@@ -7,8 +7,8 @@
 namespace rt::cuda {
 namespace {
 
-constexpr int reduction_blocks =
-    512;  // a few for each multiprocessor of a large card, few partial results on a small one
+// A few for each multiprocessor of a large card, and few partial results on a small one.
+constexpr int reduction_blocks = 512;
 constexpr unsigned whole_warp = 0xffffffffu;
 
 struct Partial {  // of one channel
@@ -34,7 +34,10 @@ struct Stats {
   template <int width, int k>
   __device__ static void add(Partial& to, float count, const Unit<width> (&u)[k], int lane, float) {
     float v[k], sum = 0, squares = 0;
-    for (int i = 0; i < k; ++i) sum += v[i] = to_float(u[i].v[lane]);
+    for (int i = 0; i < k; ++i) {
+      v[i] = to_float(u[i].v[lane]);
+      sum += v[i];
+    }
     const float mean = sum * (1.0f / k);
     for (int i = 0; i < k; ++i) squares += (v[i] - mean) * (v[i] - mean);
     merge(to, count, {mean, squares}, k);
@@ -61,17 +64,10 @@ struct Sums {
   float *dgamma, *dbeta;
 
   template <int width>
-  struct Unit {
-    Pack<T, width> dy, y, x;
-  };
+  using Unit = MaskedUnit<T, width>;
   template <int width>
   __device__ Unit<width> load(int64_t at) const {
-    using P = Pack<T, width>;
-    Unit<width> u;
-    u.dy = *reinterpret_cast<const P*>(dy + at);
-    if (masked) u.y = *reinterpret_cast<const P*>(y + at);
-    u.x = *reinterpret_cast<const P*>(x + at);
-    return u;
+    return load_masked<masked, T, width>(dy, y, x, at);
   }
   __device__ float about(int c) const { return mean[c]; }
 
@@ -84,7 +80,10 @@ struct Sums {
       to.b += d;
     }
   }
-  __device__ static void merge(Partial& to, float, Partial more, float) { to.a += more.a, to.b += more.b; }
+  __device__ static void merge(Partial& to, float, Partial more, float) {
+    to.a += more.a;
+    to.b += more.b;
+  }
   __device__ void finish(int c, Partial total, float) const {
     dgamma[c] = total.a * rstd[c];
     dbeta[c] = total.b;
@@ -99,7 +98,10 @@ __device__ void merge_threads(Partial (&v)[n], float count) {
   const int thread = static_cast<int>(threadIdx.x);
   for (int half = walk_threads / 2; half >= columns; half /= 2) {
     if (thread >= half && thread < 2 * half) {
-      for (int j = 0; j < n; ++j) a[j][thread] = v[j].a, b[j][thread] = v[j].b;
+      for (int j = 0; j < n; ++j) {
+        a[j][thread] = v[j].a;
+        b[j][thread] = v[j].b;
+      }
       counts[thread] = count;
     }
     __syncthreads();
@@ -178,9 +180,13 @@ void sums(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
     const View* rest = &a.in[masked];
-    reduce<T>(
-        a, Sums<T, masked>{pointer<T>(a.in[0]), pointer<T>(a.in[masked]), pointer<T>(rest[1]), pointer<float>(rest[2]),
-                           pointer<float>(rest[3]), pointer<float>(a.out[0]), pointer<float>(a.out[1])});
+    reduce<T>(a, Sums<T, masked>{.dy = pointer<T>(a.in[0]),
+                                 .y = pointer<T>(a.in[masked]),
+                                 .x = pointer<T>(rest[1]),
+                                 .mean = pointer<float>(rest[2]),
+                                 .rstd = pointer<float>(rest[3]),
+                                 .dgamma = pointer<float>(a.out[0]),
+                                 .dbeta = pointer<float>(a.out[1])});
   });
 }
 
@@ -213,8 +219,11 @@ size_t batch_norm_workspace(const Problem& p) {
 void batch_norm_stats(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
-    reduce<T>(a, Stats<T>{pointer<T>(a.in[0]), static_cast<float>(batch_norm_attrs(a.op).eps), pointer<float>(a.out[0]),
-                          pointer<float>(a.out[1]), pointer<float>(a.out[2])});
+    reduce<T>(a, Stats<T>{.x = pointer<T>(a.in[0]),
+                          .eps = static_cast<float>(batch_norm_attrs(a.op).eps),
+                          .mean = pointer<float>(a.out[0]),
+                          .rstd = pointer<float>(a.out[1]),
+                          .var = pointer<float>(a.out[2])});
   });
 }
 void batch_norm_stats_of_sums(const float* sums, const Args& a) {

@@ -42,8 +42,17 @@ Conv2dShape conv2d_shape(const Op* op, const Spec& x, const Spec& w) {
     const int64_t room = size + 2 * a.pad - kernel;
     return room < 0 ? 0 : room / a.stride + 1;
   };
-  return {xs.n(),   xs.c(), xs.h(), xs.w(), ws.n(), ws.h(), ws.w(), out(xs.h(), ws.h()), out(xs.w(), ws.w()),
-          a.stride, a.pad};
+  return {.n = xs.n(),
+          .c = xs.c(),
+          .h = xs.h(),
+          .w = xs.w(),
+          .k = ws.n(),
+          .r = ws.h(),
+          .s = ws.w(),
+          .p = out(xs.h(), ws.h()),
+          .q = out(xs.w(), ws.w()),
+          .stride = a.stride,
+          .pad = a.pad};
 }
 
 }  // namespace rt

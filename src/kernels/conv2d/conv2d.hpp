@@ -1,7 +1,7 @@
 // Two-dimensional cross-correlation without bias:
 //   y[n,k,p,q] = sum over c,r,s of x[n, c, p*stride-pad+r, q*stride-pad+s] * w[k,c,r,s]
-// x [N,C,H,W] in either layout, y [N,K,P,Q] in x's layout; w [K,C,R,S] in either: the CPU's rows take it in that order, as
-// checkpoints hold it, tensor cores with C innermost (nhwc). One type for all three.
+// x [N,C,H,W] in either layout, y [N,K,P,Q] in x's layout; w [K,C,R,S] in either: the CPU's rows take it in that order,
+// as checkpoints hold it, tensor cores with C innermost (nhwc). All three are of one type.
 #pragma once
 #include <compare>
 
@@ -17,7 +17,9 @@ struct Conv2dAttrs {
 Var conv2d(Tape& tape, Var x, Var w, Conv2dAttrs attrs);
 
 struct Conv2dShape {
-  int64_t n, c, h, w, k, r, s, p, q;
+  int64_t n, c, h, w;  // of x
+  int64_t k, r, s;     // output channels; the filter's rows and columns
+  int64_t p, q;        // of y
   int stride, pad;
   friend auto operator<=>(const Conv2dShape&, const Conv2dShape&) = default;
 };

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/cuda.hpp"
+#include "core/divide.hpp"
 #include "core/log.hpp"
 #include "kernels/batch_norm/batch_norm.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
@@ -88,8 +89,10 @@ std::vector<Timed> time_all(const Convolution& c, const std::vector<Candidate>& 
   std::vector<Timed> once, times;
   double best = std::numeric_limits<double>::infinity();
   for (const Candidate& candidate : list)
-    if (Timed t{&candidate, std::numeric_limits<double>::infinity()}; ran(t, 1))
-      once.push_back(t), best = std::min(best, t.ms);
+    if (Timed t{&candidate, std::numeric_limits<double>::infinity()}; ran(t, 1)) {
+      once.push_back(t);
+      best = std::min(best, t.ms);
+    }
   for (Timed t : once) {
     bool good = t.ms <= worth_repeating(best);
     for (int i = 0, runs = runs_per_timing(t.ms); good && i < repeats; ++i) good = ran(t, runs);
@@ -162,10 +165,10 @@ void compute(const Convolution& c, const Args& a) {
 // one and then by the kernel of batch_norm.stats. Time decides.
 struct WithStats {
   Convolution fused, plain;
-  size_t sums_bytes;  // of the workspace; what else a candidate needs lies behind
+  size_t sums_bytes;  // of the workspace's begin; what else a candidate needs lies behind
   explicit WithStats(const Convolution& c) : fused(c), plain(c) {
     fused.stats = true;
-    sums_bytes = (2 * static_cast<size_t>(c.shape.k) * sizeof(float) + 255) / 256 * 256;
+    sums_bytes = round_up(2 * static_cast<size_t>(c.shape.k) * sizeof(float), 256);
   }
   static constexpr int apart = 999;  // its number among the algorithms: no library's
 

@@ -16,8 +16,10 @@
 
 namespace rt {
 
-struct WinogradGrid {  // of images [h, w, channels] in NHWC, which tiles cover
-  int64_t h, w, channels, rows, columns;
+// Images [h, w, channels] in NHWC, covered by rows x columns tiles each.
+struct WinogradGrid {
+  int64_t h, w, channels;
+  int64_t rows, columns;
   int64_t tiles() const { return rows * columns; }  // per image
 };
 
@@ -33,13 +35,15 @@ struct WinogradPlanes {
   int64_t plane, row;
 };
 
-// Each pixel x of the source counts as relu(x * scale[c] + shift[c]), or where scale is null as it is.
+// What a pixel x of the source counts as: relu(x * scale[c] + shift[c]), or x itself where scale is null.
 struct WinogradOnLoad {
   const float *scale = nullptr, *shift = nullptr;
 };
 
-// Where x is not null dy counts as batch_norm.dx of dy: scale * ((d - mean_dy) - (x - mean) * slope), by channel, where d is dy
-// if z > 0, or where z is null if x * scale + shift > 0, else 0. d, where not null, gets that.
+// What dy counts as, where x is not null: the gradient that a batch norm (with input x) and the ReLU after it make of dy,
+//   scale * ((d - mean_dy) - (x - mean) * slope),   by channel.
+// Here d is dy where the ReLU let the element through, and 0 elsewhere. The ReLU let it through if z, its output, is
+// positive; where z is null, if x * scale + shift is. The image `d`, where it is not null, gets d.
 template <class T>
 struct WinogradBatchNorm {
   const T *x = nullptr, *z = nullptr;
@@ -50,31 +54,35 @@ struct WinogradBatchNorm {
 // Images and weights lie in memory as T, f32 or bf16; all else is f32.
 template <class T>
 struct WinogradKernels {
-  int values, step;  // of a line: 6 or 9; pixels of the source from one tile to the next: 4 or 8
+  int values;  // of a line: 6 or 9
+  int step;    // pixels of the source from one tile to the next: 4 or 8
   void (*windows)(const WinogradGrid&, const WinogradPart&, const T* x, const WinogradOnLoad&,
                   WinogradPlanes v);  // V = B^T d B
   void (*gradients)(const WinogradGrid&, const WinogradPart&, const T* dy, const WinogradBatchNorm<T>&,
                     WinogradPlanes m);  // dM = A dY A^T
-  // Y = A^T M A. Where `sums` is not null: sums[(n * 3 + i) * channels + c] of image n become its first output, the sum
-  // and the sum of squares of its outputs' distances from that. Tiles of an image must come in order then.
+  // Y = A^T M A. Where `sums` is not null, sums[(n * 3 + i) * channels + c] of image n become: its first output (i is 0),
+  // the sum of its outputs' distances from that (1), and the sum of their squares (2). Tiles of an image must come in
+  // order then.
   void (*outputs)(const WinogradGrid&, const WinogradPart&, WinogradPlanes m, T* y, float* sums);
-  // dX = B dV B^T. Windows overlap: tiles of an image must come in order. What the first tile that reaches a pixel gives
-  // is stored, the rest is added; with `add` all is added to what is there.
+  // dX = B dV B^T. Windows overlap, so tiles of an image must come in order. What the first tile that reaches a pixel
+  // gives is stored, what later ones give is added; with `add` all of it is added to what is there.
   void (*input_gradients)(const WinogradGrid&, const WinogradPart&, WinogradPlanes v, float* dx, bool add);
-  // Some channels of `pixels` pixels as T, plus `other` where that is not null; `to` may be `from` or `other`.
+  // Converts some channels of `pixels` pixels to T, and adds `other` where that is not null; `to` may be `from` or
+  // `other`.
   void (*convert)(const float* from, const T* other, T* to, int64_t pixels, int64_t channels_apart, int64_t channels);
 
   // A panel of U = G w G^T: 36 planes of [depth][columns] floats, `plane` apart. The 3x3 filter of (column j, depth i)
   // lies at w[j * column_stride + i * depth_stride]; columns from `count`, a multiple of 8, on become zero.
   void (*weights)(const T* w, int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* u,
                   int64_t plane);
-  // The way back, dW = G^T dU G. dU(e, i, j) lies at du[e * plane + i * row + j], for j < count, a multiple of 8 and of a vector, and is
-  // the sum of `chunks` such arrays chunk_stride apart, added in order.
+  // The way back, dW = G^T dU G. dU(e, i, j) lies at du[e * plane + i * row + j], for j < count, a multiple of 8 and of a
+  // vector's length, and is the sum of `chunks` such arrays chunk_stride apart, added in order.
   void (*weight_gradients)(const float* du, int64_t plane, int64_t row, int64_t chunks, int64_t chunk_stride,
                            int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, T* dw);
 };
 
-struct WinogradSet {  // of an instruction set
+// The kernels of one instruction set.
+struct WinogradSet {
   WinogradKernels<float> f32_stride1, f32_stride2;
   WinogradKernels<bf16> bf16_stride1, bf16_stride2;
   template <class T>
