@@ -1,5 +1,5 @@
-// The CUDA runtime behind core/cuda.hpp. This is a .cu file because only what nvcc compiles knows the list of architectures
-// that it was compiled for.
+// The CUDA runtime behind core/cuda.hpp. This is a .cu file because only what nvcc compiles knows the list of
+// architectures that it was compiled for.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -28,7 +28,6 @@ namespace rt::cuda {
 namespace {
 
 cudaStream_t stream_of(void* p) { return static_cast<cudaStream_t>(p); }
-std::string dotted(int capability) { return rt::format("{}.{}", capability / 10, capability % 10); }
 
 std::vector<int> compiled_architectures() {
   std::vector<int> list;
@@ -44,9 +43,10 @@ std::string problem_of(int capability, const Support& s) {
                        });
   if (!covered) {
     std::string have;
-    for (int a : s.architectures) have += (have.empty() ? "" : ", ") + dotted(a);
+    for (int a : s.architectures) have += (have.empty() ? "" : ", ") + capability_text(a);
     return rt::format(
-        "compute capability {} is not among those this program was compiled for ({}){}", dotted(capability), have,
+        "compute capability {} is not among those this program was compiled for ({}){}", capability_text(capability),
+        have,
         capability < 75 ? "; it needs a build with CUDA 12.9 or older and cuDNN 9.10.2 or older (cmake --preset pascal)"
                         : "; build rtrain with a CUDA toolkit that knows it (cmake --preset cuda)");
   }
@@ -54,7 +54,7 @@ std::string problem_of(int capability, const Support& s) {
     return rt::format(
         "cuDNN {}.{}.{} no longer serves compute capability {}; install cuDNN 9.10.2 or older (the Python package "
         "nvidia-cudnn-cu12==9.10.2.21 holds it)",
-        s.cudnn / 10000, s.cudnn / 100 % 100, s.cudnn % 100, dotted(capability));
+        s.cudnn / 10000, s.cudnn / 100 % 100, s.cudnn % 100, capability_text(capability));
   return "";
 }
 
@@ -146,12 +146,11 @@ void* allocate(size_t bytes) {
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     constexpr double mib = 1 << 20;
-    fail(
-        ExitCode::device,
-        "out of GPU memory: could not allocate {:.0f} MiB, {:.0f} MiB are free and {:.0f} MiB in use by this process; a "
-        "smaller train.batch needs less",
-        static_cast<double>(bytes) / mib, static_cast<double>(free_bytes()) / mib,
-        static_cast<double>(counters().allocated_bytes) / mib);
+    fail(ExitCode::device,
+         "out of GPU memory: could not allocate {:.0f} MiB, {:.0f} MiB are free and {:.0f} MiB in use by this process; "
+         "a smaller train.batch needs less",
+         static_cast<double>(bytes) / mib, static_cast<double>(free_bytes()) / mib,
+         static_cast<double>(counters().allocated_bytes) / mib);
   }
   RT_TRY(status);
   g_blocks.push_back({p, size});

@@ -1,5 +1,5 @@
-// What the kernel's files say of this machine and of the limits that this process has. `root` stands before every path: ""
-// is the machine's own; tests give folders that look like others.
+// What the kernel's files say of this machine and of the limits that this process has. `root` stands before every path:
+// "" is the machine's own; tests give folders that look like others.
 #pragma once
 #include <string>
 #include <vector>

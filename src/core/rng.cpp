@@ -1,6 +1,6 @@
-// Normal numbers are drawn with a logarithm and a cosine of our own: branch-free, so that compilers make vectors of them,
-// and the same with every C library. Both are those of FreeBSD's msun (Sun Microsystems, 1993), within one ulp over the
-// ranges that occur; as f32, in which weights are kept, they give what glibc's give.
+// Normal numbers are drawn with a logarithm and a cosine of our own: branch-free, so that compilers make vectors of
+// them, and the same with every C library. Both are those of FreeBSD's msun (Sun Microsystems, 1993), within one ulp
+// over the ranges that occur; as f32, in which weights are kept, they give what glibc's give.
 #include "core/rng.hpp"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// cuDNN on the emulated device: the CPU's own rows (fast enough for whole networks), when the stream gets there. Each algorithm
-// overwrites all the workspace that it asked for, so that a caller who gave it too little shows.
+// cuDNN on the emulated device: the CPU's own rows (fast enough for whole networks), when the stream gets there. Each
+// algorithm overwrites all the workspace that it asked for, so that a caller who gave it too little shows.
 #include "kernels/conv2d/cudnn/cudnn.hpp"
 
 #include <algorithm>

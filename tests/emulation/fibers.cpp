@@ -1,4 +1,5 @@
-// The threads of an emulated kernel: a fiber each, one at a time, in random order; they change at barriers and shuffles only.
+// The threads of an emulated kernel: a fiber each, one at a time, in random order; they change at barriers and shuffles
+// only.
 #include "emulation/fibers.hpp"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-// A CUDA device made of the host's memory: streams, events, graphs. Streams hold back their work until somebody waits for it,
-// copies from pinned memory read it only then, and fresh memory is full of NaNs: what a program forgets to wait for or to write
-// shows.
+// A CUDA device made of the host's memory: streams, events, graphs. Streams hold back their work until somebody waits
+// for it, copies from pinned memory read it only then, and fresh memory is full of NaNs: what a program forgets to wait
+// for or to write shows.
 #include <algorithm>
 #include <cstring>
 #include <deque>

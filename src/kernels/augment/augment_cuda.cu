@@ -1,6 +1,6 @@
 // Augmentation on the GPU: images of a resident data set (or of one batch) become what the network reads, in one pass.
-// Threads walk the result in the order it is written, 16 bytes each; the bytes they gather come in any order through the
-// cache. A block serves part of one image, so that its random numbers are drawn once.
+// Threads walk the result in the order it is written, 16 bytes each; the bytes they gather come in any order through
+// the cache. A block serves part of one image, so that its random numbers are drawn once.
 #include "kernels/augment/augment.hpp"
 #include "kernels/cuda/cuda.hpp"
 

@@ -1,5 +1,6 @@
-// Batch normalisation's element-wise passes, plain and fused, from one kernel: each thread computes what it needs of its channels
-// once and keeps it in registers. It reads all of a unit before it writes any, so out[0] may be the memory of any input.
+// Batch normalisation's element-wise passes, plain and fused, from one kernel: each thread computes what it needs of
+// its channels once and keeps it in registers. It reads all of a unit before it writes any, so out[0] may be the memory
+// of any input.
 #include "kernels/batch_norm/batch_norm.hpp"
 #include "kernels/batch_norm/channel_walk.hpp"
 

@@ -1,6 +1,6 @@
-// Batch normalisation's reductions. A block reduces one chunk of its channels, first each thread in registers, then the threads
-// in a tree; a second kernel merges the chunks of a channel, a warp each. Statistics are (count, mean, M2) all the way
-// (Chan et al., 1979), since E[x^2]-E[x]^2 cancels in f32 when mean >> std. Every order is fixed by the shape.
+// Batch normalisation's reductions. A block reduces one chunk of its channels, first each thread in registers, then the
+// threads in a tree; a second kernel merges the chunks of a channel, a warp each. Statistics are (count, mean, M2) all
+// the way (Chan et al., 1979), since E[x^2]-E[x]^2 cancels in f32 when mean >> std. Every order is fixed by the shape.
 #include "kernels/batch_norm/batch_norm.hpp"
 #include "kernels/batch_norm/channel_walk.hpp"
 
@@ -90,8 +90,8 @@ struct Sums {
   }
 };
 
-// Merges the threads of a block whose numbers differ by multiples of `columns`; the first of them gets the result. One barrier a
-// round is enough: what a round writes, [half, 2 half), only this round reads.
+// Merges the threads of a block whose numbers differ by multiples of `columns`; the first of them gets the result. One
+// barrier a round is enough: what a round writes, [half, 2 half), only this round reads.
 template <class Op, int columns, int n>
 __device__ void merge_threads(Partial (&v)[n], float count) {
   __shared__ float a[n][walk_threads], b[n][walk_threads], counts[walk_threads];
@@ -190,8 +190,8 @@ void sums(const Args& a) {
   });
 }
 
-// A sum of squares less the square of the sum loses digits where the mean is large beside the deviation; doubles keep what the
-// f32 sums still hold.
+// A sum of squares less the square of the sum loses digits where the mean is large beside the deviation; doubles keep
+// what the f32 sums still hold.
 __global__ void finish_sums(const float* sums, int channels, float count, float eps, float* mean, float* rstd,
                             float* var) {
   const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);

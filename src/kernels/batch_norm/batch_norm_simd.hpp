@@ -33,7 +33,8 @@ struct BatchNormKernelsOf {
                 int64_t channels, bool stream);
 
   // dx = scale[c] * ((d - mean_dy[c]) - (x - mean[c]) * slope[c]), with d as in `sums`. Where dskip is not null it gets
-  // d, and the mask must have y then. dx may be dy or x. `stream`, `stream_skip`: dx, dskip are written past the caches.
+  // d, and the mask must have y then. dx may be dy or x. stream, stream_skip: dx, dskip are written past the
+  // caches.
   void (*dx)(const T* dy, const ReluMask<T>& mask, const T* x, const float* mean, const float* scale,
              const float* mean_dy, const float* slope, T* dx, T* dskip, int64_t rows, int64_t channels, bool stream,
              bool stream_skip);

@@ -1,8 +1,8 @@
-// How the threads of a CUDA kernel walk over x [N,C,H,W] so that each stays with its channels: what belongs to a channel is
-// then read once, and a reduction stays in registers. A block takes one chunk of one tile of channels; chunks follow from
-// the shape alone. Everything is counted in units of `width` adjacent elements, which are one access. In NHWC a unit lies
-// across `width` channels, and a tile of channels has as many units a row as fill 128 bytes; in NCHW a unit lies along a
-// plane, all of one channel.
+// How the threads of a CUDA kernel walk over x [N,C,H,W] so that each stays with its channels: what belongs to a
+// channel is then read once, and a reduction stays in registers. A block takes one chunk of one tile of channels;
+// chunks follow from the shape alone. Everything is counted in units of `width` adjacent elements, which are one
+// access. In NHWC a unit lies across `width` channels, and a tile of channels has as many units a row as fill 128
+// bytes; in NCHW a unit lies along a plane, all of one channel.
 #pragma once
 #include <type_traits>
 
@@ -65,8 +65,8 @@ struct Walk {
     return (plane * chunks.plane + (unit - static_cast<int>(image) * chunks.plane)) * width;
   }
 
-  // Calls f(offsets) with int64_t offsets[depth], for what remains with [depth / 2], and so on: f loads all of them before
-  // it computes.
+  // Calls f(offsets) with int64_t offsets[depth], for what remains with [depth / 2], and so on: f loads all of them
+  // before it computes.
   template <int depth, class F>
   __device__ void each(F&& f) const {
     each_from<depth>(first, f);

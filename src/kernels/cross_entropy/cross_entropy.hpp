@@ -1,12 +1,14 @@
 // Label-smoothed softmax cross-entropy, mean over the batch, as one op (Szegedy et al., 2016; PyTorch's convention):
 //   target = (1-s) * onehot(label) + s/K,   loss = mean over n of  -sum over k of target[k] * log softmax(logits[n])[k]
 // logits [N,K], labels [N] i32 in 0..K-1, loss [] (a scalar); loss and lse are f32 where the logits are halves.
-//   cross_entropy.forward: logits labels -> loss lse correct     lse [N]: log of the sum of exponentials
-//                                             correct [2] i32: samples whose label is the best, and among the best
-//                                             five; of equal logits the lower index ranks first, a NaN is never correct
+//   cross_entropy.forward: logits labels -> loss lse correct
+//     lse [N]: log of the sum of exponentials
+//     correct [2] i32: samples whose label is the best, and among the best five; of equal logits the lower index ranks
+//     first, a NaN is never correct
 //   cross_entropy.backward: logits labels lse dloss -> dlogits
-//   cross_entropy.with_gradient: logits labels dloss -> loss correct dlogits     both, by a rule of fusion: a training step
-//                                             knows dloss before it knows the loss. The same bits, and lse stays inside
+//   cross_entropy.with_gradient: logits labels dloss -> loss correct dlogits
+//     Both, by a rule of fusion: a training step knows dloss before it knows the loss. It gives the same bits, and lse
+//     stays inside.
 #pragma once
 #include "core/tape.hpp"
 

@@ -1,6 +1,6 @@
-// Cross-entropy on the GPU: a warp per sample, which goes on to its gradient where the step has both, then one block adds the
-// samples' losses and counts in a fixed order. The loss of a sample is formed relative to its largest logit: the difference of
-// two large numbers is never taken.
+// Cross-entropy on the GPU: a warp per sample, which goes on to its gradient where the step has both, then one block
+// adds the samples' losses and counts in a fixed order. The loss of a sample is formed relative to its largest logit:
+// the difference of two large numbers is never taken.
 #include "kernels/cross_entropy/cross_entropy.hpp"
 #include "kernels/cuda/block_sum.hpp"
 #include "kernels/cuda/cuda.hpp"

@@ -1,5 +1,5 @@
-// What every .cu file starts with: the launch macro, 16-bit types as they lie in memory, 16-byte accesses.
-// No other way to launch a kernel is used, so that tests can run all of them on the CPU (tests/emulation/device.hpp stands in for
+// What every .cu file starts with: the launch macro, 16-bit types as they lie in memory, 16-byte accesses. No other way
+// to launch a kernel is used, so that tests can run all of them on the CPU (tests/emulation/device.hpp stands in for
 // the toolkit there). House rules that keep compute capability 6.1 correct: whole-warp shuffles only, outside branches;
 // arithmetic in f32 whatever the storage; no float4, half or bf16 atomics; at most 48 KB of static shared memory.
 #pragma once

@@ -1,10 +1,9 @@
-// The matrix product of bf16 pairs in tiles (AMX). One instruction adds to a tile of 16 x 16 sums in f32 the product of a
-// tile of 16 rows of 16 pairs and a tile of 16 pairs for each of 16 columns, which is just how A and a panel of B lie in
-// memory. What limits the product is how many lines the L2 cache delivers. Four tiles of sums share two of A and two of B.
-// In products of windows, which overlap and so stay in the L1 cache, four tiles of A share one of B. An A whose rows lie
-// side by side is transposed first, 32 rows at a time.
-// A sum adds up in blocks of 16 pairs, in each block the first numbers of the pairs apart from the second; numbers below
-// 1.2e-38 count as zero.
+// The matrix product of bf16 pairs in tiles (AMX). One instruction adds to a tile of 16 x 16 sums in f32 the product of
+// a tile of 16 rows of 16 pairs and a tile of 16 pairs for each of 16 columns, which is just how A and a panel of B lie
+// in memory. What limits the product is how many lines the L2 cache delivers. Four tiles of sums share two of A and two
+// of B. In products of windows, which overlap and so stay in the L1 cache, four tiles of A share one of B. An A whose
+// rows lie side by side is transposed first, 32 rows at a time. A sum adds up in blocks of 16 pairs, in each block the
+// first numbers of the pairs apart from the second; numbers below 1.2e-38 count as zero.
 #include "kernels/gemm/gemm_simd.hpp"
 #include "kernels/simd/eight_simd.hpp"
 #ifdef RT_TILES
@@ -65,8 +64,8 @@ inline void add_product(Operand a, const Bf16Pair* below, Operand b) {
   _tile_dpbf16ps(3, 5, 7);
 }
 
-// Adds the products of the last `depth` pairs, fewer than a tile is deep: beyond them zeros are multiplied, since memory
-// may hold anything there.
+// Adds the products of the last `depth` pairs, fewer than a tile is deep: beyond them zeros are multiplied, since
+// memory may hold anything there.
 template <bool lower>
 void add_rest(Operand a, Operand b, int64_t m, int64_t depth) {
   alignas(64) Bf16Pair of_a[rows][side] = {}, of_b[side][columns] = {};

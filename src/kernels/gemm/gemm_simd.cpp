@@ -1,7 +1,7 @@
-// The register tile of the matrix product, compiled once per instruction set. The tile is two vectors wide, so that
-// two multiply-adds share each broadcast of A, and has enough accumulators to hide their latency. AVX-512 has registers
-// for 14 rows; 8 measured the same (88 % of the FMA peak in cache) and divides every channel count of a ResNet. NEON has
-// as many registers, of four numbers, and the same tile.
+// The register tile of the matrix product, compiled once per instruction set. The tile is two vectors wide, so that two
+// multiply-adds share each broadcast of A, and has enough accumulators to hide their latency. AVX-512 has registers for
+// 14 rows; 8 measured the same (88 % of the FMA peak in cache) and divides every channel count of a ResNet. NEON has as
+// many registers, of four numbers, and the same tile.
 #include "kernels/gemm/gemm_simd.hpp"
 
 #include <utility>
@@ -51,8 +51,8 @@ constexpr int line = 64;  // bytes of the cache's
 class Prefetcher {
  public:
   explicit Prefetcher(const Block& g) : next_(g.prefetch.begin()), end_(g.prefetch.end()) {}
-  // Where to go on for `bytes`, or null where nothing is left. The last lines of a range may be followed by some of what
-  // lies behind it.
+  // Where to go on for `bytes`, or null where nothing is left. The last lines of a range may be followed by some of
+  // what lies behind it.
   const char* take(int64_t bytes) {
     while (at_ >= range_end_) {
       if (next_ == end_) return nullptr;

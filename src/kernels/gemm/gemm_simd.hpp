@@ -30,12 +30,12 @@ struct GemmBlockOf {
   float* c;  // C(i,j) at c[i * c_row + j]; nothing beyond n columns is touched
   int64_t c_row;
   bool accumulate;
-  // If given, results go to rounded[i * rounded_row + j], rounded, and c is only read to add to. AMX does not round where
-  // a_row is 1.
+  // If given, results go to rounded[i * rounded_row + j], rounded, and c is only read to add to. AMX does not round
+  // where a_row is 1.
   bf16* rounded = nullptr;
   int64_t rounded_row = 0;
-  // Memory that the next product touches, which is prefetched into the L2 cache meanwhile. Products that find everything
-  // in a cache are faster without.
+  // Memory that the next product touches, which is prefetched into the L2 cache meanwhile. Products that find
+  // everything in a cache are faster without.
   struct Prefetch {
     const void* at = nullptr;
     int64_t bytes = 0;
@@ -44,8 +44,8 @@ struct GemmBlockOf {
   Prefetches prefetch = {};
 };
 
-// A product whose A is the windows of an image of pairs, where they lie. Rows of A, which are pixels of the result, come in
-// tiles of `height`, at most 16, whose windows are `pixel` pairs apart.
+// A product whose A is the windows of an image of pairs, where they lie. Rows of A, which are pixels of the result,
+// come in tiles of `height`, at most 16, whose windows are `pixel` pairs apart.
 struct GemmWindows {
   int64_t tiles, height, tiles_per_row;  // tiles_per_row: of the image
   const Bf16Pair* a;

@@ -1,7 +1,7 @@
-// Convolutions on CUDA: which of cuDNN's algorithms computes each. The first time a convolution runs, every algorithm that is
-// admitted is timed on the step's own numbers (zeros would flatter it, memory of its own would be twice the step's; the output
-// is written anew anyway) and the fastest is kept for good. How much workspace the winner may need is known before that, to a
-// plan as the largest among the admitted.
+// Convolutions on CUDA: which of cuDNN's algorithms computes each. The first time a convolution runs, every algorithm
+// that is admitted is timed on the step's own numbers (zeros would flatter it, memory of its own would be twice the
+// step's; the output is written anew anyway) and the fastest is kept for good. How much workspace the winner may need
+// is known before that, to a plan as the largest among the admitted.
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -19,8 +19,8 @@ namespace {
 constexpr size_t mib = size_t{1} << 20;
 constexpr int repeats = 3;
 
-// Some that are offered take a hundred times as long as the best. What a first timing finds slower than this is not timed again;
-// of what takes microseconds that timing also holds the launch.
+// Some that are offered take a hundred times as long as the best. What a first timing finds slower than this is not
+// timed again; of what takes microseconds that timing also holds the launch.
 double worth_repeating(double best_ms) { return 2 * best_ms + 0.2; }
 int runs_per_timing(double ms) { return static_cast<int>(std::clamp(2 / ms, 1.0, 10.0)); }
 
@@ -43,8 +43,8 @@ std::vector<Algorithm> admitted(const Convolution& c) {
   return list;
 }
 
-// The library counts elements in 32 bits, and says no more than that a parameter is bad. No other row would be of use to so
-// many images, so this ends the program.
+// The library counts elements in 32 bits, and says no more than that a parameter is bad. No other row would be of use
+// to so many images, so this ends the program.
 void check_size(const Convolution& c) {
   const Conv2dShape& s = c.shape;
   constexpr int64_t most = (int64_t{1} << 31) - 1;
@@ -161,8 +161,8 @@ void compute(const Convolution& c, const Args& a) {
   by(*algorithm);
 }
 
-// A convolution and the statistics of its output: by an algorithm that sums as it writes, or apart, by the convolution's own best
-// one and then by the kernel of batch_norm.stats. Time decides.
+// A convolution and the statistics of its output: by an algorithm that sums as it writes, or apart, by the
+// convolution's own best one and then by the kernel of batch_norm.stats. Time decides.
 struct WithStats {
   Convolution fused, plain;
   size_t sums_bytes;  // of the workspace's begin; what else a candidate needs lies behind

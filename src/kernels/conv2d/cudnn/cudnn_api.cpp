@@ -1,5 +1,5 @@
-// cuDNN itself, through its legacy convolution API: deprecated, but the one that exists unchanged from 8.9 to 9.x and that
-// serves compute capability 6.1. The graph API's algorithms (cudnn_graph_api.cpp) stand behind its own. Handle and
+// cuDNN itself, through its legacy convolution API: deprecated, but the one that exists unchanged from 8.9 to 9.x and
+// that serves compute capability 6.1. The graph API's algorithms (cudnn_graph_api.cpp) stand behind its own. Handle and
 // descriptors live as long as the process: the driver may be gone before destructors of statics run.
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
@@ -78,8 +78,8 @@ static_assert(std::size(forward_names) == CUDNN_CONVOLUTION_FWD_ALGO_COUNT);
 static_assert(std::size(dx_names) == CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT);
 static_assert(std::size(dw_names) == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT);
 
-// `list(count, results)` fills in what the library proposes, `workspace(algo)` is the size with our math type. An algorithm
-// is proposed once per math type; the size also tells whether it works with ours.
+// `list(count, results)` fills in what the library proposes, `workspace(algo)` is the size with our math type. An
+// algorithm is proposed once per math type; the size also tells whether it works with ours.
 template <class Perf, size_t n, class List, class Workspace>
 std::vector<Algorithm> usable(const char* const (&names)[n], List list, Workspace workspace) {
   Perf results[2 * n];

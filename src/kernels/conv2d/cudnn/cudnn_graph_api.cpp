@@ -1,8 +1,8 @@
-// Convolutions by cuDNN's graph API, whose engines for compute capability 9.0 and up the legacy API does not have: a graph
-// of one operation, or of a convolution and the sums of its output by channel; the engine configurations that the library's
-// heuristics propose for it, and of those the first few that become an execution plan. With cuDNN 9.19 it has run on an H200.
-// An algorithm's id is a hash of its engine's number and knobs, not its place among the proposals: a configuration that is
-// no longer proposed is then not found, where a place would silently mean another one.
+// Convolutions by cuDNN's graph API, whose engines for compute capability 9.0 and up the legacy API does not have: a
+// graph of one operation, or of a convolution and the sums of its output by channel; the engine configurations that the
+// library's heuristics propose for it, and of those the first few that become an execution plan. With cuDNN 9.19 it has
+// run on an H200. An algorithm's id is a hash of its engine's number and knobs, not its place among the proposals: a
+// configuration that is no longer proposed is then not found, where a place would silently mean another one.
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -141,7 +141,8 @@ int id_of(std::string_view name) {
          static_cast<int>(hash % static_cast<uint32_t>(std::numeric_limits<int>::max() - first_graph_id));
 }
 
-// What the engine configuration computes with; nothing where that is not what `type` asks for. The workspace is the plan's.
+// What the engine configuration computes with; nothing where that is not what `type` asks for. The workspace is the
+// plan's.
 std::optional<Algorithm> identify(const Descriptor& config, cudnnDataType_t type) {
   const std::vector<Descriptor> engines = config.get(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
   if (engines.empty()) return {};

@@ -35,8 +35,8 @@ void copy_window(const Conv2dShape& s, const Sizes& size, const T* x, int64_t p,
   }
 }
 
-// The matrix product takes f32. Weights in bf16 are widened in parts that stay in a cache until they have been multiplied,
-// so that memory is read at bf16's size; reading the weights is all that counts here.
+// The matrix product takes f32. Weights in bf16 are widened in parts that stay in a cache until they have been
+// multiplied, so that memory is read at bf16's size; reading the weights is all that counts here.
 template <class T>
 constexpr bool narrow = std::is_same_v<T, bf16>;
 

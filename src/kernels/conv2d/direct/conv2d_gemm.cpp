@@ -1,8 +1,8 @@
-// Every pass is a product with the matrix of windows: a row is an output pixel, its columns are the source values that the
-// pixel sees, ordered by tap and channel. That matrix is never whole in memory: a block of it is copied from the source
-// just before it is multiplied, which costs a few percent and makes stride, padding and any channel count the same case.
-// Products of bf16 pairs are so fast that the copies would take longest: where shapes allow, conv2d_padded.cpp and
-// conv2d_taps.cpp make fewer.
+// Every pass is a product with the matrix of windows: a row is an output pixel, its columns are the source values that
+// the pixel sees, ordered by tap and channel. That matrix is never whole in memory: a block of it is copied from the
+// source just before it is multiplied, which costs a few percent and makes stride, padding and any channel count the
+// same case. Products of bf16 pairs are so fast that the copies would take longest: where shapes allow,
+// conv2d_padded.cpp and conv2d_taps.cpp make fewer.
 //   forward: windows of x times weights.
 //   dw: transposed windows of x times dy, in chunks of pixels that are added in order.
 //   dx with a stride: pixels of dx fall into stride * stride classes by (h mod stride, w mod stride). Each class is a
@@ -211,8 +211,8 @@ size_t Passes<T, Element>::forward_bytes(const Kernels& kernels, const Conv2dSha
 namespace {
 
 // Along one side of the filter, which has `size` taps: those that reach the coordinates h of dx with h mod stride ==
-// residue. They are last, last - stride and so on, and meet the coordinates h / stride + offset, + 1 and so on of dy; in
-// this order dy's coordinates rise.
+// residue. They are last, last - stride and so on, and meet the coordinates h / stride + offset, + 1 and so on of dy;
+// in this order dy's coordinates rise.
 struct Reach {
   int64_t last, count, offset, outputs;
   Reach(int64_t residue, int64_t size, int64_t all_outputs, int64_t stride, int64_t pad) {

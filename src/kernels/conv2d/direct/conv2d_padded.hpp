@@ -1,5 +1,5 @@
-// Convolution of bf16 by products that read the windows where they lie, in a copy of the image with its padding: one copy
-// instead of one per tap (conv2d_gemm.cpp). It is for instruction sets whose products take rows that lie apart.
+// Convolution of bf16 by products that read the windows where they lie, in a copy of the image with its padding: one
+// copy instead of one per tap (conv2d_gemm.cpp). It is for instruction sets whose products take rows that lie apart.
 #pragma once
 #include "kernels/conv2d/direct/conv2d_windows.hpp"
 

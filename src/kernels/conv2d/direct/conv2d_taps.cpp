@@ -96,7 +96,8 @@ void turn_gradients(const Conv2dShape& s, const Sequence& sequence, const bf16* 
   }
 }
 
-// What a block's output pixels see of x, from one row above the block to one below it, in the group of channels from `c`.
+// What a block's output pixels see of x, from one row above the block to one below it, in the group of channels from
+// `c`.
 void stack_inputs(const Conv2dShape& s, const Sequence& sequence, const bf16* x, int64_t block, int64_t c,
                   Bf16Pair* to) {
   for (int64_t row_class = 0; row_class < sequence.classes; ++row_class)

@@ -1,7 +1,7 @@
 // The operands of convolution as matrices: windows of an image as rows, and panels of weights or gradients for
-// GemmBlock::b. Columns of windows, and so the depth of the products, are ordered by tap, then channel.
-// T is how images and weights lie in memory, f32 or bf16; an Element of the matrices is an f32, or a pair of bf16, whose
-// second is zero beyond the last number. The functions exist for <float, float>, <bf16, float> and <bf16, Bf16Pair>.
+// GemmBlock::b. Columns of windows, and so the depth of the products, are ordered by tap, then channel. T is how images
+// and weights lie in memory, f32 or bf16; an Element of the matrices is an f32, or a pair of bf16, whose second is zero
+// beyond the last number. The functions exist for <float, float>, <bf16, float> and <bf16, Bf16Pair>.
 #pragma once
 #include <algorithm>
 #include <type_traits>
@@ -36,8 +36,8 @@ struct Windows {
 template <class Element>
 inline constexpr int64_t per = std::is_same_v<Element, Bf16Pair> ? 2 : 1;
 
-// Rows [first, first + count) and columns [d0, d1) of the matrix of windows, to `to` with a row stride. A pair is of two
-// adjacent numbers of a row; d0 is even then.
+// Rows [first, first + count) and columns [d0, d1) of the matrix of windows, to `to` with a row stride. A pair is of
+// two adjacent numbers of a row; d0 is even then.
 template <class T, class Element>
 void copy_windows(const Windows<T>& windows, int64_t first, int64_t count, int64_t d0, int64_t d1, Element* to,
                   int64_t to_row);
@@ -65,8 +65,8 @@ void pack_weights(const TapWeights<T>& weights, int64_t columns, Element* to);
 // Two rows of n numbers as one of pairs.
 void stack(const bf16* upper, const bf16* lower, int64_t n, Bf16Pair* to);
 
-// A matrix [rows, k] as panels [k / columns][rows][columns], zero beyond the last k. A pair is of two adjacent numbers of
-// a column.
+// A matrix [rows, k] as panels [k / columns][rows][columns], zero beyond the last k. A pair is of two adjacent numbers
+// of a column.
 template <class T, class Element>
 void pack_rows(const T* from, int64_t rows, int64_t k, int64_t columns, Element* to);
 

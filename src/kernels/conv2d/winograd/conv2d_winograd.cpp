@@ -106,8 +106,8 @@ struct BackwardRun {
     return {o.x + at};
   }
 
-  // dX of the share's tiles. They add up in dx itself, or where dx is bf16, in an image of f32, which is rounded when its
-  // last tile has been added.
+  // dX of the share's tiles. They add up in dx itself, or where dx is bf16, in an image of f32, which is rounded when
+  // its last tile has been added.
   void input_gradients(const Share& share, WinogradPlanes dv) const {
     constexpr bool rounds = !std::is_same_v<T, float>;
     const Conv2dShape& s = layer.s;
@@ -138,8 +138,8 @@ struct BackwardRun {
     }
   }
 
-  // dU's and dX's products of one block, by a thread alone. While dU's product runs, the plane of U for dX is prefetched;
-  // while dX's does, the next plane of dU.
+  // dU's and dX's products of one block, by a thread alone. While dU's product runs, the plane of U for dX is
+  // prefetched; while dX's does, the next plane of dU.
   void multiply_alone(const Block& block, WinogradPlanes v_planes, WinogradPlanes m_planes) const {
     const bool dx = fusion.has_dx, dw = fusion.has_dw;
     const int64_t tiles = block.tiles;

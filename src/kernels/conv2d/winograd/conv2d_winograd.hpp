@@ -1,7 +1,7 @@
-// 3x3 convolution of stride 1 or 2 and padding 1 by Winograd's algorithm (winograd_simd.hpp has the mathematics): f32 or
-// bf16 in memory, f32 arithmetic, activations [N,H,W,C] in memory (nhwc), weights OIHW, channels in multiples of 16. The
-// relative error is about 2e-6 (L2) before results are rounded. Steps: every kind of conv2d_fusion.hpp; conv2d.backward
-// transforms dy once.
+// 3x3 convolution of stride 1 or 2 and padding 1 by Winograd's algorithm (winograd_simd.hpp has the mathematics): f32
+// or bf16 in memory, f32 arithmetic, activations [N,H,W,C] in memory (nhwc), weights OIHW, channels in multiples of 16.
+// The relative error is about 2e-6 (L2) before results are rounded. Steps: every kind of conv2d_fusion.hpp;
+// conv2d.backward transforms dy once.
 #pragma once
 #include "kernels/batch_norm/batch_norm.hpp"
 #include "kernels/conv2d/conv2d.hpp"

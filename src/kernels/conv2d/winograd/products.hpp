@@ -1,4 +1,5 @@
-// The matrix products of a convolution in the transformed domain, with U, the weights there, and with dU, their gradient.
+// The matrix products of a convolution in the transformed domain: those with U, the weights there, and those that give
+// dU, their gradient.
 #pragma once
 #include "kernels/conv2d/winograd/layer.hpp"
 

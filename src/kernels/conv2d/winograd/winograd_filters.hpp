@@ -1,6 +1,6 @@
-// For winograd_simd.cpp only: 3x3 filters to and from the transformed domain (WinogradKernels::weights, weight_gradients).
-// Filters lie one after the other, nine taps each, while a vector wants the same tap of adjacent columns. Eight taps of
-// eight filters are transposed in registers, the ninth tap is copied by itself.
+// For winograd_simd.cpp only: 3x3 filters to and from the transformed domain (WinogradKernels::weights,
+// weight_gradients). Filters lie one after the other, nine taps each, while a vector wants the same tap of adjacent
+// columns. Eight taps of eight filters are transposed in registers, the ninth tap is copied by itself.
 #pragma once
 #include "kernels/conv2d/winograd/winograd_lines.hpp"
 #include "kernels/simd/eight_simd.hpp"

@@ -86,7 +86,7 @@ void windows(const WinogradGrid& g, const WinogradPart& part, const T* x, const 
     all_windows<S, false>(g, part, x, on, v);
 }
 
-// sums: null, or the sums of the tile's image from the part's first channel on; `begins`: this is the image's first tile.
+// sums: null, or the sums of the tile's image from the part's first channel on; begins: it is the image's first tile.
 template <class S, bool edge, class T>
 void output(const float* m, int64_t plane, T* at, const Patch& patch, int64_t channels, float* sums, bool begins) {
   for (int64_t k = 0; k < channels; k += lanes) {
@@ -200,8 +200,8 @@ void gradients(const WinogradGrid& g, const WinogradPart& part, const T* dy, con
 
 template <class S, bool edge>
 void input_gradient(const float* v, int64_t plane, float* at, const Patch& patch, int64_t channels, bool add) {
-  // Rows and columns that a tile above or to the left has reached already; there is no such tile where this one sticks out
-  // of the image.
+  // Rows and columns that a tile above or to the left has reached already; there is no such tile where this one sticks
+  // out of the image.
   constexpr int overlap = S::window_size - S::step;
   const int above = add ? S::window_size : patch.top ? 0 : overlap, before = patch.left ? 0 : overlap;
   for (int64_t k = 0; k < channels; k += lanes) {

@@ -1,13 +1,14 @@
 // Winograd's convolution (Lavin & Gray, "Fast algorithms for convolutional neural networks", 2016) with 3x3 filters and
 // padding 1, by tiles of 4x4 outputs. A line of 4 outputs is a product of polynomials, evaluated at points (Barabasz et
 // al., "Error analysis and improving the accuracy of Winograd convolution", 2018):
-//   stride 1: F(4,3) at {0, 1, -1, 1/2, -2, infinity}: a window of 6 pixels gives 6 values, 36 products for 16 outputs, which
-//             directly are 144.
-//   stride 2: the odd pixels of a window of 9 meet the outer two taps, F(4,2) at {0, 1, -1, 1/2, infinity}, and the even
-//             ones the middle tap, as they are: 9 values, 81 products. The 4 even ones share a filter, so U has 6 a line too.
-// In two dimensions  Y = A^T [ (B^T d B) . (G w G^T) ] A,  each value of a window (a plane below) being a matrix product
-// of its own: M[tiles, k] = V[tiles, c] * U[c, k]. The backward pass is the exact adjoint of that: dM = A dY A^T once, then
-// dV = dM U^T, dU = V^T dM, dX = B dV B^T, dW = G^T dU G.
+//   stride 1: F(4,3) at {0, 1, -1, 1/2, -2, infinity}. A window of 6 pixels gives 6 values, so that 16 outputs take 36
+//             products; directly they take 144.
+//   stride 2: the odd pixels of a window of 9 meet the outer two taps, F(4,2) at {0, 1, -1, 1/2, infinity}, and the
+//             even ones meet the middle tap, as they are: 9 values, 81 products. The 4 even pixels share a filter, so
+//             that U has 6 values a line too.
+// In two dimensions  Y = A^T [ (B^T d B) . (G w G^T) ] A,  and each value of a window (a plane below) is a matrix
+// product of its own: M[tiles, k] = V[tiles, c] * U[c, k]. The backward pass is the exact adjoint of that: once
+// dM = A dY A^T, then dV = dM U^T, dU = V^T dM, dX = B dV B^T, dW = G^T dU G.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +24,8 @@ struct WinogradGrid {
   int64_t tiles() const { return rows * columns; }  // per image
 };
 
-// `tiles` tiles from tile `first` of the whole batch, and their channels [channel, channel + channels), a multiple of 16.
+// `tiles` tiles from tile `first` of the whole batch, and of their channels, in multiples of 16, `channels` from
+// `channel` on.
 struct WinogradPart {
   int64_t first, tiles, channel, channels;
 };
@@ -40,7 +42,7 @@ struct WinogradOnLoad {
   const float *scale = nullptr, *shift = nullptr;
 };
 
-// What dy counts as, where x is not null: the gradient that a batch norm (with input x) and the ReLU after it make of dy,
+// What dy counts as, where x is not null: the gradient that a batch norm of x and the ReLU after it make of dy,
 //   scale * ((d - mean_dy) - (x - mean) * slope),   by channel.
 // Here d is dy where the ReLU let the element through, and 0 elsewhere. The ReLU let it through if z, its output, is
 // positive; where z is null, if x * scale + shift is. The image `d`, where it is not null, gets d.
@@ -60,9 +62,9 @@ struct WinogradKernels {
                   WinogradPlanes v);  // V = B^T d B
   void (*gradients)(const WinogradGrid&, const WinogradPart&, const T* dy, const WinogradBatchNorm<T>&,
                     WinogradPlanes m);  // dM = A dY A^T
-  // Y = A^T M A. Where `sums` is not null, sums[(n * 3 + i) * channels + c] of image n become: its first output (i is 0),
-  // the sum of its outputs' distances from that (1), and the sum of their squares (2). Tiles of an image must come in
-  // order then.
+  // Y = A^T M A. Where `sums` is not null, sums[(n * 3 + i) * channels + c] of image n become: its first output (i is
+  // 0), the sum of its outputs' distances from that (1), and the sum of their squares (2). Tiles of an image must come
+  // in order then.
   void (*outputs)(const WinogradGrid&, const WinogradPart&, WinogradPlanes m, T* y, float* sums);
   // dX = B dV B^T. Windows overlap, so tiles of an image must come in order. What the first tile that reaches a pixel
   // gives is stored, what later ones give is added; with `add` all of it is added to what is there.
@@ -75,8 +77,8 @@ struct WinogradKernels {
   // lies at w[j * column_stride + i * depth_stride]; columns from `count`, a multiple of 8, on become zero.
   void (*weights)(const T* w, int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, float* u,
                   int64_t plane);
-  // The way back, dW = G^T dU G. dU(e, i, j) lies at du[e * plane + i * row + j], for j < count, a multiple of 8 and of a
-  // vector's length, and is the sum of `chunks` such arrays chunk_stride apart, added in order.
+  // The way back, dW = G^T dU G. dU(e, i, j) lies at du[e * plane + i * row + j], for j < count, a multiple of 8 and of
+  // a vector's length, and is the sum of `chunks` such arrays chunk_stride apart, added in order.
   void (*weight_gradients)(const float* du, int64_t plane, int64_t row, int64_t chunks, int64_t chunk_stride,
                            int64_t column_stride, int64_t depth_stride, int64_t count, int64_t depth, T* dw);
 };
