@@ -14,7 +14,7 @@ namespace rt {
 namespace {
 
 constexpr uint64_t bits_of_2_52 = 0x4330000000000000;
-// Of n < 2^52. SSE2 and NEON convert no 64-bit integers in vectors.
+// n must be below 2^52. SSE2 and NEON convert no 64-bit integers in vectors.
 inline double exact_double(uint64_t n) { return std::bit_cast<double>(bits_of_2_52 | n) - 0x1p52; }
 
 inline double log_of_fraction(double x) {             // 0 < x < 1, not subnormal

@@ -17,7 +17,7 @@ struct Work {
 Work work_of(std::string_view kind, std::string_view row, const Problem& problem);
 
 // The convolution of a step of any conv2d kind, fused ones too; x and w stand where the kind says (conv2d_fusion.hpp).
-// None for all other kinds.
+// Other kinds have none.
 std::optional<Conv2dShape> conv2d_of(std::string_view kind, const Problem& problem);
 
 // Multiply-adds of Winograd's algorithm over those of the definition: 36/144 with stride 1 and 81/144 with stride 2,

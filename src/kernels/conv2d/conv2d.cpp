@@ -3,9 +3,9 @@
 namespace rt {
 namespace {
 
-class Conv2d final : public Op {
+class Conv2dOp final : public Op {
  public:
-  explicit Conv2d(Conv2dAttrs a) : attrs(a) {}
+  explicit Conv2dOp(Conv2dAttrs a) : attrs(a) {}
   const Conv2dAttrs attrs;
 
   std::string_view name() const override { return "conv2d"; }
@@ -33,10 +33,12 @@ class Conv2d final : public Op {
 
 }  // namespace
 
-Var conv2d(Tape& tape, Var x, Var w, Conv2dAttrs attrs) { return tape.apply(std::make_shared<Conv2d>(attrs), {x, w}); }
+Var conv2d(Tape& tape, Var x, Var w, Conv2dAttrs attrs) {
+  return tape.apply(std::make_shared<Conv2dOp>(attrs), {x, w});
+}
 
 Conv2dShape conv2d_shape(const Op* op, const Spec& x, const Spec& w) {
-  const Conv2dAttrs& a = attributes<Conv2d>(op).attrs;
+  const Conv2dAttrs& a = attributes<Conv2dOp>(op).attrs;
   const Shape &xs = x.shape, &ws = w.shape;
   auto out = [&](int64_t size, int64_t kernel) {
     const int64_t room = size + 2 * a.pad - kernel;

@@ -3,7 +3,7 @@
 namespace rt {
 namespace {
 
-class Linear final : public Op {
+class LinearOp final : public Op {
  public:
   std::string_view name() const override { return "linear"; }
   std::vector<Spec> infer(std::span<const Spec> in) const override {
@@ -29,6 +29,6 @@ class Linear final : public Op {
 
 }  // namespace
 
-Var linear(Tape& tape, Var x, Var w, Var bias) { return tape.apply(std::make_shared<Linear>(), {x, w, bias}); }
+Var linear(Tape& tape, Var x, Var w, Var bias) { return tape.apply(std::make_shared<LinearOp>(), {x, w, bias}); }
 
 }  // namespace rt

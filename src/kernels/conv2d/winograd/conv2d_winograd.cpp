@@ -100,7 +100,7 @@ struct BackwardRun {
             .mean_dy = mean_dy,
             .slope = slope};
   }
-  // Of what is summed.
+  // The ReLU's mask of what is summed.
   ReluMask<T> mask(int64_t at, int64_t channel) const {
     if (fusion.on_load) return {nullptr, on_load + channel, on_load + layer.s.c + channel};
     return {o.x + at};

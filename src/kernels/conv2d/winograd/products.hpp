@@ -115,7 +115,7 @@ struct WeightGradients {
   Prefetch plane_of(const Product& product, const float* from) const {
     return {.at = from + product.filter * plane(), .bytes = plane() * int64_t{sizeof(float)}};
   }
-  // Of dU, V and dM, in this order.
+  // The next product's memory: of dU, V and dM, in this order.
   Prefetches prefetch(const Product* next, int64_t tiles, const float* from, WinogradPlanes v, WinogradPlanes m) const {
     if (!layer.prefetches || !next) return {};
     return {plane_of(*next, from), layer.rows_of(v, next, tiles), layer.rows_of(m, next, tiles)};

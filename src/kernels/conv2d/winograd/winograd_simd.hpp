@@ -58,10 +58,11 @@ template <class T>
 struct WinogradKernels {
   int values;  // of a line: 6 or 9
   int step;    // pixels of the source from one tile to the next: 4 or 8
-  void (*windows)(const WinogradGrid&, const WinogradPart&, const T* x, const WinogradOnLoad&,
-                  WinogradPlanes v);  // V = B^T d B
+  // V = B^T d B
+  void (*windows)(const WinogradGrid&, const WinogradPart&, const T* x, const WinogradOnLoad&, WinogradPlanes v);
+  // dM = A dY A^T
   void (*gradients)(const WinogradGrid&, const WinogradPart&, const T* dy, const WinogradBatchNorm<T>&,
-                    WinogradPlanes m);  // dM = A dY A^T
+                    WinogradPlanes m);
   // Y = A^T M A. Where `sums` is not null, sums[(n * 3 + i) * channels + c] of image n become: its first output (i is
   // 0), the sum of its outputs' distances from that (1), and the sum of their squares (2). Tiles of an image must come
   // in order then.
