@@ -114,7 +114,6 @@ std::string library_version(int version) {
   const int unit = version >= 10000 ? 10000 : 1000;  // cuDNN counted in thousands until 8
   return rt::format("{}.{}.{}", version / unit, version % unit / 100, version % 100);
 }
-std::string capability_text(int capability) { return rt::format("{}.{}", capability / 10, capability % 10); }
 
 std::vector<Finding> examine() {
   const Machine& m = machine();

@@ -13,8 +13,7 @@ struct Finding {
 };
 std::vector<Finding> examine();
 
-std::string dotted(int version);              // 12040 -> "12.4", as the driver and the runtime count
-std::string library_version(int version);     // 91002 -> "9.10.2", 8907 -> "8.9.7", as cuDNN and cuBLAS count
-std::string capability_text(int capability);  // 61 -> "6.1"
+std::string dotted(int version);           // 12040 -> "12.4", as the driver and the runtime count
+std::string library_version(int version);  // 91002 -> "9.10.2", 8907 -> "8.9.7", as cuDNN and cuBLAS count
 
 }  // namespace rt

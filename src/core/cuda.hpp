@@ -1,13 +1,22 @@
 // CUDA as the engine sees it: what is there, memory, streams, events, graphs. These functions exist three times and a
-// program links one set: core/cuda_runtime.cu (the CUDA runtime), core/cuda_none.cpp (a build without CUDA), and for tests
-// tests/emulation/runtime.cpp (a device made of the host's memory, whose streams run late and whose kernels run fiber by
-// fiber). Everything here throws Error(device) with the call that failed.
+// program links one set: core/cuda_runtime.cu (the CUDA runtime), core/cuda_none.cpp (a build without CUDA), and for
+// tests tests/emulation/runtime.cpp (a device made of the host's memory, whose streams run late and whose kernels run
+// fiber by fiber). Everything here throws Error(device) with the call that failed.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
+
+namespace rt {
+
+// "6.1" for 61, as compute capabilities are counted here.
+inline std::string capability_text(int capability) {
+  return std::to_string(capability / 10) + "." + std::to_string(capability % 10);
+}
+
+}  // namespace rt
 
 namespace rt::cuda {
 

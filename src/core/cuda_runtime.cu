@@ -1,5 +1,5 @@
-// The CUDA runtime behind core/cuda.hpp. A .cu file because only what nvcc compiles knows the list of architectures it was
-// compiled for.
+// The CUDA runtime behind core/cuda.hpp. This is a .cu file because only what nvcc compiles knows the list of
+// architectures that it was compiled for.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -28,7 +28,6 @@ namespace rt::cuda {
 namespace {
 
 cudaStream_t stream_of(void* p) { return static_cast<cudaStream_t>(p); }
-std::string dotted(int capability) { return rt::format("{}.{}", capability / 10, capability % 10); }
 
 std::vector<int> compiled_architectures() {
   std::vector<int> list;
@@ -44,9 +43,10 @@ std::string problem_of(int capability, const Support& s) {
                        });
   if (!covered) {
     std::string have;
-    for (int a : s.architectures) have += (have.empty() ? "" : ", ") + dotted(a);
+    for (int a : s.architectures) have += (have.empty() ? "" : ", ") + capability_text(a);
     return rt::format(
-        "compute capability {} is not among those this program was compiled for ({}){}", dotted(capability), have,
+        "compute capability {} is not among those this program was compiled for ({}){}", capability_text(capability),
+        have,
         capability < 75 ? "; it needs a build with CUDA 12.9 or older and cuDNN 9.10.2 or older (cmake --preset pascal)"
                         : "; build rtrain with a CUDA toolkit that knows it (cmake --preset cuda)");
   }
@@ -54,14 +54,15 @@ std::string problem_of(int capability, const Support& s) {
     return rt::format(
         "cuDNN {}.{}.{} no longer serves compute capability {}; install cuDNN 9.10.2 or older (the Python package "
         "nvidia-cudnn-cu12==9.10.2.21 holds it)",
-        s.cudnn / 10000, s.cudnn / 100 % 100, s.cudnn % 100, dotted(capability));
+        s.cudnn / 10000, s.cudnn / 100 % 100, s.cudnn % 100, capability_text(capability));
   return "";
 }
 
 Support probe() {
   Support s;
   s.architectures = compiled_architectures();
-  s.cudnn = cudnn::version(), s.cublas = cublas::version();
+  s.cudnn = cudnn::version();
+  s.cublas = cublas::version();
   cudaRuntimeGetVersion(&s.runtime);
   if (cudaDriverGetVersion(&s.driver) != cudaSuccess) s.driver = 0;
   int count = 0;
@@ -145,24 +146,28 @@ void* allocate(size_t bytes) {
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
     constexpr double mib = 1 << 20;
-    fail(
-        ExitCode::device,
-        "out of GPU memory: could not allocate {:.0f} MiB, {:.0f} MiB are free and {:.0f} MiB in use by this process; a "
-        "smaller train.batch needs less",
-        static_cast<double>(bytes) / mib, static_cast<double>(free_bytes()) / mib,
-        static_cast<double>(counters().allocated_bytes) / mib);
+    fail(ExitCode::device,
+         "out of GPU memory: could not allocate {:.0f} MiB, {:.0f} MiB are free and {:.0f} MiB in use by this process; "
+         "a smaller train.batch needs less",
+         static_cast<double>(bytes) / mib, static_cast<double>(free_bytes()) / mib,
+         static_cast<double>(counters().allocated_bytes) / mib);
   }
   RT_TRY(status);
   g_blocks.push_back({p, size});
   Counters& c = counters();
-  c.allocations += 1, c.allocated_bytes += size, c.peak_bytes = std::max(c.peak_bytes, c.allocated_bytes);
+  c.allocations += 1;
+  c.allocated_bytes += size;
+  c.peak_bytes = std::max(c.peak_bytes, c.allocated_bytes);
   return p;
 }
 
 void release(void* p) {
   if (p == nullptr) return;
   const auto it = std::find_if(g_blocks.begin(), g_blocks.end(), [&](const Block& b) { return b.p == p; });
-  if (it != g_blocks.end()) counters().allocated_bytes -= it->bytes, g_blocks.erase(it);
+  if (it != g_blocks.end()) {
+    counters().allocated_bytes -= it->bytes;
+    g_blocks.erase(it);
+  }
   if (g_pools)
     cudaFreeAsync(p, g_compute);
   else
@@ -184,8 +189,14 @@ size_t free_bytes() {
   return free;
 }
 
-void* compute_stream() { return need_device(), g_compute; }
-void* copy_stream() { return need_device(), g_copy; }
+void* compute_stream() {
+  need_device();
+  return g_compute;
+}
+void* copy_stream() {
+  need_device();
+  return g_copy;
+}
 
 void copy_to_device(void* to, const void* from, size_t bytes, void* stream) {
   counters().to_device_bytes += static_cast<int64_t>(bytes);

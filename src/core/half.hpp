@@ -1,15 +1,17 @@
 // 16-bit floats as they lie in memory: converted to f32 to compute with, rounded to nearest even when they are made.
-// Every conversion to bf16 on the host goes through bf16_of_f32, one element or a vector of them at a time. The vector
-// kernels include this file, so it includes no standard library, and what is inline is always inlined: no copy built for
-// one instruction set can be linked into the code for another.
+// Every conversion to bf16 goes through bf16_of_f32, on the host one element or a vector of them at a time. The vector
+// kernels include this file, so it includes no standard library, and what is inline is always inlined: no copy built
+// for one instruction set can be linked into the code for another.
 #pragma once
 #include <stdint.h>
 
+#include "core/host_device.hpp"
+
 namespace rt {
 
-// The upper half of f32 bits, rounded; U is uint32_t or a vector of it.
+// The upper half of f32 bits, rounded; U is uint32_t or a vector of it. A NaN stays one.
 template <class U>
-[[gnu::always_inline]] inline U bf16_of_f32(U bits) {
+[[gnu::always_inline]] RT_HOST_DEVICE inline U bf16_of_f32(U bits) {
   const auto nan = (bits & 0x7fffffffu) > 0x7f800000u;  // rounded up it could become infinity or zero
   return (nan ? bits | 0x400000u : bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
 }

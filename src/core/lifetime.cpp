@@ -2,14 +2,13 @@
 
 #include <algorithm>
 
+#include "core/divide.hpp"
+
 namespace rt {
 namespace {
 
 // A cache line on the CPU; on CUDA what its allocator gives, which libraries are used to.
-size_t round_up(size_t bytes, Device device) {
-  const size_t alignment = device == Device::cuda ? 256 : 64;
-  return (bytes + alignment - 1) / alignment * alignment;
-}
+size_t alignment_on(Device device) { return device == Device::cuda ? 256 : 64; }
 
 }  // namespace
 
@@ -35,7 +34,10 @@ Lifetimes lifetimes_of(const StepList& list, std::span<const Var> keep, bool sha
   for (size_t i = 0; i < values.size(); ++i) {
     p.block_of[i] = i;
     if (values[i].external || last[i] < 0) continue;
-    p.blocks[i] = {round_up(values[i].spec.bytes(), device), 0, share ? first[i] : 0, share ? last[i] : end};
+    p.blocks[i] = {.bytes = round_up(values[i].spec.bytes(), alignment_on(device)),
+                   .offset = 0,
+                   .first = share ? first[i] : 0,
+                   .last = share ? last[i] : end};
     p.unshared_bytes += p.blocks[i].bytes;
   }
   for (int s = 0; share && s < end; ++s) {  // in place
@@ -58,8 +60,8 @@ Lifetimes lifetimes_of(const StepList& list, std::span<const Var> keep, bool sha
   }
   size_t largest_workspace = 0;
   for (int s = 0; s < end; ++s) {
-    const size_t bytes = round_up(list.workspace_bytes[static_cast<size_t>(s)], device);
-    p.blocks[values.size() + static_cast<size_t>(s)] = {bytes, 0, s, s};
+    const size_t bytes = round_up(list.workspace_bytes[static_cast<size_t>(s)], alignment_on(device));
+    p.blocks[values.size() + static_cast<size_t>(s)] = {.bytes = bytes, .offset = 0, .first = s, .last = s};
     largest_workspace = std::max(largest_workspace, bytes);
   }
   p.unshared_bytes += largest_workspace;

@@ -1,5 +1,5 @@
-// Where the values of a list of steps lie in one arena. A value lives from the step that writes it to the last that reads
-// it; where a row may work in place, an output takes over the memory of an input that nobody reads any more.
+// Where the values of a list of steps lie in one arena. A value lives from the step that writes it to the last that
+// reads it; where a row may work in place, an output takes over the memory of an input that nobody reads any more.
 #pragma once
 #include <span>
 #include <vector>

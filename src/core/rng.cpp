@@ -1,6 +1,6 @@
-// Normal numbers are drawn with a logarithm and a cosine of our own: branch-free, so that compilers make vectors of them,
-// and the same with every C library. Both are those of FreeBSD's msun (Sun Microsystems, 1993), within one ulp over the
-// ranges that occur; as f32, in which weights are kept, they give what glibc's give.
+// Normal numbers are drawn with a logarithm and a cosine of our own: branch-free, so that compilers make vectors of
+// them, and the same with every C library. Both are those of FreeBSD's msun (Sun Microsystems, 1993), within one ulp
+// over the ranges that occur; as f32, in which weights are kept, they give what glibc's give.
 #include "core/rng.hpp"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace rt {
 namespace {
 
 constexpr uint64_t bits_of_2_52 = 0x4330000000000000;
-// Of n < 2^52. SSE2 and NEON convert no 64-bit integers in vectors.
+// n must be below 2^52. SSE2 and NEON convert no 64-bit integers in vectors.
 inline double exact_double(uint64_t n) { return std::bit_cast<double>(bits_of_2_52 | n) - 0x1p52; }
 
 inline double log_of_fraction(double x) {             // 0 < x < 1, not subnormal
@@ -73,7 +73,10 @@ void Rng::normals(double* out, int64_t n) {
   uint32_t first[most], second[most];
   for (int64_t begin = 0; begin < n; begin += most) {
     const int64_t count = std::min(most, n - begin);
-    for (int64_t i = 0; i < count; ++i) first[i] = next(), second[i] = next();
+    for (int64_t i = 0; i < count; ++i) {
+      first[i] = next();
+      second[i] = next();
+    }
     for (int64_t i = 0; i < count; ++i) out[begin + i] = box_muller(first[i], second[i]);
   }
 }

@@ -6,11 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#if defined(__CUDACC__)
-#define RT_HOST_DEVICE __host__ __device__
-#else
-#define RT_HOST_DEVICE
-#endif
+#include "core/host_device.hpp"
 
 namespace rt {
 
@@ -46,7 +42,8 @@ class Rng {
   // The same stream from its number `first` on, counted from its beginning; a multiple of 4.
   Rng from(int64_t first) const {
     Rng r = *this;
-    r.counter_[0] = static_cast<uint32_t>(first / 4), r.used_ = 4;
+    r.counter_[0] = static_cast<uint32_t>(first / 4);
+    r.used_ = 4;
     return r;
   }
 
@@ -69,7 +66,10 @@ class Rng {
       k0 += 0x9E3779B9u;
       k1 += 0xBB67AE85u;
     }
-    block_[0] = c0, block_[1] = c1, block_[2] = c2, block_[3] = c3;
+    block_[0] = c0;
+    block_[1] = c1;
+    block_[2] = c2;
+    block_[3] = c3;
     ++counter_[0];
     used_ = 0;
   }

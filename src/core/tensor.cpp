@@ -3,11 +3,11 @@
 #include <malloc.h>
 #include <sys/mman.h>
 
-#include <bit>
 #include <cstdlib>
 #include <cstring>
 
 #include "core/cuda.hpp"
+#include "core/divide.hpp"
 
 namespace rt {
 
@@ -64,8 +64,8 @@ std::string Spec::str() const {
 }
 
 namespace {
-// glibc keeps freed blocks of up to 32 MiB for later ones, which fit into the gaps only partly: eager steps would hold 1.4 times
-// what they need.
+// glibc keeps freed blocks of up to 32 MiB for later ones, which fit into the gaps only partly: eager steps would hold
+// 1.4 times what they need.
 void return_large_blocks() {
 #ifdef __GLIBC__
   static const int set = mallopt(M_MMAP_THRESHOLD, 4 << 20);
@@ -82,7 +82,7 @@ Storage::Storage(size_t bytes, Device device) : bytes_(bytes) {
   // Large blocks start on a huge-page border and ask for huge pages: fewer TLB misses in strided kernels.
   constexpr size_t huge = size_t{2} << 20;
   const size_t alignment = bytes >= 2 * huge ? huge : 64;
-  const size_t rounded = (std::max(bytes, size_t{1}) + alignment - 1) / alignment * alignment;
+  const size_t rounded = round_up(std::max(bytes, size_t{1}), alignment);
   if (alignment == huge) return_large_blocks();
   data_.reset(std::aligned_alloc(alignment, rounded));
   if (!data_)
@@ -95,115 +95,6 @@ Tensor::Tensor(const Spec& spec) : spec_(spec), storage_(spec.bytes()) { fill_ze
 
 void fill_zero(const View& view) {
   if (view.spec.bytes() > 0) std::memset(view.data, 0, view.spec.bytes());
-}
-
-uint16_t f32_to_f16(float x) {
-  const uint32_t u = std::bit_cast<uint32_t>(x), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
-  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // 65520 and above round to infinity
-  if (magnitude < 0x38800000u) {  // subnormal half: let the f32 adder round at the right bit
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
-  }
-  const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
-  return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
-}
-float f16_to_f32(uint16_t x) {
-  const uint32_t sign = static_cast<uint32_t>(x & 0x8000u) << 16, exponent = (x >> 10) & 31u, mantissa = x & 0x3ffu;
-  if (exponent == 0)
-    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(static_cast<float>(mantissa) * 0x1p-24f));
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
-  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
-}
-
-Tensor read_back(const View& view, Device device) {
-  Tensor t(view.spec);
-  if (device == Device::cpu) {
-    std::memcpy(t.view().data, view.data, view.spec.bytes());
-  } else {
-    cuda::copy_to_host(t.view().data, view.data, view.spec.bytes(), cuda::compute_stream());
-    cuda::synchronize(cuda::compute_stream());
-  }
-  return t;
-}
-void write_to(const View& view, Device device, const void* host) {
-  if (device == Device::cpu) {
-    std::memcpy(view.data, host, view.spec.bytes());
-  } else {
-    cuda::copy_to_device(view.data, host, view.spec.bytes(), cuda::compute_stream());
-    cuda::synchronize(cuda::compute_stream());
-  }
-}
-
-namespace {
-double load(const View& v, int64_t i) {
-  switch (v.spec.dtype) {
-    case DType::f32:
-      return static_cast<const float*>(v.data)[i];
-    case DType::f64:
-      return static_cast<const double*>(v.data)[i];
-    case DType::f16:
-      return static_cast<double>(static_cast<const f16*>(v.data)[i]);
-    case DType::bf16:
-      return static_cast<double>(static_cast<const bf16*>(v.data)[i]);
-    case DType::i32:
-      return static_cast<const int32_t*>(v.data)[i];
-    case DType::u8:
-      return static_cast<const uint8_t*>(v.data)[i];
-  }
-  return 0;
-}
-void store(const View& v, int64_t i, double x) {
-  switch (v.spec.dtype) {
-    case DType::f32:
-      static_cast<float*>(v.data)[i] = static_cast<float>(x);
-      break;
-    case DType::f64:
-      static_cast<double*>(v.data)[i] = x;
-      break;
-    case DType::f16:
-      static_cast<f16*>(v.data)[i] = f16(static_cast<float>(x));
-      break;
-    case DType::bf16:
-      static_cast<bf16*>(v.data)[i] = bf16(static_cast<float>(x));
-      break;
-    case DType::i32:
-      static_cast<int32_t*>(v.data)[i] = static_cast<int32_t>(x);
-      break;
-    case DType::u8:
-      static_cast<uint8_t*>(v.data)[i] = static_cast<uint8_t>(x);
-      break;
-  }
-}
-}  // namespace
-
-void copy_convert(const View& from, const View& to) {
-  RT_CHECK(from.shape() == to.shape(), "copy from {} to {}", from.spec.str(), to.spec.str());
-  if (from.spec == to.spec) {
-    std::memcpy(to.data, from.data, from.spec.bytes());
-    return;
-  }
-  if (from.shape().rank() < 4 || from.spec.layout == to.spec.layout) {
-    for (int64_t i = 0; i < from.numel(); ++i) store(to, i, load(from, i));
-    return;
-  }
-  const Shape& s = from.shape();
-  const Strides a = from.spec.strides(), b = to.spec.strides();
-  if (from.spec.dtype == DType::f32 && to.spec.dtype == DType::f32) {  // whole models pass here
-    const float* x = from.as<float>();
-    float* y = to.as<float>();
-    for (int64_t n = 0; n < s.n(); ++n)
-      for (int64_t c = 0; c < s.c(); ++c)
-        for (int64_t h = 0; h < s.h(); ++h)
-          for (int64_t w = 0; w < s.w(); ++w)
-            y[n * b.n + c * b.c + h * b.h + w * b.w] = x[n * a.n + c * a.c + h * a.h + w * a.w];
-    return;
-  }
-  for (int64_t n = 0; n < s.n(); ++n)
-    for (int64_t h = 0; h < s.h(); ++h)
-      for (int64_t w = 0; w < s.w(); ++w)
-        for (int64_t c = 0; c < s.c(); ++c)
-          store(to, n * b.n + c * b.c + h * b.h + w * b.w, load(from, n * a.n + c * a.c + h * a.h + w * a.w));
 }
 
 }  // namespace rt

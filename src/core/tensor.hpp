@@ -1,6 +1,6 @@
 // Shapes, types and memory. A shape is logical: N,C,H,W for images whatever the memory order, which is the layout.
-// View: a spec and a pointer, owns nothing. Tensor: a view that owns its memory. Storage: 64-byte aligned bytes, of the host
-// or of the CUDA device in use.
+// View: a spec and a pointer, owns nothing. Tensor: a view that owns its memory. Storage: 64-byte aligned bytes, of the
+// host or of the CUDA device in use.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "core/check.hpp"
@@ -25,30 +26,21 @@ const char* name_of(DType dtype);
 DType dtype_named(const std::string& name, DType automatic = DType::f32);  // "bf16"; automatic for "auto"
 const char* name_of(Layout layout);
 template <class T>
-constexpr DType dtype_of();
-template <>
-constexpr DType dtype_of<float>() {
-  return DType::f32;
-}
-template <>
-constexpr DType dtype_of<double>() {
-  return DType::f64;
-}
-template <>
-constexpr DType dtype_of<f16>() {
-  return DType::f16;
-}
-template <>
-constexpr DType dtype_of<bf16>() {
-  return DType::bf16;
-}
-template <>
-constexpr DType dtype_of<int32_t>() {
-  return DType::i32;
-}
-template <>
-constexpr DType dtype_of<uint8_t>() {
-  return DType::u8;
+constexpr DType dtype_of() {
+  if constexpr (std::is_same_v<T, float>)
+    return DType::f32;
+  else if constexpr (std::is_same_v<T, double>)
+    return DType::f64;
+  else if constexpr (std::is_same_v<T, f16>)
+    return DType::f16;
+  else if constexpr (std::is_same_v<T, bf16>)
+    return DType::bf16;
+  else if constexpr (std::is_same_v<T, int32_t>)
+    return DType::i32;
+  else {
+    static_assert(std::is_same_v<T, uint8_t>, "no DType is of this type");
+    return DType::u8;
+  }
 }
 
 class Shape {  // rank 0 (a scalar: one element) to 4
@@ -103,9 +95,8 @@ struct View {
 class Storage {
  public:
   Storage() = default;
-  explicit Storage(
-      size_t bytes,
-      Device device = Device::cpu);  // contents unspecified; Error(device) names the size when memory is short
+  // Contents unspecified. Throws Error(device), which names the size, when memory is short.
+  explicit Storage(size_t bytes, Device device = Device::cpu);
   void* data() const { return data_.get(); }
   size_t bytes() const { return bytes_; }
 

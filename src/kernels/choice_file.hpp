@@ -1,5 +1,5 @@
-// What was once found out, by timing or by a test, remembered across processes as lines of text: key and value, tab-separated fields of
-// which the last is the value.
+// What was once found out, by timing or by a test, remembered across processes as lines of text: key and value,
+// tab-separated fields of which the last is the value.
 #pragma once
 #include <map>
 #include <optional>

@@ -1,5 +1,6 @@
 #include "kernels/flops.hpp"
 
+#include "core/divide.hpp"
 #include "kernels/conv2d/conv2d_fusion.hpp"
 #include "kernels/conv2d/winograd/conv2d_winograd.hpp"
 #include "kernels/linear/linear.hpp"

@@ -1,5 +1,6 @@
-// What a step computes and moves, counted from its shapes: the figures that benchmarks divide by a time. `effective` counts
-// every multiply-add of the definition; `done` counts those that the row really does, which is fewer by Winograd's algorithm.
+// What a step computes and moves, counted from its shapes: the figures that benchmarks divide by a time. `effective`
+// counts every multiply-add of the definition; `done` counts those that the row really does, which is fewer by
+// Winograd's algorithm.
 #pragma once
 #include <optional>
 

@@ -1,5 +1,5 @@
-// For reference rows: run a template on the element type that a view has at run time. Halves convert to f32 wherever they
-// are computed with; statistics and one-dimensional parameters beside them are f32.
+// For reference rows: run a template on the element type that a view has at run time. Halves convert to f32 wherever
+// they are computed with; statistics and one-dimensional parameters beside them are f32.
 #pragma once
 #include <type_traits>
 

@@ -19,7 +19,8 @@ std::string mismatch(const View& got, const View& want, double tolerance) {
   const bool exact = want.spec.dtype == DType::i32 || want.spec.dtype == DType::u8;
   const Spec wide{want.spec.shape, DType::f64, want.spec.layout};
   const Tensor a(wide), b(wide);
-  copy_convert(got, a.view()), copy_convert(want, b.view());
+  copy_convert(got, a.view());
+  copy_convert(want, b.view());
   const double *x = a.as<double>(), *y = b.as<double>();
   const int64_t n = want.numel();
   double difference = 0, norm = 0, worst = -1;
@@ -31,8 +32,12 @@ std::string mismatch(const View& got, const View& want, double tolerance) {
     }
     double d = std::abs(x[i] - y[i]);
     if (std::isnan(d)) d = INFINITY;
-    if (d > worst) worst = d, where = i;
-    difference += d * d, norm += std::isfinite(y[i]) ? y[i] * y[i] : 0;
+    if (d > worst) {
+      worst = d;
+      where = i;
+    }
+    difference += d * d;
+    norm += std::isfinite(y[i]) ? y[i] * y[i] : 0;
   }
   if (worst < 0) return "";
   const double rms = std::sqrt(norm / static_cast<double>(std::max<int64_t>(n, 1)));

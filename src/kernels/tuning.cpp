@@ -6,6 +6,7 @@
 
 #include "core/build.hpp"
 #include "core/clock.hpp"
+#include "core/divide.hpp"
 #include "core/log.hpp"
 #include "core/rng.hpp"
 #include "kernels/flops.hpp"
@@ -69,7 +70,7 @@ class OnScratch {
     for (const Spec& s : problem.in) in_.push_back({s});
     for (const Spec& s : problem.out) out_.push_back({s});
     size_t bytes = 0;
-    auto take = [&](size_t wanted) { return std::exchange(bytes, bytes + (wanted + line - 1) / line * line); };
+    auto take = [&](size_t wanted) { return std::exchange(bytes, bytes + round_up(wanted, line)); };
     for (auto* views : {&in_, &out_})
       for (View& v : *views) places.emplace_back(&v, take(v.spec.bytes()));
     const size_t workspace = take(workspace_bytes(*step.row, problem));
@@ -90,7 +91,7 @@ class OnScratch {
   void* workspace_;
 };
 
-// In turns, so that a machine that slows down meanwhile slows all of them; for about box_ms.
+// Times the variants round by round, so that a machine that slows down meanwhile slows all of them, for about box_ms.
 std::string timed(const OnScratch& step, const std::vector<Variant>& variants, double box_ms) {
   const double began = now_ms();
   std::vector<Candidate> all;

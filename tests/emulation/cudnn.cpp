@@ -1,5 +1,5 @@
-// cuDNN on the emulated device: the CPU's own rows (fast enough for whole networks), when the stream gets there. Each algorithm
-// overwrites all the workspace that it asked for, so that a caller who gave it too little shows.
+// cuDNN on the emulated device: the CPU's own rows (fast enough for whole networks), when the stream gets there. Each
+// algorithm overwrites all the workspace that it asked for, so that a caller who gave it too little shows.
 #include "kernels/conv2d/cudnn/cudnn.hpp"
 
 #include <algorithm>
@@ -61,7 +61,7 @@ int version() { return 91002; }
 const std::vector<Algorithm>& algorithms(const Convolution& c) {
   static std::map<Convolution, std::vector<Algorithm>> all;
   const Specs s = specs_of(c);
-  const size_t out = (c.pass == Pass::forward ? s.y : c.pass == Pass::dx ? s.x : s.w).bytes();
+  const size_t out = (c.pass == Conv2dPass::forward ? s.y : c.pass == Conv2dPass::dx ? s.x : s.w).bytes();
   std::vector<Algorithm>& list = all[c];
   list.clear();
   if (!c.stats) list = {{0, "LOOPS", 0, true}, {1, "TILES", out, true}, {2, "ATOMICS", 2 * out, false}};
@@ -95,7 +95,7 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
   emulation::enqueue(stream, [c, o, bytes, op = op_of(c), wrong = algorithm == settings.wrong] {
     if (bytes > 0) std::memset(o.workspace, 0x5a, bytes);
     const Specs s = specs_of(c);
-    const bool forward = c.pass == Pass::forward, dw = c.pass == Pass::dw;
+    const bool forward = c.pass == Conv2dPass::forward, dw = c.pass == Conv2dPass::dw;
     // In f32, and in the memory order that the CPU's rows take.
     auto for_cpu = [&](const Spec& spec) {
       return Spec{spec.shape, DType::f32, spec == s.w ? Layout::nchw : Layout::nhwc};
@@ -123,7 +123,8 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
     std::vector<double> sums(static_cast<size_t>(2 * k));
     for (int64_t i = 0; i < result.spec().shape.numel(); ++i) {
       const auto y = static_cast<double>(result.as<float>()[i]);
-      sums[static_cast<size_t>(i % k)] += y, sums[static_cast<size_t>(k + i % k)] += y * y;
+      sums[static_cast<size_t>(i % k)] += y;
+      sums[static_cast<size_t>(k + i % k)] += y * y;
     }
     for (int64_t i = 0; i < 2 * k; ++i) o.sums[i] = static_cast<float>(sums[static_cast<size_t>(i)]);
   });

@@ -1,8 +1,8 @@
 // CUDA's language for a C++ compiler: with this header in place of the toolkit's, a .cu file of src/kernels becomes
-// ordinary code. A kernel runs block by block, each thread a fiber with a stack of its own; threads of a block take turns in
-// random order and switch only at barriers and shuffles, so a missing barrier shows as a wrong result, and the address
-// sanitizer sees every access. What CUDA leaves undefined (a barrier that some threads do not reach, a shuffle without the
-// whole warp) is an error.
+// ordinary code. A kernel runs block by block, each thread a fiber with a stack of its own; threads of a block take
+// turns in random order and switch only at barriers and shuffles, so a missing barrier shows as a wrong result, and the
+// address sanitizer sees every access. What CUDA leaves undefined (a barrier that some threads do not reach, a shuffle
+// without the whole warp) is an error.
 #pragma once
 #include <cmath>
 #include <cstdint>

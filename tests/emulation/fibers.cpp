@@ -1,4 +1,5 @@
-// The threads of an emulated kernel: a fiber each, one at a time, in random order; they change at barriers and shuffles only.
+// The threads of an emulated kernel: a fiber each, one at a time, in random order; they change at barriers and shuffles
+// only.
 #include "emulation/fibers.hpp"
 
 #include <algorithm>
@@ -143,7 +144,10 @@ void run_block(const std::vector<int>& order) {
     for (int i : order) {
       Fiber& f = *fibers[static_cast<size_t>(i)];
       if (f.state == State::at_exchange && warp_has_come(f)) f.state = State::ready;
-      if (f.state == State::ready) resume(f), progress = true;
+      if (f.state == State::ready) {
+        resume(f);
+        progress = true;
+      }
       all_done &= f.state == State::done;
       all_waiting &= f.state == State::done || f.state == State::at_barrier;
     }
@@ -167,9 +171,12 @@ void run_kernel(dim3 grid, dim3 block, size_t shared_bytes, const std::function<
            "emulated launch: grid {}x{}x{}", grid.x, grid.y, grid.z);
   RT_CHECK(shared_bytes <= 48 * 1024, "emulated launch: {} bytes of dynamic shared memory", shared_bytes);
   while (static_cast<int>(fibers.size()) < count) fibers.push_back(make_fiber());
-  body = &kernel, block_size = block, grid_size = grid, live_threads = count;
-  const auto shared =
-      std::make_unique<double[]>(shared_bytes / 8 + 1);  // 16-byte aligned, its end close to the sanitizer's guard
+  body = &kernel;
+  block_size = block;
+  grid_size = grid;
+  live_threads = count;
+  // 16-byte aligned, with its end close to the sanitizer's guard.
+  const auto shared = std::make_unique<double[]>(shared_bytes / 8 + 1);
   std::memset(shared.get(), 0xff, shared_bytes);
   dynamic_shared = shared.get();
   std::vector<int> order(static_cast<size_t>(count));
@@ -185,7 +192,10 @@ void run_kernel(dim3 grid, dim3 block, size_t shared_bytes, const std::function<
       Fiber& f = *fibers[static_cast<size_t>(i)];
       const unsigned u = static_cast<unsigned>(i);
       f.index = dim3(u % block.x, u / block.x % block.y, u / block.x / block.y);
-      f.lane = i % 32, f.warp = i / 32, f.generation = 0, f.state = State::ready;
+      f.lane = i % 32;
+      f.warp = i / 32;
+      f.generation = 0;
+      f.state = State::ready;
     }
     run_block(order);
   }

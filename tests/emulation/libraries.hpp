@@ -1,6 +1,7 @@
-// The emulated cuDNN, as tests steer it. It offers three algorithms for every convolution: 0 without workspace, 1 with as
-// much as the output takes, 2 with twice that and not deterministic. Its graph API offers two more: graph_algorithm with
-// three times the output, and the next number, which is not deterministic, with four times; where sums are wanted, these alone.
+// The emulated cuDNN, as tests steer it. It offers three algorithms for every convolution: 0 without workspace, 1 with
+// as much as the output takes, 2 with twice that and not deterministic. Its graph API offers two more: graph_algorithm
+// with three times the output, and the next number, which is not deterministic, with four times; where sums are wanted,
+// these alone.
 #pragma once
 #include <cstddef>
 

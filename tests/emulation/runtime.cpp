@@ -1,6 +1,6 @@
-// A CUDA device made of the host's memory: streams, events, graphs. Streams hold back their work until somebody waits for it,
-// copies from pinned memory read it only then, and fresh memory is full of NaNs: what a program forgets to wait for or to write
-// shows.
+// A CUDA device made of the host's memory: streams, events, graphs. Streams hold back their work until somebody waits
+// for it, copies from pinned memory read it only then, and fresh memory is full of NaNs: what a program forgets to wait
+// for or to write shows.
 #include <algorithm>
 #include <cstring>
 #include <deque>
@@ -10,6 +10,7 @@
 
 #include "core/check.hpp"
 #include "core/cuda.hpp"
+#include "core/divide.hpp"
 #include "core/tensor.hpp"
 #include "emulation/device.hpp"
 #include "emulation/emulation.hpp"
@@ -105,16 +106,20 @@ void* allocate(size_t bytes) {
   RT_CHECK(!compute.capture, "emulated device: allocation while a graph is captured");
   if (bytes > free_bytes())
     fail(ExitCode::device, "out of GPU memory: could not allocate {} bytes, {} are free", bytes, free_bytes());
-  void* p = std::aligned_alloc(256, (std::max<size_t>(bytes, 1) + 255) / 256 * 256);
-  std::memset(p, 0xff, (std::max<size_t>(bytes, 1) + 255) / 256 * 256);
+  const size_t rounded = round_up(std::max<size_t>(bytes, 1), 256);
+  void* p = std::aligned_alloc(256, rounded);
+  std::memset(p, 0xff, rounded);
   device[p] = bytes;
   Counters& c = counters();
-  c.allocations += 1, c.allocated_bytes += bytes, c.peak_bytes = std::max(c.peak_bytes, c.allocated_bytes);
+  c.allocations += 1;
+  c.allocated_bytes += bytes;
+  c.peak_bytes = std::max(c.peak_bytes, c.allocated_bytes);
   return p;
 }
 void release(void* p) {
   if (!p) return;
-  compute.run(), copy.run();
+  compute.run();
+  copy.run();
   counters().allocated_bytes -= device.at(p);
   device.erase(p);
   std::free(p);
@@ -126,7 +131,8 @@ void* allocate_pinned(size_t bytes) {
 }
 void release_pinned(void* p) {
   if (!p) return;
-  compute.run(), copy.run();
+  compute.run();
+  copy.run();
   pinned.erase(p);
   std::free(p);
 }
@@ -146,10 +152,14 @@ void copy_to_host(void* to, const void* from, size_t bytes, void* stream) {
   need_device(from, bytes, "copy to the host");
   counters().to_host_bytes += static_cast<int64_t>(bytes);
   stream_of(stream).add([=] { std::memcpy(to, from, bytes); });
-  if (!inside(pinned, to, bytes)) counters().host_waits += 1, stream_of(stream).run();
+  if (!inside(pinned, to, bytes)) {
+    counters().host_waits += 1;
+    stream_of(stream).run();
+  }
 }
 void copy_on_device(void* to, const void* from, size_t bytes, void* stream) {
-  need_device(to, bytes, "copy"), need_device(from, bytes, "copy");
+  need_device(to, bytes, "copy");
+  need_device(from, bytes, "copy");
   stream_of(stream).add([=] { std::memmove(to, from, bytes); });
 }
 void fill_zero(void* to, size_t bytes, void* stream) {
@@ -165,7 +175,8 @@ Event::Event() : handle_(new std::shared_ptr<EventState>(std::make_shared<EventS
 Event::~Event() { delete static_cast<std::shared_ptr<EventState>*>(handle_); }
 void Event::record(void* stream) {
   auto state = *static_cast<std::shared_ptr<EventState>*>(handle_);
-  state->recorded += 1, state->stream = &stream_of(stream);
+  state->recorded += 1;
+  state->stream = &stream_of(stream);
   stream_of(stream).add([state] { state->happened += 1; });
 }
 bool Event::done() const {

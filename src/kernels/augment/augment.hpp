@@ -1,7 +1,9 @@
 // From the bytes of images to the numbers a network sees: crop with padding, horizontal flip, normalise.
-//     pixels [S,3,H,W] u8, planar: a resident data set, or one batch      rows [N] i32: which image of `pixels`
-//     samples [N] i32: an image's identity, epoch [1] i32: they name its random numbers, whatever the order of the batch
-//     table [3,256] f32: what a byte becomes, per channel                 images [N,3,H,W] in the type and layout asked for
+//     pixels [S,3,H,W] u8, planar: a resident data set, or one batch
+//     rows [N] i32: which image of `pixels`
+//     samples [N] i32: an image's identity, and epoch [1] i32: both name its random numbers, whatever the batch's order
+//     table [3,256] f32: what a byte becomes, per channel
+//     images [N,3,H,W] in the type and layout asked for
 // Padding is raw 0 before normalisation (as in torchvision's usual recipe), so every result is an entry of the table:
 // nothing here rounds differently on another device.
 #pragma once

@@ -1,5 +1,5 @@
-// Augmentation on the CPU: row by row through the table, a plane at a time in either layout (three passes over a row of an
-// nhwc image stay in the first-level cache).
+// Augmentation on the CPU: row by row through the table, a plane at a time in either layout (three passes over a row of
+// an nhwc image stay in the first-level cache).
 #include <algorithm>
 
 #include "kernels/augment/augment.hpp"

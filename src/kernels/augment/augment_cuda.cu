@@ -1,6 +1,6 @@
 // Augmentation on the GPU: images of a resident data set (or of one batch) become what the network reads, in one pass.
-// Threads walk the result in the order it is written, 16 bytes each; the bytes they gather come in any order through the
-// cache. A block serves part of one image, so that its random numbers are drawn once.
+// Threads walk the result in the order it is written, 16 bytes each; the bytes they gather come in any order through
+// the cache. A block serves part of one image, so that its random numbers are drawn once.
 #include "kernels/augment/augment.hpp"
 #include "kernels/cuda/cuda.hpp"
 
@@ -30,8 +30,8 @@ __global__ void crop_flip_normalise(Inputs in, AugmentAttrs attrs, bool nhwc, T*
   const int plane = in.height * in.width, packs = 3 * plane / width;
   const uint8_t* pixels = in.pixels + int64_t{in.rows[n]} * 3 * plane;
   T* image = images + n * 3 * plane;
-  const int first = static_cast<int>(blockIdx.y) * threads * packs_per_thread,
-            last = first + threads * packs_per_thread;
+  const int first = static_cast<int>(blockIdx.y) * threads * packs_per_thread;
+  const int last = first + threads * packs_per_thread;
   for (int p = first + static_cast<int>(threadIdx.x); p < last && p < packs; p += threads) {
     const int start = p * width, pixel = nhwc ? start / 3 : start % plane;
     int c = nhwc ? start % 3 : start / plane, y = pixel / in.width, x = pixel % in.width;
@@ -46,7 +46,8 @@ __global__ void crop_flip_normalise(Inputs in, AugmentAttrs attrs, bool nhwc, T*
       if (++x < in.width) continue;
       x = 0;
       if (++y < in.height) continue;
-      y = 0, ++c;  // the next plane
+      y = 0;
+      ++c;  // the next plane
     }
     reinterpret_cast<Pack<T, width>*>(image)[p] = values;
   }
@@ -57,9 +58,13 @@ __global__ void crop_flip_normalise(Inputs in, AugmentAttrs attrs, bool nhwc, T*
 void augment(const Args& a) {
   const Spec& images = a.out[0].spec;
   const Shape& s = images.shape;
-  const Inputs in{pointer<const uint8_t>(a.in[0]), pointer<const int32_t>(a.in[1]), pointer<const int32_t>(a.in[2]),
-                  pointer<const int32_t>(a.in[3]), pointer<const float>(a.in[4]),   static_cast<int>(s.h()),
-                  static_cast<int>(s.w())};
+  const Inputs in{.pixels = pointer<const uint8_t>(a.in[0]),
+                  .rows = pointer<const int32_t>(a.in[1]),
+                  .samples = pointer<const int32_t>(a.in[2]),
+                  .epoch = pointer<const int32_t>(a.in[3]),
+                  .table = pointer<const float>(a.in[4]),
+                  .height = static_cast<int>(s.h()),
+                  .width = static_cast<int>(s.w())};
   const int64_t elements = s.numel() / s.n();
   with_type(images.dtype, [&](auto zero) {
     using T = decltype(zero);

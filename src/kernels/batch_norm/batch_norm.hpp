@@ -64,7 +64,7 @@ void batch_norm_dx(const Args& a);    // and bn_relu.dx, bn_add_relu.dx
 namespace cuda {  // f32, f16, bf16 (statistics, parameters and their gradients f32); any layout
 size_t batch_norm_workspace(const Problem& p);  // of the stats and sums steps
 void batch_norm_stats(const Args& a);
-// The same from sums over x [C] and over its squares [C].
+// The same from sums over x [C], followed by those over its squares [C].
 void batch_norm_stats_of_sums(const float* sums, const Args& a);
 void batch_norm_apply(const Args& a);
 void batch_norm_update_running(const Args& a);

@@ -1,5 +1,6 @@
-// Batch normalisation's element-wise passes, plain and fused, from one kernel: each thread computes what it needs of its channels
-// once and keeps it in registers. It reads all of a unit before it writes any, so out[0] may be the memory of any input.
+// Batch normalisation's element-wise passes, plain and fused, from one kernel: each thread computes what it needs of
+// its channels once and keeps it in registers. It reads all of a unit before it writes any, so out[0] may be the memory
+// of any input.
 #include "kernels/batch_norm/batch_norm.hpp"
 #include "kernels/batch_norm/channel_walk.hpp"
 
@@ -61,17 +62,10 @@ struct Dx {
     return {gamma[c] * rstd[c], dbeta[c] / m, rstd[c] * dgamma[c] / m, mean[c]};
   }
   template <int width>
-  struct Unit {
-    Pack<T, width> dy, y, x;
-  };
+  using Unit = MaskedUnit<T, width>;
   template <int width>
   __device__ Unit<width> load(int64_t at) const {
-    using P = Pack<T, width>;
-    Unit<width> u;
-    u.dy = *reinterpret_cast<const P*>(dy + at);
-    if (masked) u.y = *reinterpret_cast<const P*>(y + at);
-    u.x = *reinterpret_cast<const P*>(x + at);
-    return u;
+    return load_masked<masked, T, width>(dy, y, x, at);
   }
   template <int width, int channels>
   __device__ void store(int64_t at, Unit<width> u, const Channel (&channel)[channels]) const {
@@ -114,10 +108,13 @@ template <bool relu, bool add>
 void apply(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
-    run<T>(a, Apply<T, relu, add>{pointer<T>(a.input("x")), add ? pointer<T>(a.input("skip")) : nullptr,
-                                  pointer<T>(a.output("y")), pointer<float>(a.input("mean")),
-                                  pointer<float>(a.input("rstd")), pointer<float>(a.input("gamma")),
-                                  pointer<float>(a.input("beta"))});
+    run<T>(a, Apply<T, relu, add>{.x = pointer<T>(a.input("x")),
+                                  .skip = add ? pointer<T>(a.input("skip")) : nullptr,
+                                  .y = pointer<T>(a.output("y")),
+                                  .mean = pointer<float>(a.input("mean")),
+                                  .rstd = pointer<float>(a.input("rstd")),
+                                  .gamma = pointer<float>(a.input("gamma")),
+                                  .beta = pointer<float>(a.input("beta"))});
   });
 }
 
@@ -126,18 +123,24 @@ void dx(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
     const Shape& s = a.in[0].shape();
-    run<T>(a, Dx<T, masked, add>{pointer<T>(a.input("dy")), pointer<T>(a.input(masked ? "y" : "dy")),
-                                 pointer<T>(a.input("x")), pointer<T>(a.output("dx")),
-                                 add ? pointer<T>(a.output("dskip")) : nullptr, pointer<float>(a.input("mean")),
-                                 pointer<float>(a.input("rstd")), pointer<float>(a.input("gamma")),
-                                 pointer<float>(a.input("dgamma")), pointer<float>(a.input("dbeta")),
-                                 static_cast<float>(s.n() * s.h() * s.w())});
+    run<T>(a, Dx<T, masked, add>{.dy = pointer<T>(a.input("dy")),
+                                 .y = pointer<T>(a.input(masked ? "y" : "dy")),
+                                 .x = pointer<T>(a.input("x")),
+                                 .dx = pointer<T>(a.output("dx")),
+                                 .dskip = add ? pointer<T>(a.output("dskip")) : nullptr,
+                                 .mean = pointer<float>(a.input("mean")),
+                                 .rstd = pointer<float>(a.input("rstd")),
+                                 .gamma = pointer<float>(a.input("gamma")),
+                                 .dgamma = pointer<float>(a.input("dgamma")),
+                                 .dbeta = pointer<float>(a.input("dbeta")),
+                                 .m = static_cast<float>(s.n() * s.h() * s.w())});
   });
 }
 
 // What has one value per channel.
 constexpr int most_statistics = 128;  // of a launch: its arguments are 4 KB at most
-struct Statistics {                   // mean and var of one layer after the other; the blocks of one y for each
+// Mean and var of one layer after the other; the blocks of one y for each.
+struct Statistics {
   int channels[most_statistics];
   const float* fresh[most_statistics];
   float* running[most_statistics];
@@ -173,7 +176,8 @@ void batch_norm_update_running(const Args& a) {
     for (size_t k = 0; k < count; ++k) {
       const size_t out = first + k, in = out / 2 * 4 + out % 2;
       all.channels[k] = static_cast<int>(a.out[out].numel());
-      all.fresh[k] = pointer<float>(a.in[in]), all.running[k] = pointer<float>(a.out[out]);
+      all.fresh[k] = pointer<float>(a.in[in]);
+      all.running[k] = pointer<float>(a.out[out]);
       most = std::max(most, all.channels[k]);
     }
     RT_LAUNCH(update_running, dim3(static_cast<unsigned>(ceil_div(most, walk_threads)), static_cast<unsigned>(count)),

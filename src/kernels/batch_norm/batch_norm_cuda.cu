@@ -1,14 +1,14 @@
-// Batch normalisation's reductions. A block reduces one chunk of its channels, first each thread in registers, then the threads
-// in a tree; a second kernel merges the chunks of a channel, a warp each. Statistics are (count, mean, M2) all the way
-// (Chan et al., 1979), since E[x^2]-E[x]^2 cancels in f32 when mean >> std. Every order is fixed by the shape.
+// Batch normalisation's reductions. A block reduces one chunk of its channels, first each thread in registers, then the
+// threads in a tree; a second kernel merges the chunks of a channel, a warp each. Statistics are (count, mean, M2) all
+// the way (Chan et al., 1979), since E[x^2]-E[x]^2 cancels in f32 when mean >> std. Every order is fixed by the shape.
 #include "kernels/batch_norm/batch_norm.hpp"
 #include "kernels/batch_norm/channel_walk.hpp"
 
 namespace rt::cuda {
 namespace {
 
-constexpr int reduction_blocks =
-    512;  // a few for each multiprocessor of a large card, few partial results on a small one
+// A few for each multiprocessor of a large card, and few partial results on a small one.
+constexpr int reduction_blocks = 512;
 constexpr unsigned whole_warp = 0xffffffffu;
 
 struct Partial {  // of one channel
@@ -34,7 +34,10 @@ struct Stats {
   template <int width, int k>
   __device__ static void add(Partial& to, float count, const Unit<width> (&u)[k], int lane, float) {
     float v[k], sum = 0, squares = 0;
-    for (int i = 0; i < k; ++i) sum += v[i] = to_float(u[i].v[lane]);
+    for (int i = 0; i < k; ++i) {
+      v[i] = to_float(u[i].v[lane]);
+      sum += v[i];
+    }
     const float mean = sum * (1.0f / k);
     for (int i = 0; i < k; ++i) squares += (v[i] - mean) * (v[i] - mean);
     merge(to, count, {mean, squares}, k);
@@ -61,17 +64,10 @@ struct Sums {
   float *dgamma, *dbeta;
 
   template <int width>
-  struct Unit {
-    Pack<T, width> dy, y, x;
-  };
+  using Unit = MaskedUnit<T, width>;
   template <int width>
   __device__ Unit<width> load(int64_t at) const {
-    using P = Pack<T, width>;
-    Unit<width> u;
-    u.dy = *reinterpret_cast<const P*>(dy + at);
-    if (masked) u.y = *reinterpret_cast<const P*>(y + at);
-    u.x = *reinterpret_cast<const P*>(x + at);
-    return u;
+    return load_masked<masked, T, width>(dy, y, x, at);
   }
   __device__ float about(int c) const { return mean[c]; }
 
@@ -84,22 +80,28 @@ struct Sums {
       to.b += d;
     }
   }
-  __device__ static void merge(Partial& to, float, Partial more, float) { to.a += more.a, to.b += more.b; }
+  __device__ static void merge(Partial& to, float, Partial more, float) {
+    to.a += more.a;
+    to.b += more.b;
+  }
   __device__ void finish(int c, Partial total, float) const {
     dgamma[c] = total.a * rstd[c];
     dbeta[c] = total.b;
   }
 };
 
-// Merges the threads of a block whose numbers differ by multiples of `columns`; the first of them gets the result. One barrier a
-// round is enough: what a round writes, [half, 2 half), only this round reads.
+// Merges the threads of a block whose numbers differ by multiples of `columns`; the first of them gets the result. One
+// barrier a round is enough: what a round writes, [half, 2 half), only this round reads.
 template <class Op, int columns, int n>
 __device__ void merge_threads(Partial (&v)[n], float count) {
   __shared__ float a[n][walk_threads], b[n][walk_threads], counts[walk_threads];
   const int thread = static_cast<int>(threadIdx.x);
   for (int half = walk_threads / 2; half >= columns; half /= 2) {
     if (thread >= half && thread < 2 * half) {
-      for (int j = 0; j < n; ++j) a[j][thread] = v[j].a, b[j][thread] = v[j].b;
+      for (int j = 0; j < n; ++j) {
+        a[j][thread] = v[j].a;
+        b[j][thread] = v[j].b;
+      }
       counts[thread] = count;
     }
     __syncthreads();
@@ -177,15 +179,18 @@ template <bool masked>
 void sums(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
-    reduce<T>(
-        a, Sums<T, masked>{pointer<T>(a.input("dy")), pointer<T>(a.input(masked ? "y" : "dy")),
-                           pointer<T>(a.input("x")), pointer<float>(a.input("mean")), pointer<float>(a.input("rstd")),
-                           pointer<float>(a.output("dgamma")), pointer<float>(a.output("dbeta"))});
+    reduce<T>(a, Sums<T, masked>{.dy = pointer<T>(a.input("dy")),
+                                 .y = pointer<T>(a.input(masked ? "y" : "dy")),
+                                 .x = pointer<T>(a.input("x")),
+                                 .mean = pointer<float>(a.input("mean")),
+                                 .rstd = pointer<float>(a.input("rstd")),
+                                 .dgamma = pointer<float>(a.output("dgamma")),
+                                 .dbeta = pointer<float>(a.output("dbeta"))});
   });
 }
 
-// A sum of squares less the square of the sum loses digits where the mean is large beside the deviation; doubles keep what the
-// f32 sums still hold.
+// A sum of squares less the square of the sum loses digits where the mean is large beside the deviation; doubles keep
+// what the f32 sums still hold.
 __global__ void finish_sums(const float* sums, int channels, float count, float eps, float* mean, float* rstd,
                             float* var) {
   const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -213,8 +218,11 @@ size_t batch_norm_workspace(const Problem& p) {
 void batch_norm_stats(const Args& a) {
   with_type(a.in[0].spec.dtype, [&](auto zero) {
     using T = decltype(zero);
-    reduce<T>(a, Stats<T>{pointer<T>(a.in[0]), static_cast<float>(batch_norm_attrs(a.ops).eps),
-                          pointer<float>(a.out[0]), pointer<float>(a.out[1]), pointer<float>(a.out[2])});
+    reduce<T>(a, Stats<T>{.x = pointer<T>(a.in[0]),
+                          .eps = static_cast<float>(batch_norm_attrs(a.ops).eps),
+                          .mean = pointer<float>(a.out[0]),
+                          .rstd = pointer<float>(a.out[1]),
+                          .var = pointer<float>(a.out[2])});
   });
 }
 void batch_norm_stats_of_sums(const float* sums, const Args& a) {

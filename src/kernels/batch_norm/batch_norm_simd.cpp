@@ -21,8 +21,8 @@ int64_t chunk_rows(int64_t channels) {
   return rows < 32 ? 32 : min(rows, 256);
 }
 
-// f(c0, width, r0, height) for every block of channels and, within it, every chunk of rows in order. `row`: the channels of
-// the whole value, of which some may be summed apart.
+// Calls f(c0, width, r0, height) for every block of channels and, within it, every chunk of rows in order. `row`: the
+// channels of the whole value, of which `channels` are summed.
 template <class F>
 void each_chunk(int64_t rows, int64_t row, int64_t channels, F f) {
   const int64_t step = chunk_rows(row);
@@ -67,7 +67,10 @@ void chunk_stats(const T* x, int64_t rows, int64_t width, int64_t stride, double
       const float d0 = x0[c] - about[c], d1 = x1[c] - about[c], d2 = x2[c] - about[c], d3 = x3[c] - about[c];
       sum[c] += (d0 + d1) + (d2 + d3);
       float s = squares[c];
-      s += d0 * d0, s += d1 * d1, s += d2 * d2, s += d3 * d3;
+      s += d0 * d0;
+      s += d1 * d1;
+      s += d2 * d2;
+      s += d3 * d3;
       squares[c] = s;
     }
   }

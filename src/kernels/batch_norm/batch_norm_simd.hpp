@@ -9,8 +9,8 @@
 
 namespace rt {
 
-// Which elements a ReLU after the batch norm let through: those with y > 0; where y is null those with
-// x * scale[c] + shift[c] > 0; where all are null, all.
+// Which elements a ReLU after the batch norm let through: those with y > 0, or where y is null, those with
+// x * scale[c] + shift[c] > 0. Where all three are null there is no ReLU, and every element passes.
 template <class T>
 struct ReluMask {
   const T* y = nullptr;
@@ -19,21 +19,22 @@ struct ReluMask {
 
 template <class T>
 struct BatchNormKernelsOf {
-  // mean[c], m2[c] (the sum of squared deviations from the mean) of the rows.
+  // mean[c] of the rows, and m2[c], the sum of squared deviations from it.
   void (*stats)(const T* x, int64_t rows, int64_t channels, double* mean, double* m2);
 
-  // sum_d[c] = sum of d, sum_dx[c] = sum of d * (x - mean[c]);  d is dy where the mask lets it through, else 0. Rows lie
-  // `row` apart.
+  // sum_d[c] is the sum of d, sum_dx[c] that of d * (x - mean[c]), where d is dy if the mask lets the element through,
+  // else 0. Rows lie `row` numbers apart.
   void (*sums)(const T* dy, const ReluMask<T>& mask, const T* x, const float* mean, int64_t rows, int64_t row,
                int64_t channels, double* sum_d, double* sum_dx);
 
-  // y = x * scale[c] + shift[c], then relu where asked; or relu(that, rounded to T, + skip) where skip is not null.
-  // y may be x.
+  // Without skip: y = x * scale[c] + shift[c], rectified if `relu`. With skip: y = relu(r + skip), where r is
+  // x * scale[c] + shift[c] rounded to T. y may be x. `stream`: y is written past the caches.
   void (*apply)(const T* x, const float* scale, const float* shift, const T* skip, bool relu, T* y, int64_t rows,
                 int64_t channels, bool stream);
 
-  // dx = scale[c] * ((d - mean_dy[c]) - (x - mean[c]) * slope[c]), d as in sums; dskip, where it is not null, gets d
-  // (and the mask is y then). dx may be dy or x. stream applies to dx, stream_skip to dskip.
+  // dx = scale[c] * ((d - mean_dy[c]) - (x - mean[c]) * slope[c]), with d as in `sums`. Where dskip is not null it gets
+  // d, and the mask must have y then. dx may be dy or x. stream, stream_skip: dx, dskip are written past the
+  // caches.
   void (*dx)(const T* dy, const ReluMask<T>& mask, const T* x, const float* mean, const float* scale,
              const float* mean_dy, const float* slope, T* dx, T* dskip, int64_t rows, int64_t channels, bool stream,
              bool stream_skip);

@@ -1,7 +1,8 @@
-// How the threads of a CUDA kernel walk over x [N,C,H,W] so that each stays with its channels: what belongs to a channel is then
-// read once, and a reduction stays in registers. A block takes one chunk of one tile of channels; chunks follow from the shape
-// alone. Counted in units of `width` neighbours, one access each: in NHWC a unit lies across `width` channels and a channel tile
-// has as many units a row as fill 128 bytes; in NCHW it lies along a plane, all of one channel.
+// How the threads of a CUDA kernel walk over x [N,C,H,W] so that each stays with its channels: what belongs to a
+// channel is then read once, and a reduction stays in registers. A block takes one chunk of one tile of channels;
+// chunks follow from the shape alone. Everything is counted in units of `width` adjacent elements, which are one
+// access. In NHWC a unit lies across `width` channels, and a tile of channels has as many units a row as fill 128
+// bytes; in NCHW a unit lies along a plane, all of one channel.
 #pragma once
 #include <type_traits>
 
@@ -37,9 +38,12 @@ struct Walk {
     const int64_t tiles = nhwc ? ceil_div(s.c(), columns * width) : s.c();
     const int64_t wanted = std::clamp<int64_t>(blocks / tiles, 1, ceil_div(units, 2 * rows));
     const int64_t per_chunk = ceil_div(ceil_div(units, wanted), rows) * rows;
-    return {static_cast<int>(s.c()), static_cast<int>(plane / (nhwc ? 1 : width)),
-            static_cast<int>(units), static_cast<int>(per_chunk),
-            static_cast<int>(tiles), static_cast<int>(ceil_div(units, per_chunk))};
+    return {.channels = static_cast<int>(s.c()),
+            .plane = static_cast<int>(plane / (nhwc ? 1 : width)),
+            .units = static_cast<int>(units),
+            .per_chunk = static_cast<int>(per_chunk),
+            .tiles = static_cast<int>(tiles),
+            .count = static_cast<int>(ceil_div(units, per_chunk))};
   }
 
   const Chunks& chunks;
@@ -61,7 +65,8 @@ struct Walk {
     return (plane * chunks.plane + (unit - static_cast<int>(image) * chunks.plane)) * width;
   }
 
-  // Calls f(offsets) with int64_t offsets[depth], for what remains [depth/2], and so on: f loads all of them before it computes.
+  // Calls f(offsets) with int64_t offsets[depth], for what remains with [depth / 2], and so on: f loads all of them
+  // before it computes.
   template <int depth, class F>
   __device__ void each(F&& f) const {
     each_from<depth>(first, f);
@@ -78,6 +83,21 @@ struct Walk {
     if constexpr (depth > 1) each_from<depth / 2>(unit, f);
   }
 };
+
+// What the backward kernels read of one unit; y is the ReLU's mask, and only where there is one.
+template <class T, int width>
+struct MaskedUnit {
+  Pack<T, width> dy, y, x;
+};
+template <bool masked, class T, int width>
+__device__ MaskedUnit<T, width> load_masked(const T* dy, const T* y, const T* x, int64_t at) {
+  using P = Pack<T, width>;
+  MaskedUnit<T, width> u;
+  u.dy = *reinterpret_cast<const P*>(dy + at);
+  if (masked) u.y = *reinterpret_cast<const P*>(y + at);
+  u.x = *reinterpret_cast<const P*>(x + at);
+  return u;
+}
 
 // Calls f(tag) where decltype(tag)::type is the Walk with the widest access of T that x allows.
 template <class T, class F>

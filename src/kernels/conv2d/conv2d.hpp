@@ -1,7 +1,7 @@
 // Two-dimensional cross-correlation without bias:
 //   y[n,k,p,q] = sum over c,r,s of x[n, c, p*stride-pad+r, q*stride-pad+s] * w[k,c,r,s]
-// x [N,C,H,W] in either layout, y [N,K,P,Q] in x's layout; w [K,C,R,S] in either: the CPU's rows take it in that order, as
-// checkpoints hold it, tensor cores with C innermost (nhwc). One type for all three.
+// x [N,C,H,W] in either layout, y [N,K,P,Q] in x's layout; w [K,C,R,S] in either: the CPU's rows take it in that order,
+// as checkpoints hold it, tensor cores with C innermost (nhwc). All three are of one type.
 #pragma once
 #include <compare>
 
@@ -22,7 +22,9 @@ struct Conv2dAttrs {
 Var conv2d(Tape& tape, Var x, Var w, Conv2dAttrs attrs);
 
 struct Conv2dShape {
-  int64_t n, c, h, w, k, r, s, p, q;
+  int64_t n, c, h, w;  // of x
+  int64_t k, r, s;     // output channels; the filter's rows and columns
+  int64_t p, q;        // of y
   int stride, pad;
   friend auto operator<=>(const Conv2dShape&, const Conv2dShape&) = default;
 };
@@ -45,25 +47,16 @@ void conv2d_dw(const Args& a);
 void conv2d_forward_stats(const Args& a);  // conv2d.forward.stats: one after the other
 }  // namespace cpu::reference
 
-namespace cuda {  // by cuDNN (conv2d_cudnn.cpp), with `graph` by its graph API too: f32, f16, bf16; x, w, y in one layout
-template <bool graph>
-void conv2d_forward(const Args& a);
-template <bool graph>
-void conv2d_dx(const Args& a);
-template <bool graph>
-void conv2d_dw(const Args& a);
-template <bool graph>
-size_t conv2d_forward_workspace(const Problem& p);
-template <bool graph>
-size_t conv2d_dx_workspace(const Problem& p);
-template <bool graph>
-size_t conv2d_dw_workspace(const Problem& p);
-template <bool graph>
-std::string refuse_conv2d_forward(const Problem& p);
-template <bool graph>
-std::string refuse_conv2d_dx(const Problem& p);
-template <bool graph>
-std::string refuse_conv2d_dw(const Problem& p);
+enum class Conv2dPass : uint8_t { forward, dx, dw };
+
+namespace cuda {  // by cuDNN (conv2d_cudnn.cpp): f32, f16, bf16; x, w, y in one layout
+// The row of conv2d.forward, conv2d.dx or conv2d.dw; with `graph` it may take algorithms of cuDNN's graph API too.
+template <Conv2dPass pass, bool graph>
+struct CudnnRow {
+  static void run(const Args& a);
+  static size_t workspace(const Problem& p);
+  static std::string refuse(const Problem& p);
+};
 // conv2d.forward.stats in f16: the faster of one kernel for both and the two steps apart.
 void conv2d_forward_stats(const Args& a);
 size_t conv2d_forward_stats_workspace(const Problem& p);

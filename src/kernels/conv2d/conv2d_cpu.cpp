@@ -23,7 +23,7 @@ void conv2d_forward(const Args& a) {
   const Conv2dShape s = conv2d_shape(a.ops, a.in[0].spec, a.in[1].spec);
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
-    const T *x = a.in[0].as<T>(), *w = a.in[1].as<T>();
+    const T *x = a.in[0].as<T>(), *weights = a.in[1].as<T>();
     T* y = a.out[0].as<T>();
     const Strides xs = a.in[0].spec.strides(), ys = a.out[0].spec.strides(), ws = a.in[1].spec.strides();
 #pragma omp parallel for collapse(2) schedule(static)
@@ -34,9 +34,9 @@ void conv2d_forward(const Args& a) {
             double sum = 0;
             for (int64_t r = 0; r < s.r; ++r)
               for (int64_t t = 0; t < s.s; ++t) {
-                const int64_t h = p * s.stride - s.pad + r, v = q * s.stride - s.pad + t;
-                if (h < 0 || h >= s.h || v < 0 || v >= s.w) continue;
-                const T *xp = x + n * xs.n + h * xs.h + v * xs.w, *wp = w + k * ws.n + r * ws.h + t * ws.w;
+                const int64_t h = p * s.stride - s.pad + r, w = q * s.stride - s.pad + t;
+                if (h < 0 || h >= s.h || w < 0 || w >= s.w) continue;
+                const T *xp = x + n * xs.n + h * xs.h + w * xs.w, *wp = weights + k * ws.n + r * ws.h + t * ws.w;
                 for (int64_t c = 0; c < s.c; ++c)
                   sum += static_cast<double>(xp[c * xs.c]) * static_cast<double>(wp[c * ws.c]);
               }
@@ -49,26 +49,26 @@ void conv2d_dx(const Args& a) {
   const Conv2dShape s = conv2d_shape(a.ops, a.out[0].spec, a.in[1].spec);
   with_type(a.in[0], [&](auto zero) {
     using T = decltype(zero);
-    const T *dy = a.in[0].as<T>(), *w = a.in[1].as<T>();
+    const T *dy = a.in[0].as<T>(), *weights = a.in[1].as<T>();
     T* dx = a.out[0].as<T>();
     const Strides ys = a.in[0].spec.strides(), xs = a.out[0].spec.strides(), ws = a.in[1].spec.strides();
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t n = 0; n < s.n; ++n)
       for (int64_t c = 0; c < s.c; ++c)
         for (int64_t h = 0; h < s.h; ++h)
-          for (int64_t v = 0; v < s.w; ++v) {
+          for (int64_t w = 0; w < s.w; ++w) {
             double sum = 0;
             for (int64_t r = 0; r < s.r; ++r)
               for (int64_t t = 0; t < s.s; ++t) {
-                const int64_t hp = h + s.pad - r, vp = v + s.pad - t;
-                if (hp < 0 || vp < 0 || hp % s.stride || vp % s.stride) continue;
-                const int64_t p = hp / s.stride, q = vp / s.stride;
+                const int64_t padded_h = h + s.pad - r, padded_w = w + s.pad - t;
+                if (padded_h < 0 || padded_w < 0 || padded_h % s.stride || padded_w % s.stride) continue;
+                const int64_t p = padded_h / s.stride, q = padded_w / s.stride;
                 if (p >= s.p || q >= s.q) continue;
-                const T *dyp = dy + n * ys.n + p * ys.h + q * ys.w, *wp = w + c * ws.c + r * ws.h + t * ws.w;
+                const T *dyp = dy + n * ys.n + p * ys.h + q * ys.w, *wp = weights + c * ws.c + r * ws.h + t * ws.w;
                 for (int64_t k = 0; k < s.k; ++k)
                   sum += static_cast<double>(dyp[k * ys.c]) * static_cast<double>(wp[k * ws.n]);
               }
-            dx[n * xs.n + c * xs.c + h * xs.h + v * xs.w] = static_cast<T>(sum);
+            dx[n * xs.n + c * xs.c + h * xs.h + w * xs.w] = static_cast<T>(sum);
           }
   });
 }

@@ -3,46 +3,46 @@
 
 namespace rt {
 
+namespace {
+
+constexpr int hopper = 90;  // below, the graph API's engines are no faster
+
+// One pass: by the graph API, by the older one, by the CPU's reference.
+template <Conv2dPass pass, RunFunction reference>
+void add_pass(Rows& rows, const Kind& kind) {
+  using Graph = cuda::CudnnRow<pass, true>;
+  using Older = cuda::CudnnRow<pass, false>;
+  rows.reference(kind, reference);
+  rows.cuda({.kind = kind,
+             .name = "cuda.cudnn_graph",
+             .min_capability = hopper,
+             .refuse = in_cuda<Graph::refuse>(),
+             .run = in_cuda<Graph::run>(),
+             .workspace = in_cuda<Graph::workspace>()});
+  rows.cuda({.kind = kind,
+             .name = "cuda.cudnn",
+             .refuse = in_cuda<Older::refuse>(),
+             .run = in_cuda<Older::run>(),
+             .workspace = in_cuda<Older::workspace>()});
+  rows.via_cpu<reference>(kind);
+}
+
+}  // namespace
+
 void add_conv2d_rows(Rows& rows) {
   namespace ref = cpu::reference;
-  using namespace kinds;
   cpu::add_conv2d_rows(rows);
-  auto by_cudnn = [&](const Kind& kind, const char* name, int capability, RefuseFunction refuse, RunFunction run,
-                      WorkspaceFunction workspace) {
-    rows.cuda({.kind = kind,
-               .name = name,
-               .min_capability = capability,
-               .refuse = refuse,
-               .run = run,
-               .workspace = workspace});
-  };
-  constexpr const char *graph = "cuda.cudnn_graph", *cudnn = "cuda.cudnn";
-  constexpr int hopper = 90;  // below, the graph API's engines are no faster
+  add_pass<Conv2dPass::forward, ref::conv2d_forward>(rows, kinds::conv2d_forward);
+  add_pass<Conv2dPass::dx, ref::conv2d_dx>(rows, kinds::conv2d_dx);
+  add_pass<Conv2dPass::dw, ref::conv2d_dw>(rows, kinds::conv2d_dw);
 
-  rows.reference(conv2d_forward, ref::conv2d_forward);
-  by_cudnn(conv2d_forward, graph, hopper, in_cuda<cuda::refuse_conv2d_forward<true>>(),
-           in_cuda<cuda::conv2d_forward<true>>(), in_cuda<cuda::conv2d_forward_workspace<true>>());
-  by_cudnn(conv2d_forward, cudnn, first_cuda, in_cuda<cuda::refuse_conv2d_forward<false>>(),
-           in_cuda<cuda::conv2d_forward<false>>(), in_cuda<cuda::conv2d_forward_workspace<false>>());
-  rows.via_cpu<ref::conv2d_forward>(conv2d_forward);
-
-  rows.reference(conv2d_dx, ref::conv2d_dx);
-  by_cudnn(conv2d_dx, graph, hopper, in_cuda<cuda::refuse_conv2d_dx<true>>(), in_cuda<cuda::conv2d_dx<true>>(),
-           in_cuda<cuda::conv2d_dx_workspace<true>>());
-  by_cudnn(conv2d_dx, cudnn, first_cuda, in_cuda<cuda::refuse_conv2d_dx<false>>(), in_cuda<cuda::conv2d_dx<false>>(),
-           in_cuda<cuda::conv2d_dx_workspace<false>>());
-  rows.via_cpu<ref::conv2d_dx>(conv2d_dx);
-
-  rows.reference(conv2d_dw, ref::conv2d_dw);
-  by_cudnn(conv2d_dw, graph, hopper, in_cuda<cuda::refuse_conv2d_dw<true>>(), in_cuda<cuda::conv2d_dw<true>>(),
-           in_cuda<cuda::conv2d_dw_workspace<true>>());
-  by_cudnn(conv2d_dw, cudnn, first_cuda, in_cuda<cuda::refuse_conv2d_dw<false>>(), in_cuda<cuda::conv2d_dw<false>>(),
-           in_cuda<cuda::conv2d_dw_workspace<false>>());
-  rows.via_cpu<ref::conv2d_dw>(conv2d_dw);
-
-  rows.reference_of_fused(conv2d_forward_stats, ref::conv2d_forward_stats);
-  by_cudnn(conv2d_forward_stats, graph, hopper, in_cuda<cuda::refuse_conv2d_forward_stats>(),
-           in_cuda<cuda::conv2d_forward_stats>(), in_cuda<cuda::conv2d_forward_stats_workspace>());
+  rows.reference_of_fused(kinds::conv2d_forward_stats, ref::conv2d_forward_stats);
+  rows.cuda({.kind = kinds::conv2d_forward_stats,
+             .name = "cuda.cudnn_graph",
+             .min_capability = hopper,
+             .refuse = in_cuda<cuda::refuse_conv2d_forward_stats>(),
+             .run = in_cuda<cuda::conv2d_forward_stats>(),
+             .workspace = in_cuda<cuda::conv2d_forward_stats_workspace>()});
 }
 
 }  // namespace rt

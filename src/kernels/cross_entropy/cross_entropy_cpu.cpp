@@ -8,7 +8,7 @@
 namespace rt::cpu::reference {
 namespace {
 
-// Of one sample's logits z [k].
+// One sample's logits z [k].
 template <class T>
 struct Sample {
   const T* z;

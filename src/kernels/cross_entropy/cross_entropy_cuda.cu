@@ -1,6 +1,6 @@
-// Cross-entropy on the GPU: a warp per sample, which goes on to its gradient where the step has both, then one block adds the
-// samples' losses and counts in a fixed order. The loss of a sample is formed relative to its largest logit: the difference of
-// two large numbers is never taken.
+// Cross-entropy on the GPU: a warp per sample, which goes on to its gradient where the step has both, then one block
+// adds the samples' losses and counts in a fixed order. The loss of a sample is formed relative to its largest logit:
+// the difference of two large numbers is never taken.
 #include "kernels/cross_entropy/cross_entropy.hpp"
 #include "kernels/cuda/block_sum.hpp"
 #include "kernels/cuda/cuda.hpp"
@@ -47,10 +47,13 @@ __global__ void loss_of_samples(int64_t n, int k, float smoothing, const T* logi
   int rank = 0;
   for (int j = lane; j < k; j += 32) {
     const float x = to_float(z[j]);
-    exponentials += expf(x - largest), above += x - largest;
+    exponentials += expf(x - largest);
+    above += x - largest;
     rank += !(x < at_label || (x == at_label && j >= label));  // a NaN outranks everything
   }
-  exponentials = warp_sum(exponentials), above = warp_sum(above), rank = warp_sum(rank);
+  exponentials = warp_sum(exponentials);
+  above = warp_sum(above);
+  rank = warp_sum(rank);
   if (mine >= n) return;
   const float log_sum = logf(exponentials), log_sum_exp = largest + log_sum;
   if (dlogits) {
@@ -68,12 +71,17 @@ __global__ void mean_loss(int64_t n, const SampleResult* results, float* loss, i
   int top1 = 0, top5 = 0;
   for (int64_t i = threadIdx.x; i < n; i += threads) {
     const SampleResult r = results[i];
-    sum += r.loss, top1 += r.rank < 1, top5 += r.rank < 5;
+    sum += r.loss;
+    top1 += r.rank < 1;
+    top5 += r.rank < 5;
   }
-  sum = block_sum<threads>(sum), top1 = block_sum<threads>(top1), top5 = block_sum<threads>(top5);
+  sum = block_sum<threads>(sum);
+  top1 = block_sum<threads>(top1);
+  top5 = block_sum<threads>(top5);
   if (threadIdx.x != 0) return;
   loss[0] = sum / static_cast<float>(n);
-  correct[0] = top1, correct[1] = top5;
+  correct[0] = top1;
+  correct[1] = top5;
 }
 
 template <class T>

@@ -1,5 +1,5 @@
-// The sum over a block of threads, in an order that depends on the block's size alone. Every thread of the block comes, and
-// gets the result. For .cu files.
+// The sum over a block of threads, in an order that depends on the block's size alone. Every thread of the block comes,
+// and gets the result. For .cu files.
 #pragma once
 #include "kernels/cuda/cuda.hpp"
 

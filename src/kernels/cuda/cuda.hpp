@@ -1,5 +1,5 @@
-// What every .cu file starts with: the launch macro, 16-bit types as they lie in memory, 16-byte accesses.
-// No other way to launch a kernel is used, so that tests can run all of them on the CPU (tests/emulation/device.hpp stands in for
+// What every .cu file starts with: the launch macro, 16-bit types as they lie in memory, 16-byte accesses. No other way
+// to launch a kernel is used, so that tests can run all of them on the CPU (tests/emulation/device.hpp stands in for
 // the toolkit there). House rules that keep compute capability 6.1 correct: whole-warp shuffles only, outside branches;
 // arithmetic in f32 whatever the storage; no float4, half or bf16 atomics; at most 48 KB of static shared memory.
 #pragma once
@@ -30,6 +30,7 @@ inline void check_launch(const char* kernel) {
 
 #include <algorithm>
 
+#include "core/divide.hpp"
 #include "core/op.hpp"
 
 namespace rt::cuda {
@@ -66,15 +67,14 @@ __device__ inline f16 from_float<f16>(float x) {
   return {f16_bits(x)};
 }
 template <>
-__device__ inline bf16 from_float<bf16>(float x) {  // to nearest even; a NaN stays one
+__device__ inline bf16 from_float<bf16>(float x) {
   uint32_t u;
   memcpy(&u, &x, sizeof u);
-  if ((u & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((u >> 16) | 0x40u)};
-  return {static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16)};
+  return {static_cast<uint16_t>(bf16_of_f32(u))};
 }
 
 template <class T, int n>
-struct alignas(sizeof(T) * n) Pack {  // n neighbours in one access of at most 16 bytes
+struct alignas(sizeof(T) * n) Pack {  // n adjacent elements in one access of at most 16 bytes
   T v[n];
 };
 template <class T>
@@ -94,7 +94,6 @@ void with_type(DType dtype, F&& f) {
   fail(ExitCode::runtime, "the CUDA kernels work in f32, f16 and bf16, not {}", name_of(dtype));
 }
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 // Blocks for n items, per_block in each; kernels step by the whole grid, so a bound on the grid is harmless.
 inline unsigned blocks_for(int64_t n, int64_t per_block) {
   return static_cast<unsigned>(std::clamp<int64_t>(ceil_div(n, per_block), 1, 65535));

@@ -18,7 +18,10 @@ void run_on_host(void (*reference)(const Args&), size_t (*workspace)(const Probl
 void cuda::through_the_host(void (*reference)(const Args&), size_t (*workspace)(const Problem&), const Args& a) {
   std::vector<Tensor> in, out;
   std::vector<View> in_views, out_views;
-  for (const View& v : a.in) in.push_back(read_back(v, Device::cuda)), in_views.push_back(in.back().view());
+  for (const View& v : a.in) {
+    in.push_back(read_back(v, Device::cuda));
+    in_views.push_back(in.back().view());
+  }
   for (const View& v : a.out) {  // what a step updates stands on both sides, as one memory
     const View* same = nullptr;
     for (size_t i = 0; i < a.in.size(); ++i)

@@ -1,4 +1,5 @@
-// Element-wise kernels: bound by memory, so 16 bytes an access where the count allows, a grid that strides over the rest.
+// Element-wise kernels: bound by memory, so 16 bytes an access where the count allows, a grid that strides over the
+// rest.
 #include "kernels/cuda/cuda.hpp"
 #include "kernels/elementwise/elementwise.hpp"
 
@@ -51,8 +52,8 @@ void run(const Args& a, const View* b) {
   });
 }
 
-// Any two types and layouts: 32x32 tiles through shared memory where the memory order changes, so that both sides are read
-// and written along their rows. Matrix [rows, columns] per image: channels x pixels or the reverse.
+// Any two types and layouts: 32x32 tiles through shared memory where the memory order changes, so that both sides are
+// read and written along their rows. Matrix [rows, columns] per image: channels x pixels or the reverse.
 constexpr int tile = 32, tile_rows = 8;
 template <class A, class B>
 __global__ void transpose(int rows, int columns, const A* x, B* y) {

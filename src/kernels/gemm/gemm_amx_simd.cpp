@@ -1,10 +1,9 @@
-// The matrix product of bf16 pairs in tiles (AMX): one instruction adds to a tile of 16 x 16 sums in f32 the product of tiles of
-// 16 rows of 16 pairs and of 16 pairs for each of 16 columns, which is just how A and a panel of B lie in memory. What limits it
-// is how many lines of memory the L2 cache has to give. Four tiles of sums share two of A and two of B; those of windows, which
-// overlap and so stay in the L1 cache, are four of A and one of B. An A whose rows lie side by side is turned over first, 32 rows
-// at a time.
-// A sum adds up in blocks of 16 pairs, in each the first numbers of the pairs apart from the second; numbers below
-// 1.2e-38 count as zero.
+// The matrix product of bf16 pairs in tiles (AMX). One instruction adds to a tile of 16 x 16 sums in f32 the product of
+// a tile of 16 rows of 16 pairs and a tile of 16 pairs for each of 16 columns, which is just how A and a panel of B lie
+// in memory. What limits the product is how many lines the L2 cache delivers. Four tiles of sums share two of A and two
+// of B. In products of windows, which overlap and so stay in the L1 cache, four tiles of A share one of B. An A whose
+// rows lie side by side is transposed first, 32 rows at a time. A sum adds up in blocks of 16 pairs, in each block the
+// first numbers of the pairs apart from the second; numbers below 1.2e-38 count as zero.
 #include "kernels/gemm/gemm_simd.hpp"
 #include "kernels/simd/eight_simd.hpp"
 #ifdef RT_TILES
@@ -32,13 +31,17 @@ struct alignas(64) Shapes {
   uint16_t bytes[16] = {};
   uint8_t height[16] = {};
   Shapes(int64_t upper, int64_t lower) {  // rows of A's two tiles
-    for (int t = 0; t < 8; ++t) bytes[t] = 4 * side, height[t] = side;
+    for (int t = 0; t < 8; ++t) {
+      bytes[t] = 4 * side;
+      height[t] = side;
+    }
     for (int t : {0, 1, 4}) height[t] = static_cast<uint8_t>(upper);
     for (int t : {2, 3, 5}) height[t] = static_cast<uint8_t>(lower);
   }
 };
 
-struct Operand {  // rows of pairs, so many bytes apart
+// Rows of pairs that lie `bytes` apart.
+struct Operand {
   const Bf16Pair* data;
   int64_t bytes;
 };
@@ -61,7 +64,8 @@ inline void add_product(Operand a, const Bf16Pair* below, Operand b) {
   _tile_dpbf16ps(3, 5, 7);
 }
 
-// The last `depth` pairs, fewer than a tile is deep: beyond them zeros are multiplied, since memory may hold anything there.
+// Adds the products of the last `depth` pairs, fewer than a tile is deep: beyond them zeros are multiplied, since
+// memory may hold anything there.
 template <bool lower>
 void add_rest(Operand a, Operand b, int64_t m, int64_t depth) {
   alignas(64) Bf16Pair of_a[rows][side] = {}, of_b[side][columns] = {};
@@ -89,7 +93,7 @@ inline void clear_sums() {
   _tile_zero(3);
 }
 
-// m rows and up to 32 columns of C. The tiles are shaped for m rows; lower: more than 16.
+// Computes m rows and up to 32 columns of C. The tiles are shaped for m rows; `lower`: m is more than 16.
 template <bool lower>
 void tile(const Block& g, Operand a, Operand b, int64_t m, int64_t n, float* c, bf16* rounded) {
   alignas(64) float beside[rows][columns];
@@ -97,7 +101,8 @@ void tile(const Block& g, Operand a, Operand b, int64_t m, int64_t n, float* c, 
   float* sums = beside[0];
   int64_t bytes = row_bytes;
   if (direct) {
-    sums = c, bytes = g.c_row * 4;
+    sums = c;
+    bytes = g.c_row * 4;
   } else if (g.accumulate) {
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < n; ++j) beside[i][j] = c[i * g.c_row + j];
@@ -117,7 +122,8 @@ void tile(const Block& g, Operand a, Operand b, int64_t m, int64_t n, float* c, 
   int64_t d = 0;
   for (; d + side <= g.depth; d += side) {
     add_product<lower>(a, row_of(a, side), b);
-    a.data += side, b.data = row_of(b, side);
+    a.data += side;
+    b.data = row_of(b, side);
   }
   if (d < g.depth) add_rest<lower>(a, b, m, g.depth - d);
   _tile_stored(0, sums, bytes);
@@ -140,7 +146,7 @@ void tile(const Block& g, Operand a, Operand b, int64_t m, int64_t n, float* c, 
         c[i * g.c_row + j] = beside[i][j];
 }
 
-// Pairs as floats, which are moved alone.
+// Pairs are moved as floats.
 inline const float* bits(const Bf16Pair* p) { return reinterpret_cast<const float*>(p); }
 inline float* bits(Bf16Pair* p) { return reinterpret_cast<float*>(p); }
 
@@ -194,13 +200,14 @@ void multiply(const Block& g) {
   Block part = g;  // results of several are added in C, so they are not rounded
   for (int64_t d = 0; d < g.depth; d += turned_depth) {
     part.depth = g.depth - d < turned_depth ? g.depth - d : turned_depth;
-    part.a = g.a + d * g.a_step, part.b = g.b + d * g.b_step;
+    part.a = g.a + d * g.a_step;
+    part.b = g.b + d * g.b_step;
     part.accumulate = g.accumulate || d > 0;
     multiply_rows(part);
   }
 }
 
-// `count` tiles of windows, at most four, by 16 columns.
+// Multiplies `count` tiles of windows, at most four, by 16 columns.
 template <int count>
 void windows_tile(const GemmWindows& g, int64_t first, const Bf16Pair* b, bf16* to) {
   const Bf16Pair* a[4];
@@ -256,6 +263,7 @@ void multiply_windows(const GemmWindows& g) {
 }  // namespace
 
 extern const GemmKernelsOf<Bf16Pair> gemm_kernels;  // kernels/isa.hpp declares it, for each instruction set
-const GemmKernelsOf<Bf16Pair> gemm_kernels = {rows, columns, multiply, multiply_windows};
+const GemmKernelsOf<Bf16Pair> gemm_kernels = {
+    .rows = rows, .columns = columns, .multiply = multiply, .multiply_windows = multiply_windows};
 
 }  // namespace rt::RT_ISA

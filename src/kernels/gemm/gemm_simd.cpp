@@ -1,7 +1,7 @@
-// The register tile of the matrix product, compiled once per instruction set. The tile is two vectors wide, so that
-// two multiply-adds share each broadcast of A, and has enough accumulators to hide their latency. AVX-512 has registers
-// for 14 rows; 8 measured the same (88 % of the FMA peak in cache) and divides every channel count of a ResNet. NEON has as
-// many, of four numbers, and the same tile.
+// The register tile of the matrix product, compiled once per instruction set. The tile is two vectors wide, so that two
+// multiply-adds share each broadcast of A, and has enough accumulators to hide their latency. AVX-512 has registers for
+// 14 rows; 8 measured the same (88 % of the FMA peak in cache) and divides every channel count of a ResNet. NEON has as
+// many registers, of four numbers, and the same tile.
 #include "kernels/gemm/gemm_simd.hpp"
 
 #include <utility>
@@ -30,7 +30,8 @@ inline Vec multiply_add(Vec x, Vec y, Vec sum) { return x * y + sum; }
 #endif
 using Block = GemmBlockOf<Element>;
 
-struct Result {  // where a tile's goes, and what it adds to
+// Where a tile's result goes, and what it is added to.
+struct Result {
   float* c;
   int64_t c_row;
   bf16* rounded;
@@ -50,11 +51,14 @@ constexpr int line = 64;  // bytes of the cache's
 class Prefetcher {
  public:
   explicit Prefetcher(const Block& g) : next_(g.prefetch.begin()), end_(g.prefetch.end()) {}
-  // Where to go on for `bytes`; the last lines of a range may be followed by some of what lies behind it. Null: nothing left.
+  // Where to go on for `bytes`, or null where nothing is left. The last lines of a range may be followed by some of
+  // what lies behind it.
   const char* take(int64_t bytes) {
     while (at_ >= range_end_) {
       if (next_ == end_) return nullptr;
-      at_ = static_cast<const char*>(next_->at), range_end_ = at_ + next_->bytes, ++next_;
+      at_ = static_cast<const char*>(next_->at);
+      range_end_ = at_ + next_->bytes;
+      ++next_;
     }
     return std::exchange(at_, at_ + bytes);
   }
@@ -150,13 +154,13 @@ void multiply_panels(const Block& g) {
                        : from != nullptr ? tile<rows, transposed, true>
                                          : tile<rows, transposed, false>;
       if (n == columns) {
-        run(g, a, b, {c, g.c_row, rounded, g.rounded_row}, from);
+        run(g, a, b, {.c = c, .c_row = g.c_row, .rounded = rounded, .rounded_row = g.rounded_row}, from);
         continue;
       }
       float part[rows * columns] = {};
       for (int64_t y = 0; g.accumulate && y < m; ++y)
         for (int64_t x = 0; x < n; ++x) part[y * columns + x] = c[y * g.c_row + x];
-      run(g, a, b, {part, columns, nullptr, 0}, from);
+      run(g, a, b, {.c = part, .c_row = columns, .rounded = nullptr, .rounded_row = 0}, from);
       for (int64_t y = 0; y < m; ++y)
         for (int64_t x = 0; x < n; ++x)
           if (rounded != nullptr)
@@ -177,6 +181,6 @@ void multiply(const Block& g) {
 }  // namespace
 
 extern const GemmKernelsOf<Element> gemm_kernels;  // kernels/isa.hpp declares it, for each instruction set
-const GemmKernelsOf<Element> gemm_kernels = {rows, columns, multiply};
+const GemmKernelsOf<Element> gemm_kernels = {.rows = rows, .columns = columns, .multiply = multiply};
 
 }  // namespace rt::RT_ISA

@@ -1,5 +1,5 @@
-// All that the engine uses of cuBLAS. It exists twice and a program links one: cublas_api.cpp (the library), and for tests
-// tests/emulation/cublas.cpp.
+// All that the engine uses of cuBLAS. It exists twice and a program links one: cublas_api.cpp (the library), and for
+// tests tests/emulation/cublas.cpp.
 #pragma once
 #include "core/tensor.hpp"
 

@@ -1,5 +1,5 @@
-// cuBLAS itself. The handle gets a workspace of its own: with the library's, a captured graph would hold memory that another
-// stream may use. Handle and workspace live as long as the process.
+// cuBLAS itself. The handle gets a workspace of its own: with the library's, a captured graph would hold memory that
+// another stream may use. Handle and workspace live as long as the process.
 #include <cublas_v2.h>
 
 #include "core/cuda.hpp"

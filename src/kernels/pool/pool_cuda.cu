@@ -1,5 +1,6 @@
-// Pooling. An NCHW value is seen as NHWC with N*C images of one channel, so that max pooling is written once; where channels lie
-// side by side, a thread takes as many as fill 16 bytes. Backward gathers from the windows over a pixel: no atomics, one order.
+// Pooling. An NCHW value is seen as NHWC with N*C images of one channel, so that max pooling is written once; where
+// channels lie side by side, a thread takes as many as fill 16 bytes. The backward pass gathers from the windows over a
+// pixel: it needs no atomics and has one order.
 #include "kernels/cuda/cuda.hpp"
 #include "kernels/pool/pool.hpp"
 
@@ -14,7 +15,8 @@ struct Windows {
   int kernel, stride, pad;
 };
 
-struct Place {  // of pack i in [images, h, w, packs]
+// The place of pack i in [images, h, w, packs].
+struct Place {
   int pack, x, y, image;
   __device__ Place(int64_t i, int packs, int w, int h) {
     auto at = static_cast<unsigned>(i);
@@ -23,7 +25,10 @@ struct Place {  // of pack i in [images, h, w, packs]
       at = up;
       return static_cast<int>(digit);
     };
-    pack = next(packs), x = next(w), y = next(h), image = static_cast<int>(at);
+    pack = next(packs);
+    x = next(w);
+    y = next(h);
+    image = static_cast<int>(at);
   }
 };
 
@@ -80,7 +85,7 @@ __global__ __launch_bounds__(threads) void max_backward(int64_t n, Windows m, co
   dx[i] = result;
 }
 
-// NHWC: one thread per image and pack of channels, which are neighbours.
+// NHWC: one thread per image and pack of adjacent channels.
 template <class T, int width>
 __global__ __launch_bounds__(threads) void average_nhwc(int64_t n, int packs, int pixels, const Pack<T, width>* x,
                                                         Pack<T, width>* y) {
@@ -141,14 +146,14 @@ void with_width(const View& v, int64_t run, F&& f) {
 int channels_aside(const View& v) { return v.spec.layout == Layout::nhwc ? static_cast<int>(v.shape().c()) : 1; }
 Windows windows(const Args& a, const Shape& x, const Shape& y, int packs) {
   const MaxPoolAttrs& m = max_pool_attrs(a.ops);
-  return {packs,
-          static_cast<int>(x.h()),
-          static_cast<int>(x.w()),
-          static_cast<int>(y.h()),
-          static_cast<int>(y.w()),
-          m.kernel,
-          m.stride,
-          m.pad};
+  return {.packs = packs,
+          .h = static_cast<int>(x.h()),
+          .w = static_cast<int>(x.w()),
+          .p = static_cast<int>(y.h()),
+          .q = static_cast<int>(y.w()),
+          .kernel = m.kernel,
+          .stride = m.stride,
+          .pad = m.pad};
 }
 
 }  // namespace

@@ -9,7 +9,14 @@ namespace {
 
 PoolWindow window(Ops ops, const Shape& x, const Shape& y) {
   const MaxPoolAttrs& m = max_pool_attrs(ops);
-  return {m.kernel, m.stride, m.pad, x.h(), x.w(), y.h(), y.w(), x.c()};
+  return {.kernel = m.kernel,
+          .stride = m.stride,
+          .pad = m.pad,
+          .h = x.h(),
+          .w = x.w(),
+          .p = y.h(),
+          .q = y.w(),
+          .channels = x.c()};
 }
 
 template <class T>

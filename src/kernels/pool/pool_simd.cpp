@@ -12,7 +12,7 @@ constexpr int64_t block = 256;  // channels whose running results stay in L1
 int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
-// best and place take over the larger of themselves and `taps` neighbouring pixels of x; a NaN wins, as in PyTorch.
+// best and place take over the larger of themselves and `taps` adjacent pixels of x; a NaN wins, as in PyTorch.
 template <int taps, class T>
 void take_larger(const T* x, int64_t channels, int32_t first_place, float* best, int32_t* place, int64_t width) {
 #pragma omp simd

@@ -1,16 +1,16 @@
-// For *_simd.cpp files only: how loops that are bound by memory touch it.
-// write() stores out[i] = f(i) in vectors, through the caches or past them. A value much larger than the caches is gone
-// from them before anybody reads it, so reading its old lines in order to write them is wasted: a third of the traffic
-// of a copy. f is given a place instead of an index and is compiled for two kinds of it, for compilers do not make vectors
-// of a plain loop that selects and then rounds:
+// For *_simd.cpp files only: how loops that are bound by memory touch it. write() stores out[i] = f(i) in vectors,
+// through the caches or past them. A value much larger than the caches is gone from them before anybody reads it, so
+// reading its old lines in order to write them is wasted: a third of the traffic of a copy. f is given a place instead
+// of an index and is compiled for two kinds of it, for compilers do not make vectors of a plain loop that selects and
+// then rounds:
 //   write<stream>(y, n, [=](auto at) { return positive(at(x) * at(scale) + at(shift)); });
 #pragma once
 #include "kernels/simd/simd.hpp"
 
 namespace rt::RT_ISA {
 
-// Places: at(x) is x[i] in f32, whatever x is stored in: of i and its neighbours, or of i alone where a row ends.
-struct Neighbours {
+// Places: at(x) is x[i] in f32, whatever x is stored in: of a vector of adjacent i, or of i alone where a row ends.
+struct Adjacent {
   int64_t i;
   template <class T>
   Vec operator()(const T* x) const {
@@ -73,7 +73,7 @@ static inline void finish_writes() {
 template <class T, class F>
 static inline void write_cached(T* out, int64_t from, int64_t n, F f) {
   int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) store(out + i, f(Neighbours{from + i}));
+  for (; i + lanes <= n; i += lanes) store(out + i, f(Adjacent{from + i}));
   for (; i < n; ++i) out[i] = static_cast<T>(f(Alone{from + i}));
 }
 

@@ -36,6 +36,7 @@ void triad(float* a, const float* b, const float* c, float scale, int64_t n) {
 }  // namespace
 
 extern const PeakKernels peak_kernels;  // kernels/isa.hpp declares it, for each instruction set
-const PeakKernels peak_kernels = {2LL * chains * lanes, multiply_add, triad};
+const PeakKernels peak_kernels = {
+    .flops_per_iteration = 2LL * chains * lanes, .multiply_add = multiply_add, .triad = triad};
 
 }  // namespace rt::RT_ISA

@@ -7,9 +7,10 @@ namespace rt {
 
 struct PeakKernels {
   int64_t flops_per_iteration;
-  float (*multiply_add)(int64_t iterations, float factor, float term);  // returns the sum, so that the loop is needed
-  void (*triad)(float* a, const float* b, const float* c, float scale,
-                int64_t n);  // a = b + scale * c; 64-byte aligned
+  // Returns the sum, so that the loop is needed.
+  float (*multiply_add)(int64_t iterations, float factor, float term);
+  // a = b + scale * c, all 64-byte aligned.
+  void (*triad)(float* a, const float* b, const float* c, float scale, int64_t n);
 };
 
 // The kernels of the best instruction set this process may use.

@@ -61,7 +61,7 @@ DeviceChoice choose_device(const std::string& wanted, const std::string& where) 
   choice.device = Device::cuda;
   choice.name = rt::format("cuda:{}", index);
   choice.target = cuda_target();
-  choice.reason = rt::format("{} of compute capability {}.{}", d.name, d.capability / 10, d.capability % 10);
+  choice.reason = rt::format("{} of compute capability {}", d.name, capability_text(d.capability));
   const size_t free = cuda::free_bytes();
   choice.memory = {static_cast<int64_t>(free),
                    rt::format("{:.1f} GiB of memory free on the {}", static_cast<double>(free) / (1 << 30), d.name)};

@@ -1,13 +1,14 @@
-// Convolutions on CUDA: which of cuDNN's algorithms computes each. The first time a convolution runs, every algorithm that is
-// admitted is timed on the step's own numbers (zeros would flatter it, memory of its own would be twice the step's; the output
-// is written anew anyway) and the fastest is kept for good. How much workspace the winner may need is known before that, to a
-// plan as the largest among the admitted.
+// Convolutions on CUDA: which of cuDNN's algorithms computes each. The first time a convolution runs, every algorithm
+// that is admitted is timed on the step's own numbers (zeros would flatter it, memory of its own would be twice the
+// step's; the output is written anew anyway) and the fastest is kept for good. How much workspace the winner may need
+// is known before that, to a plan as the largest among the admitted.
 #include <algorithm>
 #include <array>
 #include <functional>
 #include <limits>
 
 #include "core/cuda.hpp"
+#include "core/divide.hpp"
 #include "core/log.hpp"
 #include "kernels/batch_norm/batch_norm.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
@@ -18,8 +19,8 @@ namespace {
 constexpr size_t mib = size_t{1} << 20;
 constexpr int repeats = 3;
 
-// Some that are offered take a hundred times as long as the best. What a first timing finds slower than this is not timed again;
-// of what takes microseconds that timing also holds the launch.
+// Some that are offered take a hundred times as long as the best. What a first timing finds slower than this is not
+// timed again; of what takes microseconds that timing also holds the launch.
 double worth_repeating(double best_ms) { return 2 * best_ms + 0.2; }
 int runs_per_timing(double ms) { return static_cast<int>(std::clamp(2 / ms, 1.0, 10.0)); }
 
@@ -42,8 +43,8 @@ std::vector<Algorithm> admitted(const Convolution& c) {
   return list;
 }
 
-// The library counts elements in 32 bits, and says no more than that a parameter is bad. No other row would be of use to so
-// many images, so this ends the program.
+// The library counts elements in 32 bits, and says no more than that a parameter is bad. No other row would be of use
+// to so many images, so this ends the program.
 void check_size(const Convolution& c) {
   const Conv2dShape& s = c.shape;
   constexpr int64_t most = (int64_t{1} << 31) - 1;
@@ -88,8 +89,10 @@ std::vector<Timed> time_all(const Convolution& c, const std::vector<Candidate>& 
   std::vector<Timed> once, times;
   double best = std::numeric_limits<double>::infinity();
   for (const Candidate& candidate : list)
-    if (Timed t{&candidate, std::numeric_limits<double>::infinity()}; ran(t, 1))
-      once.push_back(t), best = std::min(best, t.ms);
+    if (Timed t{&candidate, std::numeric_limits<double>::infinity()}; ran(t, 1)) {
+      once.push_back(t);
+      best = std::min(best, t.ms);
+    }
   for (Timed t : once) {
     bool good = t.ms <= worth_repeating(best);
     for (int i = 0, runs = runs_per_timing(t.ms); good && i < repeats; ++i) good = ran(t, runs);
@@ -131,15 +134,15 @@ const Algorithm* settled(const Convolution& c) {
 
 // Where x and w stand in a step differs by pass: x w -> y, dy w -> dx, dy x -> dw.
 template <class Specs>
-Convolution convolution(Pass pass, bool graph, Ops ops, const Specs& in, const Specs& out) {
-  const Spec& x = pass == Pass::forward ? in[0] : pass == Pass::dx ? out[0] : in[1];
-  const Spec& w = pass == Pass::dw ? out[0] : in[1];
+Convolution convolution(Conv2dPass pass, bool graph, Ops ops, const Specs& in, const Specs& out) {
+  const Spec& x = pass == Conv2dPass::forward ? in[0] : pass == Conv2dPass::dx ? out[0] : in[1];
+  const Spec& w = pass == Conv2dPass::dw ? out[0] : in[1];
   return {pass, conv2d_shape(ops, x, w), x.dtype, x.layout, graph};
 }
-Convolution convolution(Pass pass, bool graph, const Problem& p) {
+Convolution convolution(Conv2dPass pass, bool graph, const Problem& p) {
   return convolution(pass, graph, p.ops, p.in, p.out);
 }
-Convolution convolution(Pass pass, bool graph, const Args& a) {
+Convolution convolution(Conv2dPass pass, bool graph, const Args& a) {
   const std::array<Spec, 2> in{a.in[0].spec, a.in[1].spec}, out{a.out[0].spec, {}};
   return convolution(pass, graph, a.ops, in, out);
 }
@@ -158,14 +161,14 @@ void compute(const Convolution& c, const Args& a) {
   by(*algorithm);
 }
 
-// A convolution and the statistics of its output: by an algorithm that sums as it writes, or apart, by the convolution's own best
-// one and then by the kernel of batch_norm.stats. Time decides.
+// A convolution and the statistics of its output: by an algorithm that sums as it writes, or apart, by the
+// convolution's own best one and then by the kernel of batch_norm.stats. Time decides.
 struct WithStats {
   Convolution fused, plain;
-  size_t sums_bytes;  // of the workspace; what else a candidate needs lies behind
+  size_t sums_bytes;  // of the workspace's begin; what else a candidate needs lies behind
   explicit WithStats(const Convolution& c) : fused(c), plain(c) {
     fused.stats = true;
-    sums_bytes = (2 * static_cast<size_t>(c.shape.k) * sizeof(float) + 255) / 256 * 256;
+    sums_bytes = round_up(2 * static_cast<size_t>(c.shape.k) * sizeof(float), 256);
   }
   static constexpr int apart = 999;  // its number among the algorithms: no library's
 
@@ -214,45 +217,42 @@ struct WithStats {
 }  // namespace rt::cudnn
 
 namespace rt::cuda {
-using cudnn::Pass;
 
-#define DEFINE(pass)                                                                              \
-  template <bool graph>                                                                           \
-  void conv2d_##pass(const Args& a) {                                                             \
-    cudnn::compute(cudnn::convolution(Pass::pass, graph, a), a);                                  \
-  }                                                                                               \
-  template <bool graph>                                                                           \
-  size_t conv2d_##pass##_workspace(const Problem& p) {                                            \
-    return cudnn::largest_workspace(cudnn::convolution(Pass::pass, graph, p));                    \
-  }                                                                                               \
-  template <bool graph>                                                                           \
-  std::string refuse_conv2d_##pass(const Problem& p) {                                            \
-    for (const Spec& spec : {p.in[1], p.out[0]})                                                  \
-      if (spec.layout != p.in[0].layout || spec.dtype != p.in[0].dtype)                           \
-        return rt::format("needs one type and layout, not {} and {}", p.in[0].str(), spec.str()); \
-    return cudnn::refusal(cudnn::convolution(Pass::pass, graph, p));                              \
-  }                                                                                               \
-  template void conv2d_##pass<false>(const Args&);                                                \
-  template void conv2d_##pass<true>(const Args&);                                                 \
-  template size_t conv2d_##pass##_workspace<false>(const Problem&);                               \
-  template size_t conv2d_##pass##_workspace<true>(const Problem&);                                \
-  template std::string refuse_conv2d_##pass<false>(const Problem&);                               \
-  template std::string refuse_conv2d_##pass<true>(const Problem&);
-DEFINE(forward)
-DEFINE(dx)
-DEFINE(dw)
+template <Conv2dPass pass, bool graph>
+void CudnnRow<pass, graph>::run(const Args& a) {
+  cudnn::compute(cudnn::convolution(pass, graph, a), a);
+}
+template <Conv2dPass pass, bool graph>
+size_t CudnnRow<pass, graph>::workspace(const Problem& p) {
+  return cudnn::largest_workspace(cudnn::convolution(pass, graph, p));
+}
+template <Conv2dPass pass, bool graph>
+std::string CudnnRow<pass, graph>::refuse(const Problem& p) {
+  for (const Spec& spec : {p.in[1], p.out[0]})
+    if (spec.layout != p.in[0].layout || spec.dtype != p.in[0].dtype)
+      return rt::format("needs one type and layout, not {} and {}", p.in[0].str(), spec.str());
+  return cudnn::refusal(cudnn::convolution(pass, graph, p));
+}
+template struct CudnnRow<Conv2dPass::forward, false>;
+template struct CudnnRow<Conv2dPass::forward, true>;
+template struct CudnnRow<Conv2dPass::dx, false>;
+template struct CudnnRow<Conv2dPass::dx, true>;
+template struct CudnnRow<Conv2dPass::dw, false>;
+template struct CudnnRow<Conv2dPass::dw, true>;
 
-void conv2d_forward_stats(const Args& a) { cudnn::WithStats(cudnn::convolution(Pass::forward, true, a)).compute(a); }
+void conv2d_forward_stats(const Args& a) {
+  cudnn::WithStats(cudnn::convolution(Conv2dPass::forward, true, a)).compute(a);
+}
 size_t conv2d_forward_stats_workspace(const Problem& p) {
-  return cudnn::WithStats(cudnn::convolution(Pass::forward, true, p)).workspace(p);
+  return cudnn::WithStats(cudnn::convolution(Conv2dPass::forward, true, p)).workspace(p);
 }
 std::string refuse_conv2d_forward_stats(const Problem& p) {
   const Spec& x = p.in[0];
   if (x.dtype != DType::f16 || x.layout != Layout::nhwc) return "needs f16 and nhwc";
-  if (std::string why = refuse_conv2d_forward<true>({.kind = p.kind, .ops = p.ops, .in = p.in, .out = p.out.first(1)});
-      !why.empty())
+  if (std::string why = CudnnRow<Conv2dPass::forward, true>::refuse(
+          {.kind = p.kind, .ops = p.ops, .in = p.in, .out = p.out.first(1)}); !why.empty())
     return why;
-  return cudnn::refusal(cudnn::WithStats(cudnn::convolution(Pass::forward, true, p)).fused);
+  return cudnn::refusal(cudnn::WithStats(cudnn::convolution(Conv2dPass::forward, true, p)).fused);
 }
 
 }  // namespace rt::cuda

@@ -1,6 +1,6 @@
-// All that the engine uses of cuDNN. It exists twice and a program links one: cudnn*_api.cpp (the library), and for tests
-// tests/emulation/cudnn.cpp (the CPU's reference, at costs that a test sets). Everything here throws Error(device) with the
-// call that failed, and computes on the device in use.
+// All that the engine uses of cuDNN. It exists twice and a program links one: cudnn*_api.cpp (the library), and for
+// tests tests/emulation/cudnn.cpp (the CPU's reference, at costs that a test sets). Everything here throws
+// Error(device) with the call that failed, and computes on the device in use.
 #pragma once
 #include <functional>
 #include <string>
@@ -12,10 +12,8 @@ namespace rt::cudnn {
 
 int version();  // as cuDNN counts: 91002 is 9.10.2, 8907 is 8.9.7
 
-enum class Pass : uint8_t { forward, dx, dw };
-
 struct Convolution {
-  Pass pass;
+  Conv2dPass pass;
   Conv2dShape shape;
   DType dtype;         // f32 (never TF32), or f16 and bf16 with sums in f32; of all three values
   Layout layout;       // of all three values: filters are K,C,R,S in memory order on nchw, K,R,S,C on nhwc
@@ -43,8 +41,8 @@ struct Operands {
   float* sums = nullptr;   // with stats: of y by channel [K], then of its squares [K], from before y is rounded
 };
 void run(const Convolution& c, int algorithm, const Operands& operands, void* stream);
-// Milliseconds that what `work` enqueues takes on the device, the mean of `runs` in a row. It runs 1 + 2 * runs times: to load
-// code, and in a row twice, of which the second counts. Waits for it.
+// Milliseconds that what `work` enqueues takes on the device, the mean of `runs` in a row. It runs 1 + 2 * runs times:
+// to load code, and in a row twice, of which the second counts. Waits for it.
 double timed(const std::function<void()>& work, int runs, void* stream);
 
 }  // namespace rt::cudnn

@@ -1,5 +1,5 @@
-// cuDNN itself, through its legacy convolution API: deprecated, but the one that exists unchanged from 8.9 to 9.x and that
-// serves compute capability 6.1. The graph API's algorithms (cudnn_graph_api.cpp) stand behind its own. Handle and
+// cuDNN itself, through its legacy convolution API: deprecated, but the one that exists unchanged from 8.9 to 9.x and
+// that serves compute capability 6.1. The graph API's algorithms (cudnn_graph_api.cpp) stand behind its own. Handle and
 // descriptors live as long as the process: the driver may be gone before destructors of statics run.
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
@@ -78,8 +78,8 @@ static_assert(std::size(forward_names) == CUDNN_CONVOLUTION_FWD_ALGO_COUNT);
 static_assert(std::size(dx_names) == CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT);
 static_assert(std::size(dw_names) == CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT);
 
-// `list(count, results)` fills in what the library proposes, `workspace(algo)` is the size with our math type. An algorithm
-// is proposed once per math type; the size also tells whether it works with ours.
+// `list(count, results)` fills in what the library proposes, `workspace(algo)` is the size with our math type. An
+// algorithm is proposed once per math type; the size also tells whether it works with ours.
 template <class Perf, size_t n, class List, class Workspace>
 std::vector<Algorithm> usable(const char* const (&names)[n], List list, Workspace workspace) {
   Perf results[2 * n];
@@ -100,9 +100,9 @@ std::vector<Algorithm> usable(const char* const (&names)[n], List list, Workspac
   return found;
 }
 
-std::vector<Algorithm> ask(const Prepared& p, Pass pass) {
+std::vector<Algorithm> ask(const Prepared& p, Conv2dPass pass) {
   cudnnHandle_t h = handle();
-  if (pass == Pass::forward)
+  if (pass == Conv2dPass::forward)
     return usable<cudnnConvolutionFwdAlgoPerf_t>(
         forward_names,
         [&](int most, int* count, auto* results) {
@@ -111,7 +111,7 @@ std::vector<Algorithm> ask(const Prepared& p, Pass pass) {
         [&](auto algo, size_t* bytes) {
           return cudnnGetConvolutionForwardWorkspaceSize(h, p.x, p.w, p.conv, p.y, algo, bytes);
         });
-  if (pass == Pass::dx)
+  if (pass == Conv2dPass::dx)
     return usable<cudnnConvolutionBwdDataAlgoPerf_t>(
         dx_names,
         [&](int most, int* count, auto* results) {
@@ -159,17 +159,17 @@ void run(const Convolution& c, int algorithm, const Operands& o, void* stream) {
   if (algorithm >= first_graph_id) return run_graph(h, c, algorithm, o);
   const float one = 1, zero = 0;
   switch (c.pass) {
-    case Pass::forward:
+    case Conv2dPass::forward:
       RT_TRY(cudnnConvolutionForward(h, &one, p.x, o.a, p.w, o.b, p.conv,
                                      static_cast<cudnnConvolutionFwdAlgo_t>(algorithm), o.workspace, o.workspace_bytes,
                                      &zero, p.y, o.out));
       break;
-    case Pass::dx:
+    case Conv2dPass::dx:
       RT_TRY(cudnnConvolutionBackwardData(h, &one, p.w, o.b, p.y, o.a, p.conv,
                                           static_cast<cudnnConvolutionBwdDataAlgo_t>(algorithm), o.workspace,
                                           o.workspace_bytes, &zero, p.x, o.out));
       break;
-    case Pass::dw:
+    case Conv2dPass::dw:
       RT_TRY(cudnnConvolutionBackwardFilter(h, &one, p.x, o.b, p.y, o.a, p.conv,
                                             static_cast<cudnnConvolutionBwdFilterAlgo_t>(algorithm), o.workspace,
                                             o.workspace_bytes, &zero, p.w, o.out));

@@ -1,6 +1,6 @@
 // Which algorithm computes each convolution, remembered across processes as lines of text: a user's cache saves timing
-// them again, and the file in a run's folder makes a resumed run compute with the very same ones. Knows nothing of cuDNN
-// itself, so every program has it; conv2d_cudnn.cpp chooses.
+// them again, and the file in a run's folder makes a resumed run compute with the very same ones. Knows nothing of
+// cuDNN itself, so every program has it; conv2d_cudnn.cpp chooses.
 #pragma once
 #include <map>
 #include <optional>
@@ -22,7 +22,8 @@ struct Options {
 void configure(const Options& options);
 std::string default_cache_file();  // below $XDG_CACHE_HOME or ~/.cache; "" where neither is set
 
-// A file of choices: per line device, cuDNN version, pass, shape, type, layout, what is admitted, algorithm; tab-separated.
+// A file of choices: per line device, cuDNN version, pass, shape, type, layout, what is admitted, algorithm;
+// tab-separated.
 extern const ChoiceFile::Format choice_format;
 
 struct ConvChoices {

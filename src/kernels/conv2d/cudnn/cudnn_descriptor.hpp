@@ -1,5 +1,6 @@
-// cuDNN's backend descriptors, of which its graph API is made, with their lifetimes and the types of their attributes. For
-// cudnn_graph_api.cpp alone. A call that fails throws Refused, since a graph that cannot be computed is no error there.
+// cuDNN's backend descriptors, of which its graph API is made, with their lifetimes and the types of their attributes.
+// For cudnn_graph_api.cpp alone. A call that fails throws Refused, since a graph that cannot be computed is no error
+// there.
 #pragma once
 #include <cudnn.h>
 

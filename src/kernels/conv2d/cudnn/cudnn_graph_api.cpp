@@ -1,8 +1,8 @@
-// Convolutions by cuDNN's graph API, whose engines for compute capability 9.0 and up the legacy API does not have: a graph
-// of one operation, or of a convolution and the sums of its output by channel; the engine configurations that the library's
-// heuristics propose for it, and of those the first few that become an execution plan. With cuDNN 9.19 it has run on an H200.
-// An algorithm's id is a hash of its engine's number and knobs, not its place among the proposals: a configuration that is
-// no longer proposed is then not found, where a place would silently mean another one.
+// Convolutions by cuDNN's graph API, whose engines for compute capability 9.0 and up the legacy API does not have: a
+// graph of one operation, or of a convolution and the sums of its output by channel; the engine configurations that the
+// library's heuristics propose for it, and of those the first few that become an execution plan. With cuDNN 9.19 it has
+// run on an H200. An algorithm's id is a hash of its engine's number and knobs, not its place among the proposals: a
+// configuration that is no longer proposed is then not found, where a place would silently mean another one.
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -74,12 +74,12 @@ constexpr OperationNames operation_names[] = {
 
 constexpr std::array<int64_t, 5> operand_ids = {1, 2, 3, 4, 5};  // x, w, y; sums and sums of squares
 
-struct Graph {  // what it is made of stays beside it: the library does not say that it keeps copies
+struct OperationGraph {  // what it is made of stays beside it: the library does not say that it keeps copies
   Descriptor x, w, y, convolution, operation;
   std::optional<Descriptor> sums, squares, stats;
   Descriptor graph;
 
-  Graph(cudnnHandle_t handle, const Convolution& c, cudnnDataType_t type)
+  OperationGraph(cudnnHandle_t handle, const Convolution& c, cudnnDataType_t type)
       : x(tensor(operand_ids[0], type, c.layout, {c.shape.n, c.shape.c, c.shape.h, c.shape.w})),
         w(tensor(operand_ids[1], type, c.layout, {c.shape.k, c.shape.c, c.shape.r, c.shape.s})),
         y(tensor(operand_ids[2], type, c.layout, {c.shape.n, c.shape.k, c.shape.p, c.shape.q})),
@@ -117,7 +117,7 @@ struct Graph {  // what it is made of stays beside it: the library does not say 
 };
 
 // The heuristics' favourite first.
-std::vector<Descriptor> proposals(const Graph& g, cudnnBackendHeurMode_t mode) {
+std::vector<Descriptor> proposals(const OperationGraph& g, cudnnBackendHeurMode_t mode) {
   Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, g.graph);
   heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
@@ -125,13 +125,13 @@ std::vector<Descriptor> proposals(const Graph& g, cudnnBackendHeurMode_t mode) {
   return heuristics.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, most_proposals);
 }
 
-struct Plan {
+struct ExecutionPlan {
   Descriptor config, plan;
 };
 struct Prepared {
-  explicit Prepared(Graph&& g) : graph(std::move(g)) {}
-  Graph graph;
-  std::map<int, Plan> plans;  // by algorithm
+  explicit Prepared(OperationGraph&& g) : graph(std::move(g)) {}
+  OperationGraph graph;
+  std::map<int, ExecutionPlan> plans;  // by algorithm
 };
 
 int id_of(std::string_view name) {
@@ -141,7 +141,8 @@ int id_of(std::string_view name) {
          static_cast<int>(hash % static_cast<uint32_t>(std::numeric_limits<int>::max() - first_graph_id));
 }
 
-// What the engine configuration computes with; nothing where that is not what `type` asks for. The workspace is the plan's.
+// What the engine configuration computes with; nothing where that is not what `type` asks for. The workspace is the
+// plan's.
 std::optional<Algorithm> identify(const Descriptor& config, cudnnDataType_t type) {
   const std::vector<Descriptor> engines = config.get(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
   if (engines.empty()) return {};
@@ -170,7 +171,7 @@ std::optional<Algorithm> identify(const Descriptor& config, cudnnDataType_t type
   return Algorithm{id_of(name), name, 0, !noted(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)};
 }
 
-Plan build(cudnnHandle_t handle, Descriptor config) {
+ExecutionPlan build(cudnnHandle_t handle, Descriptor config) {
   Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
   plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handle);
   plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
@@ -193,7 +194,7 @@ std::vector<Algorithm> graph_algorithms(cudnnHandle_t handle, const Convolution&
   auto attempt = [&](auto&& step) {
     if (const std::string refused = refusal(step); why.empty()) why = refused;
   };
-  attempt([&] { p.emplace(Graph(handle, c, type)); });
+  attempt([&] { p.emplace(OperationGraph(handle, c, type)); });
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     if (std::ssize(found) >= most_plans) break;  // the fallback's are slow: for where there is little else
     std::vector<Descriptor> configs;
@@ -204,7 +205,7 @@ std::vector<Algorithm> graph_algorithms(cudnnHandle_t handle, const Convolution&
         if (!a || (choices().deterministic && !a->deterministic) || p->plans.contains(a->id) ||
             std::ranges::count(found, a->deterministic, &Algorithm::deterministic) == most_plans)
           return;
-        Plan plan = build(handle, std::move(config));
+        ExecutionPlan plan = build(handle, std::move(config));
         a->workspace_bytes = static_cast<size_t>(plan.plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
         p->plans.emplace(a->id, std::move(plan));
         found.push_back(*a);
@@ -217,13 +218,13 @@ std::vector<Algorithm> graph_algorithms(cudnnHandle_t handle, const Convolution&
 }
 
 void run_graph(cudnnHandle_t handle, const Convolution& c, int algorithm, const Operands& o) {
-  const Plan& plan = prepared().at(c).plans.at(algorithm);
+  const ExecutionPlan& plan = prepared().at(c).plans.at(algorithm);
   const std::string why = refusal([&] {
     void *a = const_cast<void*>(o.a), *b = const_cast<void*>(o.b);
     using Pointers = std::array<void*, 3>;  // x, w and y
-    const Pointers pointers = c.pass == Pass::forward ? Pointers{a, b, o.out}
-                              : c.pass == Pass::dx    ? Pointers{o.out, b, a}
-                                                      : Pointers{b, o.out, a};
+    const Pointers pointers = c.pass == Conv2dPass::forward ? Pointers{a, b, o.out}
+                              : c.pass == Conv2dPass::dx    ? Pointers{o.out, b, a}
+                                                            : Pointers{b, o.out, a};
     Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
     if (c.stats) {
       void *sums = o.sums, *squares = o.sums + c.shape.k;

@@ -1,6 +1,6 @@
 // Rows of OIHW weights are contiguous in channel and tap, so windows are put in that order, channel by channel, and the
-// weights are an operand of the matrix product as they are: of forward its left one (each result is a row of weights times a
-// column of windows), of dx its right one, and of dw the result.
+// matrix product takes the weights as they are: in forward as its left operand (each result is a row of weights times a
+// column of windows), in dx as its right one, and in dw as its result.
 #include "kernels/conv2d/direct/conv2d_few.hpp"
 
 #include <omp.h>
@@ -14,17 +14,18 @@ namespace rt::cpu::few {
 namespace {
 
 struct Sizes {
-  int64_t pixels, taps, depth;
-  explicit Sizes(const Conv2dShape& s) : pixels(s.n * s.p * s.q), taps(s.r * s.s), depth(s.c * taps) {}
+  int64_t pixels, taps_w, taps, depth;
+  explicit Sizes(const Conv2dShape& s) : pixels(s.n * s.p * s.q), taps_w(s.s), taps(s.r * taps_w), depth(s.c * taps) {}
 };
 
 // The pixel of x that output pixel `p` sees through `tap`, or -1 where that lies outside.
 int64_t source(const Conv2dShape& s, int64_t p, int64_t tap) {
-  const int64_t h = p / s.q % s.p * s.stride - s.pad + tap / s.s, w = p % s.q * s.stride - s.pad + tap % s.s;
+  const int64_t taps_w = s.s;
+  const int64_t h = p / s.q % s.p * s.stride - s.pad + tap / taps_w, w = p % s.q * s.stride - s.pad + tap % taps_w;
   return h < 0 || h >= s.h || w < 0 || w >= s.w ? -1 : (p / s.q / s.p * s.h + h) * s.w + w;
 }
 
-// put(d) -> place of window value d of pixel p, for every d, channel by channel.
+// Writes every value d of pixel p's window to put(d), channel by channel.
 template <class T, class Put>
 void copy_window(const Conv2dShape& s, const Sizes& size, const T* x, int64_t p, Put put) {
   for (int64_t tap = 0; tap < size.taps; ++tap) {
@@ -34,8 +35,8 @@ void copy_window(const Conv2dShape& s, const Sizes& size, const T* x, int64_t p,
   }
 }
 
-// The matrix product takes f32. Weights in bf16 are widened in parts that stay in a cache until they were multiplied, so that
-// memory is read at bf16's size; they are all that counts here.
+// The matrix product takes f32. Weights in bf16 are widened in parts that stay in a cache until they have been
+// multiplied, so that memory is read at bf16's size; reading the weights is all that counts here.
 template <class T>
 constexpr bool narrow = std::is_same_v<T, bf16>;
 
@@ -64,7 +65,8 @@ template <class T>
 void forward(const GemmKernels& kernels, const Conv2dShape& s, const T* x, const T* w, T* y, void* space) {
   const Sizes size(s);
   const int64_t columns = kernels.columns, padded = round_up(size.pixels, columns);
-  float *const windows = static_cast<float*>(space), *const result = windows + padded * size.depth;  // [K][pixels]
+  float* const windows = static_cast<float*>(space);
+  float* const result = windows + padded * size.depth;  // [K][pixels]
 #pragma omp parallel num_threads(threads_in_use())
   {
     float* const own = result + s.k * padded + omp_get_thread_num() * forward_block * size.depth;
@@ -80,8 +82,18 @@ void forward(const GemmKernels& kernels, const Conv2dShape& s, const T* x, const
     for (int64_t k = 0; k < s.k; k += forward_block) {
       const int64_t count = std::min(forward_block, s.k - k);
       const Matrix rows = widened(w + k * size.depth, count, size.depth, size.depth, own);
-      kernels.multiply({count, padded, size.depth, rows.data, rows.row, 1, windows, size.depth * columns, columns,
-                        result + k * padded, padded, false});
+      kernels.multiply({.m = count,
+                        .n = padded,
+                        .depth = size.depth,
+                        .a = rows.data,
+                        .a_row = rows.row,
+                        .a_step = 1,
+                        .b = windows,
+                        .b_panel = size.depth * columns,
+                        .b_step = columns,
+                        .c = result + k * padded,
+                        .c_row = padded,
+                        .accumulate = false});
     }
 #pragma omp for schedule(static)
     for (int64_t p = 0; p < size.pixels; ++p)
@@ -111,17 +123,27 @@ void dx(const GemmKernels& kernels, const Conv2dShape& s, const T* dy, const T* 
     for (int64_t d = 0; d < size.depth; d += task) {
       const int64_t count = std::min(task, size.depth - d);
       const Matrix panels = widened(w + d, s.k, count, size.depth, own);
-      kernels.multiply({size.pixels, count, s.k, gradients.data, s.k, 1, panels.data, kernels.columns, panels.row,
-                        windows + d, size.depth, false});
+      kernels.multiply({.m = size.pixels,
+                        .n = count,
+                        .depth = s.k,
+                        .a = gradients.data,
+                        .a_row = s.k,
+                        .a_step = 1,
+                        .b = panels.data,
+                        .b_panel = kernels.columns,
+                        .b_step = panels.row,
+                        .c = windows + d,
+                        .c_row = size.depth,
+                        .accumulate = false});
     }
 #pragma omp for schedule(static)
     for (int64_t at = 0; at < s.n * s.h * s.w; ++at) {
-      const int64_t n = at / s.w / s.h, h = at / s.w % s.h + s.pad, v = at % s.w + s.pad;
+      const int64_t n = at / s.w / s.h, padded_h = at / s.w % s.h + s.pad, padded_w = at % s.w + s.pad;
       for (int64_t first = 0; first < s.c; first += at_once) {
         const int64_t count = std::min(at_once, s.c - first);
         float sum[at_once] = {};
         for (int64_t tap = 0; tap < size.taps; ++tap) {
-          const int64_t i = h - tap / s.s, j = v - tap % s.s;
+          const int64_t i = padded_h - tap / size.taps_w, j = padded_w - tap % size.taps_w;
           if (i < 0 || j < 0 || i % s.stride || j % s.stride || i / s.stride >= s.p || j / s.stride >= s.q) continue;
           const float* from =
               windows + ((n * s.p + i / s.stride) * s.q + j / s.stride) * size.depth + first * size.taps + tap;
@@ -154,12 +176,24 @@ void dw(const GemmKernels& kernels, const Conv2dShape& s, const T* dy, const T* 
                   [&](int64_t d) -> float& { return windows[d / columns * panel + p * columns + d % columns]; });
 #pragma omp for schedule(dynamic, 4)
     for (int64_t d = 0; d < size.depth; d += columns) {
-      GemmBlock block{s.k,   columns, size.pixels, gradients.data, 1,    s.k, windows + d / columns * panel,
-                      panel, columns, windows,     size.depth,     false};
-      if constexpr (narrow<T>)  // then C, which must be given, is not touched
-        block.rounded = dw + d, block.rounded_row = size.depth;
-      else
+      GemmBlock block{.m = s.k,
+                      .n = columns,
+                      .depth = size.pixels,
+                      .a = gradients.data,
+                      .a_row = 1,
+                      .a_step = s.k,
+                      .b = windows + d / columns * panel,
+                      .b_panel = panel,
+                      .b_step = columns,
+                      .c = windows,
+                      .c_row = size.depth,
+                      .accumulate = false};
+      if constexpr (narrow<T>) {  // then C, which must be given, is not touched
+        block.rounded = dw + d;
+        block.rounded_row = size.depth;
+      } else {
         block.c = dw + d;
+      }
       kernels.multiply(block);
     }
   }

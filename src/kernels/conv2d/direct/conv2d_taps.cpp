@@ -9,7 +9,7 @@
 #include "core/check.hpp"
 #include "kernels/conv2d/direct/conv2d_windows.hpp"
 
-namespace rt::cpu::taps {
+namespace rt::cpu::by_taps {
 namespace {
 
 // Functions of the shape alone, never of the threads, because they decide the order of additions.
@@ -31,20 +31,26 @@ struct TapRow {
   }
 };
 
-struct Split {
-  int64_t row_pairs, image_rows, rows, blocks;  // of the sequence: pairs in a row, rows of an image and of a block
-  int64_t pairs, a_row;                         // in a block; from one of dy's channels to the next
-  int64_t classes, copies, copy;                // of x, and the size of one in pairs
-  int64_t channels, groups;                     // of x that one task takes
-  int64_t chunk_blocks, chunks;                 // of the sequence that one task takes
-  explicit Split(const Conv2dShape& s) {
-    const int64_t width = round_up(s.q, 2), step = tile_depth / std::gcd(width, tile_depth);
-    row_pairs = width / 2, image_rows = s.p + 1;
+// The sequence of rows, and how it is cut into blocks and tasks.
+struct Sequence {
+  int64_t row_pairs, image_rows;  // pairs in a row; rows of an image
+  int64_t rows, blocks;           // rows of a block
+  int64_t pairs;                  // in a block
+  int64_t a_row;                  // pairs from one of dy's channels to the next
+  int64_t classes;                // of rows of x
+  int64_t copies, copy;           // of x: a copy per class and column of taps, and pairs in one
+  int64_t channels, groups;       // of x: channels that one task takes
+  int64_t chunk_blocks, chunks;   // blocks that one task takes
+  explicit Sequence(const Conv2dShape& s) {
+    const int64_t width = round_up(s.q, 2), step = tile_depth / std::gcd(width, tile_depth), taps_w = s.s;
+    row_pairs = width / 2;
+    image_rows = s.p + 1;
     rows = std::min(step * ceil_div(block_pixels, width * step), round_up(s.n * image_rows, step));
     blocks = ceil_div(s.n * image_rows, rows);
-    pairs = rows * row_pairs, a_row = pairs + 16;
+    pairs = rows * row_pairs;
+    a_row = pairs + 16;
     classes = std::min<int64_t>(s.stride, s.r);
-    copies = classes * s.s;
+    copies = classes * taps_w;
     channels = s.c % 64 == 0 ? 64 : 32;
     groups = s.c / channels;
     copy = (rows + 2) * row_pairs * channels;
@@ -55,7 +61,8 @@ struct Split {
   int64_t partial(const Conv2dShape& s) const { return s.k * s.r * s.s * s.c; }
 };
 
-// Eight rows of numbers become the columns of eight, to_row apart.
+// Eight rows of numbers become the columns of eight, which are to_row apart. (eight_simd.hpp transposes numbers of four
+// bytes, with another network of shuffles.)
 void turn(const bf16* const (&from)[square], int64_t at, bf16* to, int64_t to_row) {
   using Eight = uint16_t __attribute__((vector_size(16)));
   Eight row[square], two[square], four[square];
@@ -76,33 +83,54 @@ void turn(const bf16* const (&from)[square], int64_t at, bf16* to, int64_t to_ro
 }
 
 // A block of dy as [K, pixels].
-void turn_gradients(const Conv2dShape& s, const Split& split, const bf16* dy, int64_t block, Bf16Pair* to) {
-  for (int64_t g = 0; g < 2 * split.pairs; g += square) {
+void turn_gradients(const Conv2dShape& s, const Sequence& sequence, const bf16* dy, int64_t block, Bf16Pair* to) {
+  for (int64_t g = 0; g < 2 * sequence.pairs; g += square) {
     const bf16* pixel[square];
     for (int64_t i = 0; i < square; ++i) {
-      const int64_t row = block * split.rows + (g + i) / (2 * split.row_pairs), q = (g + i) % (2 * split.row_pairs);
-      const int64_t n = row / split.image_rows, p = row % split.image_rows;
+      const int64_t row = block * sequence.rows + (g + i) / (2 * sequence.row_pairs),
+                    q = (g + i) % (2 * sequence.row_pairs);
+      const int64_t n = row / sequence.image_rows, p = row % sequence.image_rows;
       pixel[i] = n < s.n && p < s.p && q < s.q ? dy + ((n * s.p + p) * s.q + q) * s.k : zeros;
     }
-    for (int64_t k = 0; k < s.k; k += square) turn(pixel, k, &to[k * split.a_row].first + g, 2 * split.a_row);
+    for (int64_t k = 0; k < s.k; k += square) turn(pixel, k, &to[k * sequence.a_row].first + g, 2 * sequence.a_row);
   }
 }
 
-// What a block's output pixels see of x, from one row above the block to one below, in `channels` from `c`.
-void stack_inputs(const Conv2dShape& s, const Split& split, const bf16* x, int64_t block, int64_t c, Bf16Pair* to) {
-  for (int64_t row_class = 0; row_class < split.classes; ++row_class)
+// What a block's output pixels see of x, from one row above the block to one below it, in the group of channels from
+// `c`.
+void stack_inputs(const Conv2dShape& s, const Sequence& sequence, const bf16* x, int64_t block, int64_t c,
+                  Bf16Pair* to) {
+  for (int64_t row_class = 0; row_class < sequence.classes; ++row_class)
     for (int64_t tap = 0; tap < s.s; ++tap)
-      for (int64_t row = block * split.rows - 1; row < (block + 1) * split.rows + 1; ++row) {
-        const int64_t n = row / split.image_rows, p = row % split.image_rows;
+      for (int64_t row = block * sequence.rows - 1; row < (block + 1) * sequence.rows + 1; ++row) {
+        const int64_t n = row / sequence.image_rows, p = row % sequence.image_rows;
         const int64_t h = p * s.stride + (s.r > 1 ? row_class : TapRow(s, 0).row_class);  // a single row is one class
         const bool inside = row >= 0 && n < s.n && p < s.p && h < s.h;
         auto pixel = [&](int64_t q) {
           const int64_t w = q * s.stride + tap - s.pad;
           return inside && q < s.q && w >= 0 && w < s.w ? x + ((n * s.h + h) * s.w + w) * s.c + c : zeros;
         };
-        for (int64_t q = 0; q < 2 * split.row_pairs; q += 2, to += split.channels)
-          stack(pixel(q), pixel(q + 1), split.channels, to);
+        for (int64_t q = 0; q < 2 * sequence.row_pairs; q += 2, to += sequence.channels)
+          stack(pixel(q), pixel(q + 1), sequence.channels, to);
       }
+}
+
+// Chunks are added in order, and [K, tap, C] becomes [K, C, tap].
+void add_chunks(const Conv2dShape& s, const Sequence& sequence, const float* partial, bf16* dw) {
+  const int64_t taps = s.r * s.s;
+#pragma omp parallel for schedule(static)
+  for (int64_t k = 0; k < s.k; ++k) {
+    float sums[most_channels];
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const float* from = partial + (k * taps + tap) * s.c;
+      std::copy_n(from, s.c, sums);
+      for (int64_t chunk = 1; chunk < sequence.chunks; ++chunk) {
+        from += sequence.partial(s);
+        for (int64_t c = 0; c < s.c; ++c) sums[c] += from[c];
+      }
+      for (int64_t c = 0; c < s.c; ++c) dw[(k * s.c + c) * taps + tap] = bf16(sums[c]);
+    }
+  }
 }
 
 }  // namespace
@@ -119,54 +147,51 @@ bool fit(const Conv2dShape& s) {
 
 void dw(const GemmKernelsOf<Bf16Pair>& kernels, const Conv2dShape& s, const bf16* dy, const bf16* x, bf16* dw,
         void* workspace) {
-  const Split split(s);
-  RT_CHECK(split.channels % kernels.columns == 0, "taps: products of {} columns do not divide {} channels",
-           kernels.columns, split.channels);
-  const int64_t taps = s.r * s.s, a_block = s.k * split.a_row;
+  const Sequence sequence(s);
+  RT_CHECK(sequence.channels % kernels.columns == 0, "taps: products of {} columns do not divide {} channels",
+           kernels.columns, sequence.channels);
+  const int64_t taps_w = s.s, taps = s.r * taps_w, a_block = s.k * sequence.a_row;
   float* const partial = static_cast<float*>(workspace);
-  auto* const turned = reinterpret_cast<Bf16Pair*>(partial + split.chunks * split.partial(s));
-  Bf16Pair* const stacked = turned + split.blocks * a_block;
+  auto* const turned = reinterpret_cast<Bf16Pair*>(partial + sequence.chunks * sequence.partial(s));
+  Bf16Pair* const stacked = turned + sequence.blocks * a_block;
 #pragma omp parallel for schedule(static)
-  for (int64_t block = 0; block < split.blocks; ++block) turn_gradients(s, split, dy, block, turned + block * a_block);
-#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(split.chunks* split.groups))
-  for (int64_t chunk = 0; chunk < split.chunks; ++chunk)
-    for (int64_t group = 0; group < split.groups; ++group) {
-      Bf16Pair* const mine = stacked + omp_get_thread_num() * split.copies * split.copy;
-      const int64_t c = group * split.channels, begin = chunk * split.chunk_blocks;
-      for (int64_t block = begin; block < std::min(split.blocks, begin + split.chunk_blocks); ++block) {
-        stack_inputs(s, split, x, block, c, mine);
+  for (int64_t block = 0; block < sequence.blocks; ++block)
+    turn_gradients(s, sequence, dy, block, turned + block * a_block);
+#pragma omp parallel for collapse(2) schedule(dynamic, 1) num_threads(workers(sequence.chunks* sequence.groups))
+  for (int64_t chunk = 0; chunk < sequence.chunks; ++chunk)
+    for (int64_t group = 0; group < sequence.groups; ++group) {
+      Bf16Pair* const mine = stacked + omp_get_thread_num() * sequence.copies * sequence.copy;
+      const int64_t c = group * sequence.channels, begin = chunk * sequence.chunk_blocks;
+      for (int64_t block = begin; block < std::min(sequence.blocks, begin + sequence.chunk_blocks); ++block) {
+        stack_inputs(s, sequence, x, block, c, mine);
         for (int64_t tap = 0; tap < taps; ++tap) {
-          const TapRow row(s, tap / s.s);
+          const TapRow row(s, tap / taps_w);
           const int64_t of_class = s.r > 1 ? row.row_class : 0;
-          const Bf16Pair* const seen = mine + (of_class * s.s + tap % s.s) * split.copy;
-          kernels.multiply({s.k, split.channels, split.pairs, turned + block * a_block, split.a_row, 1,
-                            seen + (1 + row.offset) * split.row_pairs * split.channels, kernels.columns, split.channels,
-                            partial + chunk * split.partial(s) + tap * s.c + c, taps * s.c, block > begin});
+          const Bf16Pair* const seen = mine + (of_class * taps_w + tap % taps_w) * sequence.copy;
+          kernels.multiply({.m = s.k,
+                            .n = sequence.channels,
+                            .depth = sequence.pairs,
+                            .a = turned + block * a_block,
+                            .a_row = sequence.a_row,
+                            .a_step = 1,
+                            .b = seen + (1 + row.offset) * sequence.row_pairs * sequence.channels,
+                            .b_panel = kernels.columns,
+                            .b_step = sequence.channels,
+                            .c = partial + chunk * sequence.partial(s) + tap * s.c + c,
+                            .c_row = taps * s.c,
+                            .accumulate = block > begin});
         }
       }
     }
-    // Chunks are added in order, and [K, tap, C] becomes [K, C, tap].
-#pragma omp parallel for schedule(static)
-  for (int64_t k = 0; k < s.k; ++k) {
-    float sums[most_channels];
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      const float* from = partial + (k * taps + tap) * s.c;
-      std::copy_n(from, s.c, sums);
-      for (int64_t chunk = 1; chunk < split.chunks; ++chunk) {
-        from += split.partial(s);
-        for (int64_t c = 0; c < s.c; ++c) sums[c] += from[c];
-      }
-      for (int64_t c = 0; c < s.c; ++c) dw[(k * s.c + c) * taps + tap] = bf16(sums[c]);
-    }
-  }
+  add_chunks(s, sequence, partial, dw);
 }
 
 size_t dw_bytes(const Conv2dShape& s) {
-  const Split split(s);
-  return static_cast<size_t>(split.chunks * split.partial(s)) * sizeof(float) +
-         static_cast<size_t>(split.blocks * s.k * split.a_row +
-                             workers(split.chunks * split.groups) * split.copies * split.copy) *
+  const Sequence sequence(s);
+  return static_cast<size_t>(sequence.chunks * sequence.partial(s)) * sizeof(float) +
+         static_cast<size_t>(sequence.blocks * s.k * sequence.a_row +
+                             workers(sequence.chunks * sequence.groups) * sequence.copies * sequence.copy) *
              sizeof(Bf16Pair);
 }
 
-}  // namespace rt::cpu::taps
+}  // namespace rt::cpu::by_taps

@@ -7,7 +7,7 @@
 namespace rt::cpu {
 namespace {
 
-// Inline for the few numbers that a row of taps has in a stem of 3 channels.
+// The few numbers that a row of taps has in a stem of 3 channels are copied inline.
 template <class T>
 void copy(const T* from, T* to, int64_t count) {
   if (count < 4 || count > 64) {
@@ -23,24 +23,28 @@ void copy(const bf16* from, float* to, int64_t count) {
 
 // Rows and columns of the matrix of windows as single numbers.
 template <class T, class To>
-void copy_numbers(const Windows<T>& v, int64_t first, int64_t count, int64_t d0, int64_t d1, To* to, int64_t to_row) {
-  const int64_t run = v.taps_w * v.c, row = v.w * v.c;  // a row of taps is contiguous in the source
-  int64_t j = first % v.q, i = first / v.q % v.p, n = first / v.q / v.p;
+void copy_numbers(const Windows<T>& from, int64_t first, int64_t count, int64_t d0, int64_t d1, To* to,
+                  int64_t to_row) {
+  const int64_t run = from.taps_w * from.c, row = from.w * from.c;  // a row of taps is contiguous in the source
+  int64_t j = first % from.q, i = first / from.q % from.p, n = first / from.q / from.p;
   for (int64_t pixel = 0; pixel < count; ++pixel, to += to_row) {
     for (int64_t tap = d0 / run; tap * run < d1; ++tap) {
       const int64_t begin = std::max(d0, tap * run), length = std::min(d1, (tap + 1) * run) - begin;
-      const int64_t h = i * v.step + v.h0 + tap, at = (j * v.step + v.w0) * v.c + begin - tap * run;
+      const int64_t h = i * from.step + from.h0 + tap, at = (j * from.step + from.w0) * from.c + begin - tap * run;
       To* out = to + begin - d0;
-      const bool inside = h >= 0 && h < v.h;
+      const bool inside = h >= 0 && h < from.h;
       const int64_t left = inside ? std::clamp<int64_t>(-at, 0, length) : length;
       const int64_t right = std::clamp<int64_t>(row - at, left, length);
       std::fill(out, out + left, To(0.0f));
-      if (left < right) copy(v.source + (n * v.h + h) * row + at + left, out + left, right - left);
+      if (left < right) copy(from.source + (n * from.h + h) * row + at + left, out + left, right - left);
       std::fill(out + right, out + length, To(0.0f));
     }
-    if (++j == v.q) {
+    if (++j == from.q) {
       j = 0;
-      if (++i == v.p) i = 0, ++n;
+      if (++i == from.p) {
+        i = 0;
+        ++n;
+      }
     }
   }
 }
@@ -56,28 +60,28 @@ void stack(const bf16* upper, const bf16* lower, int64_t n, Bf16Pair* to) {
 }
 
 template <class T, class Element>
-void copy_windows(const Windows<T>& v, int64_t first, int64_t count, int64_t d0, int64_t d1, Element* to,
+void copy_windows(const Windows<T>& windows, int64_t first, int64_t count, int64_t d0, int64_t d1, Element* to,
                   int64_t to_row) {
   if constexpr (per<Element> == 1) {
-    copy_numbers(v, first, count, d0, d1, to, to_row);
+    copy_numbers(windows, first, count, d0, d1, to, to_row);
   } else {
-    copy_numbers(v, first, count, d0, d1, &to->first, 2 * to_row);
+    copy_numbers(windows, first, count, d0, d1, &to->first, 2 * to_row);
     for (int64_t i = 0; (d1 - d0) % 2 != 0 && i < count; ++i) to[i * to_row + (d1 - d0) / 2].second = bf16(0.0f);
   }
 }
 
 template <class T, class Element>
-void stack_windows(const Windows<T>& v, int64_t first, int64_t count, int64_t d0, int64_t d1, Element* to,
+void stack_windows(const Windows<T>& windows, int64_t first, int64_t count, int64_t d0, int64_t d1, Element* to,
                    int64_t to_row) {
   if constexpr (per<Element> == 1) {
-    copy_numbers(v, first, count, d0, d1, to, to_row);
+    copy_numbers(windows, first, count, d0, d1, to, to_row);
   } else {
     constexpr int64_t rows = 8, columns = 512;  // what stays in the L1 cache between the two copies
     bf16 some[rows * columns];
     for (int64_t i = 0; i < count; i += rows)
       for (int64_t d = d0; d < d1; d += columns) {
         const int64_t have = std::min(rows, count - i), width = std::min(columns, d1 - d);
-        copy_numbers(v, first + i, have, d, d + width, some, columns);
+        copy_numbers(windows, first + i, have, d, d + width, some, columns);
         for (int64_t y = 0; y < have; y += 2) {
           Bf16Pair* const out = to + (i + y) / 2 * to_row + d - d0;
           if (y + 1 < have)
@@ -90,7 +94,7 @@ void stack_windows(const Windows<T>& v, int64_t first, int64_t count, int64_t d0
 }
 
 template <class T, class Element>
-void pack_weights(const Taps<T>& t, int64_t columns, Element* to) {
+void pack_weights(const TapWeights<T>& t, int64_t columns, Element* to) {
   constexpr int64_t group = 8;  // so many rows of w are read side by side: more would not stay in the L1 cache
   const int64_t panels = ceil_div(t.outputs, columns), depth = ceil_div(t.depth(), per<Element>);
 #pragma omp parallel for schedule(static)
@@ -133,7 +137,7 @@ void pack_rows(const T* from, int64_t rows, int64_t k, int64_t columns, Element*
 #define INSTANTIATE(T, Element)                                                                          \
   template void copy_windows(const Windows<T>&, int64_t, int64_t, int64_t, int64_t, Element*, int64_t);  \
   template void stack_windows(const Windows<T>&, int64_t, int64_t, int64_t, int64_t, Element*, int64_t); \
-  template void pack_weights(const Taps<T>&, int64_t, Element*);                                         \
+  template void pack_weights(const TapWeights<T>&, int64_t, Element*);                                   \
   template void pack_rows(const T*, int64_t, int64_t, int64_t, Element*);
 INSTANTIATE(float, float)
 INSTANTIATE(bf16, float)

@@ -4,14 +4,14 @@
 #include "kernels/batch_norm/batch_norm.hpp"
 #include "kernels/batch_norm/batch_norm_channels.hpp"
 #include "kernels/conv2d/direct/conv2d_few.hpp"
-#include "kernels/conv2d/winograd/conv2d_winograd_parts.hpp"
+#include "kernels/conv2d/winograd/products.hpp"
 
 namespace rt {
 
 double winograd_share(const Conv2dShape& s) {
   constexpr int64_t tile = 4, taps = 9;
   const int64_t points = s.stride == 1 ? 36 : 81;
-  const int64_t tiles = ((s.p + tile - 1) / tile) * ((s.q + tile - 1) / tile);
+  const int64_t tiles = ceil_div(s.p, tile) * ceil_div(s.q, tile);
   return static_cast<double>(tiles * points) / static_cast<double>(s.p * s.q * taps);
 }
 
@@ -21,7 +21,7 @@ namespace rt::cpu {
 namespace winograd {
 namespace {
 
-// The operands that the fusion names, by their names there; what it does not have is null.
+// A step's operands, by the names that conv2d_fusion.hpp gives them; what a step does not have is null.
 template <class T>
 struct Forward {
   const T *x, *w;
@@ -41,71 +41,89 @@ struct Backward {
   BatchNormSums sums;
 };
 
+// `space`: 2 * channels floats
+WinogradOnLoad scale_and_shift(const BatchNormOf& norm, int64_t channels, float* space) {
+  norm.affine(channels, space, space + channels);
+  return {.scale = space, .shift = space + channels};
+}
+
+// A forward pass and its parts of the workspace.
 template <class T>
 struct ForwardRun {
-  Problem<T> p;
+  Layer<T> layer;
   Space space;
   Weights<T> weights;
   float *v, *m;
   float* on_load;  // scale and shift
-  float* sums;
+  float* sums;     // what `stats` needs, by image
   ForwardRun(const Kernels& kernels, const Conv2dFusion& f, const Conv2dShape& s, const T* w, void* workspace)
-      : p(kernels, s),
-        space{static_cast<float*>(workspace)},
-        weights(p, w, false, true, space),
-        v(space.take(p.sets() * p.floats(s.c))),
-        m(space.take(p.sets() * p.floats(s.k))),
+      : layer(kernels, s),
+        space{.base = static_cast<float*>(workspace)},
+        weights(layer, w, false, true, space),
+        v(space.take(layer.sets() * layer.floats(s.c))),
+        m(space.take(layer.sets() * layer.floats(s.k))),
         on_load(space.take(f.on_load ? 2 * s.c : 0)),
         sums(space.take(f.stats ? s.n * 3 * s.k : 0)) {}
 };
 
+// A backward pass and its parts of the workspace.
 template <class T>
 struct BackwardRun {
-  Problem<T> p;
+  Layer<T> layer;
   Conv2dFusion fusion;
   Backward<T> o;
   Space space;
   Weights<T> weights;
   WeightGradients<T> gradients;
-  float *v, *m;     // V's place is dV's when dU has been summed
+  float *v, *m;     // dV takes V's place when dU has been summed
   float* dx_image;  // where dx is not f32: one image per thread, in which tiles are added up
   float* of_bn;     // scale, shift, mean_dy, slope
   float* on_load;   // scale and shift
   double* sums;     // by image: of d, and of d * (t - mean)
   BackwardRun(const Kernels& kernels, const Conv2dFusion& f, const Conv2dShape& s, const Backward<T>& operands,
               void* workspace)
-      : p(kernels, s),
+      : layer(kernels, s),
         fusion(f),
         o(operands),
-        space{static_cast<float*>(workspace)},
-        weights(p, o.w, true, f.has_dx, space),
-        gradients(p, o.dw, f.has_dw, space),
-        v(space.take(p.sets() * p.floats(s.c))),
-        m(space.take(p.sets() * p.floats(s.k))),
-        dx_image(space.take(f.has_dx && !std::is_same_v<T, float> ? p.schedule.threads * image() : 0)),
+        space{.base = static_cast<float*>(workspace)},
+        weights(layer, o.w, true, f.has_dx, space),
+        gradients(layer, o.dw, f.has_dw, space),
+        v(space.take(layer.sets() * layer.floats(s.c))),
+        m(space.take(layer.sets() * layer.floats(s.k))),
+        dx_image(space.take(f.has_dx && !std::is_same_v<T, float> ? layer.schedule.threads * image() : 0)),
         of_bn(space.take(f.of_bn() ? 4 * s.k : 0)),
         on_load(space.take(f.on_load ? 2 * s.c : 0)),
         sums(reinterpret_cast<double*>(space.take(f.sums ? 4 * s.n * s.c : 0))) {}
-  int64_t image() const { return p.s.h * p.s.w * p.s.c; }
+  int64_t image() const { return layer.s.h * layer.s.w * layer.s.c; }  // numbers of x
 
   WinogradBatchNorm<T> norm_of_dy() const {
     if (!fusion.of_bn()) return {};
-    const int64_t k = p.s.k;
-    o.of_bn.affine(k, of_bn, of_bn + k);
-    o.of_bn.slopes(k, static_cast<float>(p.s.n * p.s.p * p.s.q), of_bn + 2 * k, of_bn + 3 * k);
-    return {o.t_of_dy, o.z, o.d, o.of_bn.mean, of_bn, of_bn + k, of_bn + 2 * k, of_bn + 3 * k};
+    const int64_t k = layer.s.k;
+    float *const scale = of_bn, *const shift = of_bn + k, *const mean_dy = of_bn + 2 * k, *const slope = of_bn + 3 * k;
+    o.of_bn.affine(k, scale, shift);
+    o.of_bn.slopes(k, static_cast<float>(layer.s.n * layer.s.p * layer.s.q), mean_dy, slope);
+    return {.x = o.t_of_dy,
+            .z = o.z,
+            .d = o.d,
+            .mean = o.of_bn.mean,
+            .scale = scale,
+            .shift = shift,
+            .mean_dy = mean_dy,
+            .slope = slope};
   }
-  ReluMask<T> mask(int64_t at, int64_t channel) const {  // of what is summed
-    if (fusion.on_load) return {nullptr, on_load + channel, on_load + p.s.c + channel};
+  // The ReLU's mask of what is summed.
+  ReluMask<T> mask(int64_t at, int64_t channel) const {
+    if (fusion.on_load) return {nullptr, on_load + channel, on_load + layer.s.c + channel};
     return {o.x + at};
   }
 
-  // dX of the share's tiles. They add up in dx itself, or where it is bf16, in an image of f32, which is rounded when its last
-  // tile has been added.
+  // dX of the share's tiles. They add up in dx itself, or where dx is bf16, in an image of f32, which is rounded when
+  // its last tile has been added.
   void input_gradients(const Share& share, WinogradPlanes dv) const {
     constexpr bool rounds = !std::is_same_v<T, float>;
-    const int64_t per_image = p.in.tiles(), end = share.part.first + share.part.tiles;
-    const int64_t channel = share.part.channel, channels = share.part.channels, pixels = p.s.h * p.s.w, c = p.s.c;
+    const Conv2dShape& s = layer.s;
+    const int64_t per_image = layer.in.tiles(), end = share.part.first + share.part.tiles;
+    const int64_t channel = share.part.channel, channels = share.part.channels, pixels = s.h * s.w;
     WinogradPlanes from = share.of(dv);
     for (int64_t t = share.part.first; t < end;) {
       const int64_t n = t / per_image, next = std::min(end, (n + 1) * per_image), at = n * image() + channel;
@@ -115,23 +133,46 @@ struct BackwardRun {
       } else {
         to = o.dx;
         if (o.other && o.other != o.dx && t == n * per_image)
-          p.transform.convert(o.other + at, nullptr, o.dx + at, pixels, c, channels);
+          layer.transform.convert(o.other + at, nullptr, o.dx + at, pixels, s.c, channels);
       }
-      p.transform.input_gradients(p.in, {t, next - t, channel, channels}, from, to, !rounds && o.other);
+      const WinogradPart part{.first = t, .tiles = next - t, .channel = channel, .channels = channels};
+      layer.transform.input_gradients(layer.in, part, from, to, !rounds && o.other);
       from.data += (next - t) * from.row;
       t = next;
       if (t < (n + 1) * per_image) continue;
       if constexpr (rounds)
-        p.transform.convert(to + at, o.other ? o.other + at : nullptr, o.dx + at, pixels, c, channels);
+        layer.transform.convert(to + at, o.other ? o.other + at : nullptr, o.dx + at, pixels, s.c, channels);
       if (fusion.sums)
-        kernels_of<T>(p.batch_norm)
-            .sums(o.dx + at, mask(at, channel), o.summed + at, o.mean + channel, pixels, c, channels,
-                  sums + 2 * n * c + channel, sums + (2 * n + 1) * c + channel);
+        kernels_of<T>(layer.batch_norm)
+            .sums(o.dx + at, mask(at, channel), o.summed + at, o.mean + channel, pixels, s.c, channels,
+                  sums + 2 * n * s.c + channel, sums + (2 * n + 1) * s.c + channel);
     }
+  }
+
+  // dU's and dX's products of one block, by a thread alone. While dU's product runs, the plane of U for dX is
+  // prefetched; while dX's does, the next plane of dU.
+  void multiply_alone(const Block& block, WinogradPlanes v_planes, WinogradPlanes m_planes) const {
+    const bool dx = fusion.has_dx, dw = fusion.has_dw;
+    const int64_t tiles = block.tiles;
+    float* const du = gradients.du + block.chunk * gradients.floats();
+    layer.products.each([&](const Product& product, const Product* next) {
+      Prefetches of_dw = gradients.prefetch(next, tiles, du, v_planes, m_planes);
+      Prefetches of_dx = weights.prefetch(next, tiles, m_planes, v_planes);
+      if (layer.prefetches && dx && dw) {
+        of_dx = next ? Prefetches{of_dw[0]} : Prefetches{};
+        of_dw[0] = weights.plane_of(product);
+      }
+      if (dw)
+        gradients.accumulate_plane(product, block.begins, tiles, {.first = 0, .count = layer.s.k}, du, v_planes,
+                                   m_planes, of_dw);
+      if (dx)
+        weights.multiply_plane(product, tiles, weights.u, {.first = 0, .count = layer.s.c}, m_planes, v_planes, of_dx);
+    });
   }
 };
 
-// Chan, Golub & LeVeque, 1979, over the images in order: sums as WinogradKernels::outputs leaves them, of `count` values each.
+// Merges sums as WinogradKernels::outputs leaves them, of `count` values each, over the images in order (Chan, Golub &
+// LeVeque, 1979).
 void finish_stats(const float* sums, int64_t images, int64_t channels, int64_t count, const BatchNormStats& stats) {
 #pragma omp parallel for schedule(static)
   for (int64_t c = 0; c < channels; ++c) {
@@ -153,26 +194,28 @@ template <class T>
 void forward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dShape& s, const Forward<T>& o,
              void* workspace) {
   const ForwardRun<T> f(kernels, fusion, s, o.w, workspace);
-  const Problem<T>& p = f.p;
+  const Layer<T>& layer = f.layer;
+  const bool together = layer.schedule.together;
+  const int64_t per_image = layer.in.tiles();
   WinogradOnLoad on_load;
-  if (fusion.on_load) {
-    on_load = {f.on_load, f.on_load + s.c};
-    o.on_load.affine(s.c, f.on_load, f.on_load + s.c);
-  }
+  if (fusion.on_load) on_load = scale_and_shift(o.on_load, s.c, f.on_load);
   f.weights.make_all();
-  each_block(p, [&](Team& team, int64_t set, int64_t, int64_t first, int64_t tiles, bool) {
-    const WinogradPlanes v = p.planes(f.v + set * p.floats(s.c), s.c), m = p.planes(f.m + set * p.floats(s.k), s.k);
-    const Share from(team, first, tiles, s.c, false, 0), to(team, first, tiles, s.k, p.schedule.together, p.in.tiles());
-    p.transform.windows(p.in, from.part, o.x, on_load, from.of(v));
+  each_block(layer.schedule, s.n, per_image, [&](Team& team, const Block& block) {
+    const WinogradPlanes v = layer.planes(f.v + block.set * layer.floats(s.c), s.c);
+    const WinogradPlanes m = layer.planes(f.m + block.set * layer.floats(s.k), s.k);
+    const Share from(team, block.first, block.tiles, s.c, false, 0);
+    const Share to(team, block.first, block.tiles, s.k, together, per_image);
+    layer.transform.windows(layer.in, from.part, o.x, on_load, from.of(v));
     team.wait();
-    if (p.schedule.together)
-      f.weights.multiply(team, tiles, v, m);
+    if (together)
+      f.weights.multiply(team, block.tiles, v, m);
     else
-      p.products.each([&](const Product& e, const Product* next) {
-        f.weights.product(e, tiles, f.weights.u, {0, s.k}, v, m, f.weights.prefetch(next, tiles, v, m));
+      layer.products.each([&](const Product& product, const Product* next) {
+        f.weights.multiply_plane(product, block.tiles, f.weights.u, {.first = 0, .count = s.k}, v, m,
+                                 f.weights.prefetch(next, block.tiles, v, m));
       });
     team.wait();
-    p.transform.outputs(p.out, to.part, to.of(m), o.y, fusion.stats ? f.sums : nullptr);
+    layer.transform.outputs(layer.out, to.part, to.of(m), o.y, fusion.stats ? f.sums : nullptr);
   });
   if (fusion.stats) finish_stats(f.sums, s.n, s.k, s.p * s.q, o.stats);
 }
@@ -181,39 +224,29 @@ template <class T>
 void backward(const Kernels& kernels, const Conv2dFusion& fusion, const Conv2dShape& s, const Backward<T>& o,
               void* workspace) {
   const BackwardRun<T> b(kernels, fusion, s, o, workspace);
-  const Problem<T>& p = b.p;
-  const bool dx = fusion.has_dx, dw = fusion.has_dw;
+  const Layer<T>& layer = b.layer;
+  const bool dx = fusion.has_dx, dw = fusion.has_dw, together = layer.schedule.together;
+  const int64_t per_image = layer.in.tiles();
   const WinogradBatchNorm<T> norm_of_dy = b.norm_of_dy();
   WinogradOnLoad on_load;
-  if (fusion.on_load) {
-    on_load = {b.on_load, b.on_load + s.c};
-    o.on_load.affine(s.c, b.on_load, b.on_load + s.c);
-  }
+  if (fusion.on_load) on_load = scale_and_shift(o.on_load, s.c, b.on_load);
   if (dx) b.weights.make_all();
-  each_block(p, [&](Team& team, int64_t set, int64_t chunk, int64_t first, int64_t tiles, bool begins) {
-    const WinogradPlanes v = p.planes(b.v + set * p.floats(s.c), s.c), m = p.planes(b.m + set * p.floats(s.k), s.k);
-    const Share from(team, first, tiles, s.k, false, 0), in(team, first, tiles, s.c, false, 0),
-        to(team, first, tiles, s.c, p.schedule.together, p.in.tiles());
-    p.transform.gradients(p.out, from.part, o.dy, norm_of_dy, from.of(m));
-    if (dw) p.transform.windows(p.in, in.part, o.x, on_load, in.of(v));
+  each_block(layer.schedule, s.n, per_image, [&](Team& team, const Block& block) {
+    const WinogradPlanes v = layer.planes(b.v + block.set * layer.floats(s.c), s.c);
+    const WinogradPlanes m = layer.planes(b.m + block.set * layer.floats(s.k), s.k);
+    const Share from(team, block.first, block.tiles, s.k, false, 0);
+    const Share in(team, block.first, block.tiles, s.c, false, 0);
+    const Share to(team, block.first, block.tiles, s.c, together, per_image);
+    layer.transform.gradients(layer.out, from.part, o.dy, norm_of_dy, from.of(m));
+    if (dw) layer.transform.windows(layer.in, in.part, o.x, on_load, in.of(v));
     team.wait();
-    if (p.schedule.together) {
-      if (dw) b.gradients.accumulate(team, begins, tiles, v, m);
+    if (together) {
+      if (dw) b.gradients.accumulate(team, block.begins, block.tiles, v, m);
       if (dx && dw) team.wait();
-      if (dx) b.weights.multiply(team, tiles, m, v);
+      if (dx) b.weights.multiply(team, block.tiles, m, v);
       team.wait();
     } else {
-      float* const du = b.gradients.du + chunk * b.gradients.floats();
-      // While dU's product runs, U's plane for dX is prefetched; while dX's does, the next dU.
-      p.products.each([&](const Product& e, const Product* next) {
-        Prefetches of_dw = b.gradients.prefetch(next, tiles, du, v, m), of_dx = b.weights.prefetch(next, tiles, m, v);
-        if (p.prefetches && dx && dw) {
-          of_dx = next ? Prefetches{of_dw[0]} : Prefetches{};
-          of_dw[0] = b.weights.plane_of(e);
-        }
-        if (dw) b.gradients.product(e, begins, tiles, {0, s.k}, du, v, m, of_dw);
-        if (dx) b.weights.product(e, tiles, b.weights.u, {0, s.c}, m, v, of_dx);
-      });
+      b.multiply_alone(block, v, m);
     }
     if (dx) {
       b.input_gradients(to, v);

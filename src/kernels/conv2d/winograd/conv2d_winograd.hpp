@@ -1,9 +1,8 @@
-// 3x3 convolution of stride 1 or 2 and padding 1 by Winograd's algorithm (kernels/conv2d/winograd/winograd_simd.hpp): f32 or bf16 in memory,
-// f32 arithmetic, activations [N,H,W,C] in memory (nhwc), weights OIHW, channels in multiples of 16. Relative error about
-// 2e-6 (L2) before results are rounded. Steps: every kind of kernels/conv2d/conv2d_fusion.hpp; conv2d.backward transforms dy once.
+// 3x3 convolution of stride 1 or 2 and padding 1 by Winograd's algorithm (winograd_simd.hpp has the mathematics): f32
+// or bf16 in memory, f32 arithmetic, activations [N,H,W,C] in memory (nhwc), weights OIHW, channels in multiples of 16.
+// The relative error is about 2e-6 (L2) before results are rounded. Steps: every kind of conv2d_fusion.hpp;
+// conv2d.backward transforms dy once.
 #pragma once
-#include <functional>
-
 #include "kernels/batch_norm/batch_norm.hpp"
 #include "kernels/batch_norm/batch_norm_simd.hpp"
 #include "kernels/conv2d/conv2d.hpp"
@@ -33,10 +32,10 @@ struct Variants {
   std::vector<Variant> list;  // the usual one first; other blocks where they take little more workspace
   size_t bytes;               // of workspace, enough for every one of them
 };
-Variants variants(const Kernels& kernels, const rt::Problem& p);
+Variants variants(const Kernels& kernels, const Problem& p);
 
 void run(Kernels kernels, const Args& a);
-std::string refuse(const rt::Problem& p);
+std::string refuse(const Problem& p);
 }  // namespace winograd
 
 // Rows of every kind of convolution by one instruction set's kernels.

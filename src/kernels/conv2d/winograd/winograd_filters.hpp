@@ -1,6 +1,6 @@
-// For winograd_simd.cpp only: 3x3 filters to and from the transformed domain (WinogradKernels::weights, weight_gradients). Filters
-// lie one after the other, nine taps each; vectors want a tap of neighbouring columns. Eight taps of eight filters turn over
-// in registers, the ninth goes by itself.
+// For winograd_simd.cpp only: 3x3 filters to and from the transformed domain (WinogradKernels::weights,
+// weight_gradients). Filters lie one after the other, nine taps each, while a vector wants the same tap of adjacent
+// columns. Eight taps of eight filters are transposed in registers, the ninth tap is copied by itself.
 #pragma once
 #include "kernels/conv2d/winograd/winograd_lines.hpp"
 #include "kernels/simd/eight_simd.hpp"
@@ -8,7 +8,7 @@
 namespace rt::RT_ISA {
 
 constexpr int panel = 2 * lanes;              // columns of one, as in gemm_simd.cpp
-constexpr int group = lanes < 8 ? 8 : lanes;  // columns that are turned over at a time
+constexpr int group = lanes < 8 ? 8 : lanes;  // columns that are transposed at a time
 constexpr int64_t filter_block = 16;          // filters along the depth: memory is read and written in runs
 
 template <class S, class T>

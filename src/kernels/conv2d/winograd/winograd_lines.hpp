@@ -1,6 +1,6 @@
-// For winograd_simd.cpp only: the transforms of one line, once per stride; winograd_simd.hpp has the mathematics. Lines are
-// factored: 14 operations for the six values of a window instead of the 26 of the bare matrix. With a = d filtered by x^2 - 1 (the
-// points 1 and -1) and g = d filtered by (x - 1/2)(x + 2), every row of B^T is one step from a or g.
+// For winograd_simd.cpp only: the transforms of one line, once per stride; winograd_simd.hpp has the mathematics. Lines
+// are factored: the six values of a window take 14 operations instead of the 26 of the bare matrix. With a = d filtered
+// by x^2 - 1 (the points 1 and -1) and g = d filtered by (x - 1/2)(x + 2), every row of B^T is one step from a or g.
 #pragma once
 #include "kernels/simd/simd.hpp"
 

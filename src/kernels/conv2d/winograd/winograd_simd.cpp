@@ -1,5 +1,5 @@
-// The transforms of tiles, once per stride: lines from both sides (kernels/conv2d/winograd/winograd_lines.hpp), read where images, weights and
-// planes lie, with what a convolution does for its neighbours on the way.
+// The transforms of tiles, once per stride: a line's transform (winograd_lines.hpp) applied from both sides, to images,
+// weights and planes where they lie. On the way the transforms do what a convolution has been fused with.
 #include "kernels/conv2d/winograd/winograd_simd.hpp"
 
 #include "kernels/conv2d/winograd/winograd_filters.hpp"
@@ -24,7 +24,8 @@ struct Patch {
   bool has(int64_t r, int64_t q) const { return r >= top && r < bottom && q >= left && q < right; }
   bool whole(int64_t size) const { return top == 0 && left == 0 && bottom == size && right == size; }
   int64_t at(int64_t r, int64_t q) const { return r * pitch + q * pixel; }
-  // A vector of each pixel in `size` x `size` from (r0, q0) on: for the tile below, which no hardware prefetcher expects.
+  // Prefetches a vector of each pixel in `size` x `size` from (r0, q0) on, for the tile below, which no hardware
+  // prefetcher expects.
   template <int write, int size, class T>
   RT_INLINE void prefetch(const T* p, int64_t r0, int64_t q0) const {
 #pragma GCC unroll 8
@@ -34,7 +35,8 @@ struct Patch {
   }
 };
 
-// f(tile's number in the part, offset of its corner, its patch) for patches of `size` every `step` pixels from `origin`.
+// Calls f(tile's number in the part, offset of its corner, its patch) for patches of `size` every `step` pixels from
+// `origin`.
 template <int size, int step, int origin, class F>
 RT_INLINE void each_tile(const WinogradGrid& g, const WinogradPart& part, F f) {
   int64_t j = part.first % g.columns, i = part.first / g.columns % g.rows, n = part.first / g.columns / g.rows;
@@ -43,7 +45,10 @@ RT_INLINE void each_tile(const WinogradGrid& g, const WinogradPart& part, F f) {
     f(t, ((n * g.h + h) * g.w + w) * g.channels + part.channel, Patch(g, h, w, size));
     if (++j == g.columns) {
       j = 0;
-      if (++i == g.rows) i = 0, ++n;
+      if (++i == g.rows) {
+        i = 0;
+        ++n;
+      }
     }
   }
 }
@@ -81,7 +86,7 @@ void windows(const WinogradGrid& g, const WinogradPart& part, const T* x, const 
     all_windows<S, false>(g, part, x, on, v);
 }
 
-// sums: null, or of the tile's image and first channel, to begin with where this is its first tile.
+// sums: null, or the sums of the tile's image from the part's first channel on; begins: it is the image's first tile.
 template <class S, bool edge, class T>
 void output(const float* m, int64_t plane, T* at, const Patch& patch, int64_t channels, float* sums, bool begins) {
   for (int64_t k = 0; k < channels; k += lanes) {
@@ -108,7 +113,9 @@ void output(const float* m, int64_t plane, T* at, const Patch& patch, int64_t ch
       }
       sum += row;
     }
-    store(to, near), store(to + patch.pixel, sum), store(to + 2 * patch.pixel, squares);
+    store(to, near);
+    store(to + patch.pixel, sum);
+    store(to + 2 * patch.pixel, squares);
   }
 }
 
@@ -123,9 +130,10 @@ void outputs(const WinogradGrid& g, const WinogradPart& part, WinogradPlanes m, 
   });
 }
 
-enum class Source { plain, normed, normed_by_z };  // of dy: as it is, or WinogradBatchNorm without and with z
+// How dy counts: as it is, or as WinogradBatchNorm says, without z or with it.
+enum class Source { plain, normed, normed_by_z };
 
-// bn: at the tile's corner, and of the part's channels.
+// bn's images begin at the tile's corner, what belongs to a channel at the part's first channel.
 template <class S, bool edge, Source source, class T>
 void gradient(const T* at, const Patch& patch, const WinogradBatchNorm<T>& bn, float* m, int64_t plane,
               int64_t channels) {
@@ -172,7 +180,10 @@ void all_gradients(const WinogradGrid& g, const WinogradPart& part, const T* dy,
                                   .slope = channels(bn.slope)};
   each_tile<4, 4, 0>(g, part, [&](int64_t t, int64_t at, const Patch& patch) {
     if (normed) of_tile.x = bn.x + at;
-    if (by_z) of_tile.z = bn.z + at, of_tile.d = bn.d + at;
+    if (by_z) {
+      of_tile.z = bn.z + at;
+      of_tile.d = bn.d + at;
+    }
     (patch.whole(4) ? gradient<S, false, source, T> : gradient<S, true, source, T>)(dy + at, patch, of_tile,
                                                                                     m.data + t * m.row, m.plane,
                                                                                     part.channels);
@@ -189,7 +200,8 @@ void gradients(const WinogradGrid& g, const WinogradPart& part, const T* dy, con
 
 template <class S, bool edge>
 void input_gradient(const float* v, int64_t plane, float* at, const Patch& patch, int64_t channels, bool add) {
-  // What a tile above or to the left has reached: none where this one sticks out of the image.
+  // Rows and columns that a tile above or to the left has reached already; there is no such tile where this one sticks
+  // out of the image.
   constexpr int overlap = S::window_size - S::step;
   const int above = add ? S::window_size : patch.top ? 0 : overlap, before = patch.left ? 0 : overlap;
   for (int64_t k = 0; k < channels; k += lanes) {
@@ -224,12 +236,22 @@ void convert(const float* from, const T* other, T* to, int64_t pixels, int64_t c
 }
 
 template <class S, class T>
-constexpr WinogradKernels<T> all = {S::values,          S::step,    windows<S, T>, gradients<S, T>,       outputs<S, T>,
-                                    input_gradients<S>, convert<T>, weights<S, T>, weight_gradients<S, T>};
+constexpr WinogradKernels<T> all = {.values = S::values,
+                                    .step = S::step,
+                                    .windows = windows<S, T>,
+                                    .gradients = gradients<S, T>,
+                                    .outputs = outputs<S, T>,
+                                    .input_gradients = input_gradients<S>,
+                                    .convert = convert<T>,
+                                    .weights = weights<S, T>,
+                                    .weight_gradients = weight_gradients<S, T>};
 
 }  // namespace
 
 extern const WinogradSet winograd_kernels;  // kernels/isa.hpp declares it, for each instruction set
-const WinogradSet winograd_kernels = {all<Stride1, float>, all<Stride2, float>, all<Stride1, bf16>, all<Stride2, bf16>};
+const WinogradSet winograd_kernels = {.f32_stride1 = all<Stride1, float>,
+                                             .f32_stride2 = all<Stride2, float>,
+                                             .bf16_stride1 = all<Stride1, bf16>,
+                                             .bf16_stride2 = all<Stride2, bf16>};
 
 }  // namespace rt::RT_ISA
