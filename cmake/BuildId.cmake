@@ -1,5 +1,5 @@
-# Included: adds rt_build, which knows what the program was built from (core/build.hpp). Run as a script (before every build):
-# writes its one source file where that changed, so that a new commit recompiles nothing else.
+# Included: adds rt_build, which knows what the program was built from (core/build.hpp). Run as a script (before every
+# build): writes its one source file where that changed, so that a new commit recompiles nothing else.
 if(NOT CMAKE_SCRIPT_MODE_FILE)
   set(rt_build_source ${PROJECT_BINARY_DIR}/build_id.cpp)
   set(flags "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${CMAKE_BUILD_TYPE}} ${RTRAIN_SANITIZE}")

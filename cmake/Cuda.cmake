@@ -1,6 +1,6 @@
 # The CUDA device library: rt_device_cuda. Included by a build with RTRAIN_CUDA=ON (presets `cuda` and `pascal`).
-# Architectures are chosen by asking nvcc what it can do, before CMake is told of the language: CUDA 13 no longer serves 6.1,
-# and older toolkits do not know 10.0 and 12.0.
+# Architectures are chosen by asking nvcc what it can do, before CMake is told of the language: CUDA 13 no longer serves
+# 6.1, and older toolkits do not know 10.0 and 12.0.
 #   RTRAIN_CUDA_ARCHS  the ones to compile for, as 61;90     CUDACXX  another nvcc
 #   RTRAIN_PYTHON      a Python whose nvidia packages hold cuDNN and cuBLAS; python3's are looked at too
 set(RTRAIN_CUDA_ARCHS "" CACHE STRING "CUDA architectures to compile for, as 75;90; empty: all that rtrain serves and nvcc knows")

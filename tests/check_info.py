@@ -53,7 +53,7 @@ with tempfile.TemporaryDirectory() as folder:
 
     isa = {"amx": "avx512", "avx512_bf16": "avx512", "scalar": "baseline", "neon": "baseline"}.get(found["isa"], found["isa"])
     tuned = explain()
-    # A line for each distinct step: how often, its kind, what it makes, the row, why better ones refused, timings in ms.
+    # A line for each distinct step: how often, its kind, what it makes, the row, why better ones refused, timings.
     line = rf"^ +\d+x conv2d\.forward\.stats +\[16,.*\] f32 nhwc +cpu\.{isa}\.winograd(, | \(not .*\), )tuned to \d+( prefetch)? \(\d+: \d+\.\d+ ms.*\)$"
     assert re.search(line, tuned, re.M), tuned
     assert re.search(rf"conv2d\.forward .*cpu\.{isa} \(not cpu\.\S+: .*\)", tuned), tuned

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Do the tests of the CUDA kernels, and of products in tiles (AMX), notice a mistake? Plants one fault after another in a copy of
-# the sources, builds the tests and runs those that should fail. Prints a line per fault; the exit code is the number of faults that went unnoticed.
+# Do the tests of the CUDA kernels, and of products in tiles (AMX), notice a mistake? Plants one fault after another in
+# a copy of the sources, builds the tests and runs those that should fail. Prints a line per fault; the exit code is the
+# number of faults that went unnoticed.
 #   tests/planted_faults.sh [BUILD_FOLDER]      a folder for the copy and its build (default build/planted)
 set -uo pipefail
 cd "$(dirname "$0")/.."

@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, unattended: build, the whole test suite on the device, compute-sanitizer, benchmarks beside
-# PyTorch, each optimisation on and off. Writes gpu.json, gpu.md, a log per part and results.tar.gz (all of these) to a folder.
+# Everything that needs a GPU, unattended: build, the whole test suite on the device, compute-sanitizer, benchmarks
+# beside PyTorch, each optimisation on and off. Writes gpu.json, gpu.md, a log per part and results.tar.gz (all of
+# these) to a folder.
 #   tools/gpu_check.sh [OUT_FOLDER [PART...]]
-#     parts, the most telling first (the default is all, in this order): build step step-small test ablate-512 accuracy step-large
-#       ablate-16 ops-cifar ops-imagenet step-f32 step-f16 step-bf16 memcheck synccheck racecheck initcheck report
-# Needs nvcc, CMake, ninja and cuDNN (toolkit, system or Python package); the comparisons need python3 with torch. What fails is
-# reported and the rest runs on; the exit code is the number of parts in which something failed.
-# It can take hours, and can be had in several calls with the same OUT_FOLDER, each of at most ten minutes (the first one builds):
+#     parts, the most telling first (the default is all, in this order): build step step-small test ablate-512 accuracy
+#       step-large ablate-16 ops-cifar ops-imagenet step-f32 step-f16 step-bf16 memcheck synccheck racecheck initcheck report
+# Needs nvcc, CMake, ninja and cuDNN (toolkit, system or Python package); the comparisons need python3 with torch. What
+# fails is reported and the rest runs on; the exit code is the number of parts in which something failed.
+# It can take hours, and can be had in several calls with the same OUT_FOLDER, each of at most ten minutes (the first
+# one builds):
 #   RTRAIN_GPU_CHECK_TOTAL=590 tools/gpu_check.sh OUT_FOLDER build step
 #   RTRAIN_GPU_CHECK_TOTAL=590 tools/gpu_check.sh OUT_FOLDER step step-small test
-#   …                                                            what parts.txt names as FAILED (124) or left out; `report` last
-# Such a call goes on per case: what was measured from the same sources (commit, $RTRAIN_COMMIT or a hash) stays as it is, and a
-# case stopped midway starts over, as does the part test as a whole. Another folder measures everything anew.
-# RTRAIN_PREBUILT=1: the programs were built elsewhere and lie in build/cuda, below 7.5 build/pascal (rtrain, rbench, tests/rt_tests_gpu and
-# tests/CTestTestfile.cmake, whose paths are made to fit); the part build only says what they run on.
-# RTRAIN_PREFIX names a folder with the header-only libraries, where they are not installed. RTRAIN_PYTHON: another python3.
-# RTRAIN_GPU_CHECK_SECONDS bounds each part (default 540), RTRAIN_GPU_CHECK_TOTAL the whole call (default: no limit). A part for
-# which no time is left is left out; that alone does not count as failing.
+#   …                                          what parts.txt names as FAILED (124) or left out; `report` last
+# Such a call goes on per case: what was measured from the same sources (commit, $RTRAIN_COMMIT or a hash) stays as it
+# is, and a case stopped midway starts over, as does the part test as a whole. Another folder measures everything anew.
+# RTRAIN_PREBUILT=1: the programs were built elsewhere and lie in build/cuda, below 7.5 build/pascal (rtrain, rbench,
+# tests/rt_tests_gpu and tests/CTestTestfile.cmake, whose paths are made to fit); the part build only says what they run
+# on.
+# RTRAIN_PREFIX names a folder with the header-only libraries, where they are not installed. RTRAIN_PYTHON: another
+# python3. RTRAIN_GPU_CHECK_SECONDS bounds each part (default 540), RTRAIN_GPU_CHECK_TOTAL the whole call (default: no
+# limit). A part for which no time is left is left out; that alone does not count as failing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-build/gpu-check}
@@ -169,7 +172,8 @@ part_accuracy() {  # the same short training in each precision, over three seeds
   done
 }
 sanitize() {  # tool
-  # Our kernels family by family, since a tool slows them down; a whole step, with the libraries' kernels, under memcheck alone.
+  # Our kernels family by family, since a tool slows them down; a whole step, with the libraries' kernels, under
+  # memcheck alone.
   local op result code first=1 said=$out/scratch/sanitize.log
   local families="batch_norm bn_relu bn_add_relu relu add max_pool global_avg_pool linear cross_entropy layout augment sgd loss_scale
     report"

@@ -9,7 +9,7 @@ import glob, json, os, re, statistics, sys
 
 from gpu_machine import commit
 
-# Images/s of ResNet-18 in half precision on an H200: by arithmetic alone, and with the memory that two-pass batch norm takes.
+# Images/s of ResNet-18 in half precision on an H200: by arithmetic alone, and with two-pass batch norm's memory.
 FLOORS = {"cifar": (237_000, 90_000), "imagenet": (74_000, 25_000)}
 TYPES = ("f32", "bf16", "f16")
 COMPILED = ("torch compile", "torch reduce-overhead")

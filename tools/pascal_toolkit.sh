@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Fetches what a build for compute capability 6.1 needs, which current CUDA toolkits no longer serve: CUDA 12.4's compiler, as
-# Debian 13 packages it, into a folder of its own. The system and its apt stay untouched; nothing needs root.
+# Fetches what a build for compute capability 6.1 needs, which current CUDA toolkits no longer serve: CUDA 12.4's
+# compiler, as Debian 13 packages it, into a folder of its own. The system and its apt stay untouched; nothing needs
+# root.
 #   tools/pascal_toolkit.sh [FOLDER] [--with-libraries]       FOLDER: build/pascal-toolkit
-# --with-libraries adds cuBLAS 12 and cuDNN 9.10.2, the last one that serves 6.1, from their Python packages (about 1 GB),
-# for a full link. Then: cmake --preset pascal
+# --with-libraries adds cuBLAS 12 and cuDNN 9.10.2, the last one that serves 6.1, from their Python packages (about 1
+# GB), for a full link. Then: cmake --preset pascal
 # Exit code 77 where it cannot be had here.
 set -euo pipefail
 cd "$(dirname "$0")/.."

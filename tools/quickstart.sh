@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From a fresh clone to a trained ResNet-18: installs what is missing, builds, draws a synthetic data set (ten classes of
-# shapes; a linear classifier gets about 20 % of it right), trains the whole network on it and evaluates the result.
+# From a fresh clone to a trained ResNet-18: installs what is missing, builds, draws a synthetic data set (ten classes
+# of shapes; a linear classifier gets about 20 % of it right), trains the whole network on it and evaluates the result.
 # A few minutes on two cores. Data and runs go to folders inside the clone: data/synthetic and runs/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
