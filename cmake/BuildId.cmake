@@ -7,7 +7,8 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
     string(APPEND flags " ${RT_ISA_FLAGS_${isa}}")
   endforeach()
   add_custom_target(rt_build_id BYPRODUCTS ${rt_build_source} VERBATIM
-    COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DOUT=${rt_build_source} "-DFLAGS=${flags}" -P ${CMAKE_CURRENT_LIST_FILE})
+    COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DOUT=${rt_build_source} "-DFLAGS=${flags}"
+            -P ${CMAKE_CURRENT_LIST_FILE})
   add_library(rt_build STATIC ${rt_build_source})
   add_dependencies(rt_build rt_build_id)
   target_link_libraries(rt_build PRIVATE rt_options)

@@ -60,7 +60,8 @@ list=$(IFS=';'; echo "${archs[*]}")
 # Host code is only linked here: as the release build left it in the cache, else unoptimised.
 host=(-DCMAKE_CXX_FLAGS_RELEASE=-O0)
 if command -v ccache >/dev/null; then
-  host=('-DCMAKE_CXX_FLAGS_RELEASE=-O3 -DNDEBUG' -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
+  host=('-DCMAKE_CXX_FLAGS_RELEASE=-O3 -DNDEBUG'
+    -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
 fi
 log=build/check-cuda/build.log
 mkdir -p build/check-cuda
@@ -79,7 +80,9 @@ for own in "$(command -v cuobjdump || true)" "$(dirname "$nvcc")/cuobjdump"; do
   if [ -x "$own" ]; then cuobjdump=$own; fi  # else that of CUDA 12.4, which can list newer objects too
 done
 if [ -n "$cuobjdump" ]; then
-  find build/check-cuda -name '*.cu.o' | sort | while read -r object; do check_object "$cuobjdump" "$object" "${archs[@]}"; done
+  find build/check-cuda -name '*.cu.o' | sort | while read -r object; do
+    check_object "$cuobjdump" "$object" "${archs[@]}"
+  done
 else
   echo "skipped: listing cubins, which needs cuobjdump"
 fi

@@ -12,14 +12,14 @@ PROGRAMS = {"rtrain": sys.argv[2], "rbench": sys.argv[3]}
 README_LINES = 150
 NOT_OURS = {".git", ".venv", ".cache", "build", "runs", "data", "shared"}
 SOURCE = r"[\w./*-]*\w\.(?:cpp|hpp|cu|py|sh|cmake)\b"
-FILE_ENDINGS = {"cpp", "hpp", "cu", "toml", "bin"}
+FILE_ENDINGS = {"cpp", "hpp", "cu", "json", "toml", "bin"}
 PLACEHOLDER = re.compile(r"foo|NAME|FOLDER|DIR|FILE")  # of recipes
 
-bad = []
+bad = {}  # as a list that holds nothing twice
 
 
 def complain(document, number, what):
-    bad.append(f"{document}:{number}: {what}")
+    bad[f"{document}:{number}: {what}"] = True
 
 
 def tree():

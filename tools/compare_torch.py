@@ -5,8 +5,9 @@
       [--python PATH ...] [--precision f32] [--rounds 3] [--json FILE]
   tools/compare_torch.py --print FILE          the table of figures that were measured before
 
-Each round runs ours once and every variant of every peer once, each in a process of its own; figures are medians over the
-rounds. "best f32" and "best bf16" are the peers' fastest variants in that type. torch.compile compiles before timing starts.
+Each round runs ours once and every variant of every peer once, each in a process of its own; figures are medians over
+the rounds. "best f32" and "best bf16" are the peers' fastest variants in that type. torch.compile compiles before timing
+starts.
 --python names a Python that has torch (tools/make_venv.sh); the default is the one that runs this. Several are several
 peers. A variant that a peer cannot run is left out with a word; ours failing is an error.
 """
@@ -56,7 +57,8 @@ def last_json(command, env):
 def peer_version(python):
     run = subprocess.run([python, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True)
     if run.returncode != 0:
-        sys.exit(f"{python} has no torch: {(run.stderr.strip().splitlines() or ['?'])[-1]} (tools/make_venv.sh makes one that has)")
+        reason = (run.stderr.strip().splitlines() or ["?"])[-1]
+        sys.exit(f"{python} has no torch: {reason} (tools/make_venv.sh makes one that has)")
     return run.stdout.strip()
 
 
@@ -67,7 +69,8 @@ def cpu_model():
         key, _, value = line.partition(":")
         first.setdefault(key.strip(), value.strip())
     name = first.get("model name") or platform.processor()
-    return name + (" (family {cpu family}, model {model}, stepping {stepping})".format(**first) if "cpu family" in first else "")
+    return name + (" (family {cpu family}, model {model}, stepping {stepping})".format(**first)
+                   if "cpu family" in first else "")
 
 
 def summary(figures):
@@ -89,7 +92,8 @@ def variant(text):
 
 def measure(a, stem, batch, threads, peers, env):
     """One case: every program in turns. Returns its rows, and whether ours failed."""
-    common = ["--stem", stem, "--batch", str(batch), "--device", a.device, "--steps", str(a.steps), "--repeat", str(a.repeat)]
+    common = ["--stem", stem, "--batch", str(batch), "--device", a.device]
+    common += ["--steps", str(a.steps), "--repeat", str(a.repeat)]
     common += (["--threads", str(threads)] if threads else []) + (["--side", str(a.side)] if a.side else [])
     runs = {}  # (name, precision, version) -> command
     for precision in a.precision.split(","):
@@ -153,9 +157,11 @@ def markdown(result):
         for ours in (r for r in case["rows"] if r["name"] == "rtrain"):
             peers = [best(case["rows"], p) for p in kinds]
             ratios = [f"{ours['over_best_' + p]:.2f}x" if p_row else "" for p, p_row in zip(kinds, peers)]
-            memory = "; ".join(f"{p_row['peak_mib']:.0f} ({ours['memory_over_best_' + p]:.2f}x)" for p, p_row in zip(kinds, peers) if p_row)
+            memory = "; ".join(f"{p_row['peak_mib']:.0f} ({ours['memory_over_best_' + p]:.2f}x)"
+                               for p, p_row in zip(kinds, peers) if p_row)
             text.append(f"| {case['stem']} stem, batch {case['batch']}, {ours['precision']} | {ours['threads']} | "
-                        f"{ours['images_per_s']:.1f} ({ours['step_ms']:.1f} ms, {ours['step_ms_min']:.1f} to {ours['step_ms_max']:.1f}) | "
+                        f"{ours['images_per_s']:.1f} "
+                        f"({ours['step_ms']:.1f} ms, {ours['step_ms_min']:.1f} to {ours['step_ms_max']:.1f}) | "
                         + " | ".join(cell(x) for x in peers) + " | " + " | ".join(ratios)
                         + f" | {ours['peak_mib']:.0f}; {memory} | {100 * case['seen']['busy']:.0f} % |")
     scaling = {}  # ours, by number of threads
@@ -184,13 +190,15 @@ def options():
     p.add_argument("--steps", type=int, default=1, help="steps in one timed repeat")
     p.add_argument("--threads", default="0", help="as 2, or 1,2: each case with each; 0: each program's own choice")
     p.add_argument("--variants", default=USUAL, metavar="NAME[ TYPE],...",
-                   help=f"of the peers: {', '.join(VARIANTS)}, each in {', '.join(TYPES)} (by autocast); default: {USUAL}")
+                   help=f"of the peers: {', '.join(VARIANTS)}, each in {', '.join(TYPES)} (by autocast); "
+                        f"default: {USUAL}")
     p.add_argument("--python", action="append", metavar="PATH", help="a Python with torch; may be given several times")
     p.add_argument("--device", default="cpu", help="cpu or cuda, for both")
     p.add_argument("--precision", default="f32", help="of rtrain: f32, bf16, f16, or several by comma")
     p.add_argument("--isa", choices=sorted(ISA), help="holds both sides to an instruction set")
     p.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for both sides")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting for rbench, as optimize.fuse=false")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                   help="a setting for rbench, as optimize.fuse=false")
     p.add_argument("--patience", type=int, default=60, help="seconds to wait for an idle machine before a case")
     p.add_argument("--rbench", default=os.path.join(ROOT, "build", "release", "rbench"))
     p.add_argument("--json", metavar="FILE")
@@ -200,7 +208,8 @@ def options():
         try:
             variant(text)
         except KeyError:
-            p.error(f"there is no variant '{text}'; there are {', '.join(VARIANTS)}, alone or followed by {', '.join(TYPES)}")
+            p.error(f"there is no variant '{text}'; there are {', '.join(VARIANTS)}, "
+                    f"alone or followed by {', '.join(TYPES)}")
     bad = [e for e in a.env if "=" not in e]
     if bad:
         p.error(f"--env takes NAME=VALUE, not '{bad[0]}'")
@@ -230,7 +239,8 @@ def main():
         for threads in (int(t) for t in a.threads.split(",")):
             seen = wait_until_idle(a.patience)
             state = "idle" if seen["busy"] <= BUSY_LIMIT else "NOT IDLE: figures are indications only"
-            print(f"{stem} stem, batch {batch}: machine {state} (busy {100 * seen['busy']:.0f} %, load {seen['load']})", file=sys.stderr)
+            print(f"{stem} stem, batch {batch}: machine {state} (busy {100 * seen['busy']:.0f} %, load {seen['load']})",
+                  file=sys.stderr)
             rows, left_out = measure(a, stem, batch, threads, peers, env)
             if not any(r["name"] == "rtrain" for r in rows):
                 code = 1

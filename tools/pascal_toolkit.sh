@@ -38,10 +38,12 @@ fetch_compiler() {
     apt-get -qq "${lists[@]}" update >&2 || true
     mirror=$(debian_mirror "${lists[@]}")
   fi
-  [ -n "$mirror" ] || skip "apt knows no Debian mirror (an installed CUDA 12.x serves as well: name its nvcc in CUDACXX)"
+  [ -n "$mirror" ] || skip "apt knows no Debian mirror (an installed CUDA 12.x serves too: name its nvcc in CUDACXX)"
 
   local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  echo "deb [$([ -e $keyring ] && echo "signed-by=$keyring ")arch=amd64] $mirror trixie main contrib non-free" >"$apt/sources"
+  local signed=
+  [ -e $keyring ] && signed="signed-by=$keyring "
+  echo "deb [${signed}arch=amd64] $mirror trixie main contrib non-free" >"$apt/sources"
   : >"$apt/status"
   local private=(-qq -o Dir::Etc::sourcelist="$apt/sources" -o Dir::Etc::sourceparts=/dev/null -o Dir::State="$apt"
     -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache"

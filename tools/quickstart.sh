@@ -10,7 +10,9 @@ say() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - start)) >&2; }
 say "1/4 build"
 tools/install_deps.sh
 preset=release  # with a GPU and a toolkit the same program also computes there
-if nvidia-smi >/dev/null 2>&1 && { command -v nvcc || [ -x /usr/local/cuda/bin/nvcc ]; } >/dev/null; then preset=cuda; fi
+if nvidia-smi >/dev/null 2>&1 && { command -v nvcc || [ -x /usr/local/cuda/bin/nvcc ]; } >/dev/null; then
+  preset=cuda
+fi
 if ! cmake --preset $preset -DRTRAIN_TESTS=OFF >/dev/null; then
   [ $preset = cuda ] || exit 1
   say "no build for the GPU here (see above): going on with the CPU"
