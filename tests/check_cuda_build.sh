@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Compiles the CUDA kernels where there is no GPU to run them:
 #  - every .cu file for compute capability 6.1 with CUDA 12.4 (tools/pascal_toolkit.sh fetches it): each object must
-#    hold an sm_61 cubin, and no kernel may use more than 48 KB of static shared memory, which ptxas accepts without a word;
+#    hold an sm_61 cubin, and no kernel may use more than 48 KB of static shared memory, which ptxas accepts
+#    without a word;
 #  - with CUDA 13, where it is installed: preset cuda linked with cuDNN and cuBLAS: the program, the benchmarks and the
 #    tests for a GPU. For the lowest architecture, the lowest with rows of its own and the newest, since no source asks
 #    which one it is compiled for. CHECK_ARCHS="75 80 86 89 90 100 120" names others.

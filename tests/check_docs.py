@@ -7,10 +7,11 @@ Code is what stands in backquotes or in a fenced block. README.md has at most 15
 """
 import fnmatch, functools, json, pathlib, re, subprocess, sys
 
+from repository import files
+
 ROOT = pathlib.Path(sys.argv[1]).resolve()
 PROGRAMS = {"rtrain": sys.argv[2], "rbench": sys.argv[3]}
 README_LINES = 150
-NOT_OURS = {".git", ".venv", ".cache", "build", "runs", "data", "shared"}
 SOURCE = r"[\w./*-]*\w\.(?:cpp|hpp|cu|py|sh|cmake)\b"
 FILE_ENDINGS = {"cpp", "hpp", "cu", "json", "toml", "bin"}
 PLACEHOLDER = re.compile(r"foo|NAME|FOLDER|DIR|FILE")  # of recipes
@@ -22,14 +23,7 @@ def complain(document, number, what):
     bad[f"{document}:{number}: {what}"] = True
 
 
-def tree():
-    for path in sorted(ROOT.rglob("*")):
-        inside = path.relative_to(ROOT)
-        if inside.parts[0] not in NOT_OURS:
-            yield inside
-
-
-FILES = list(tree())
+FILES = files(ROOT)
 NAMES = {path.name for path in FILES}
 PRESETS = {p["name"] for p in json.loads((ROOT / "CMakePresets.json").read_text())["configurePresets"]}
 

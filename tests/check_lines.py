@@ -5,29 +5,26 @@
 """
 import pathlib, sys
 
+from repository import files
+
 WIDTH = 120
 ENDINGS = {".cpp", ".hpp", ".cu", ".py", ".sh", ".cmake", ".md"}
-NOT_OURS = {".git", ".venv", ".cache", "build", "runs", "data", "shared", "__pycache__"}  # of the root folder
 
 
-def files(root):
-    for path in sorted(root.rglob("*")):
-        inside = path.relative_to(root)
-        checked = path.suffix in ENDINGS or path.name == "CMakeLists.txt"
-        if checked and inside.parts[0] not in NOT_OURS and path.is_file():
-            yield path, inside.as_posix()
-
-
-def wide_lines(path, name):
+def wide_lines(path, may_hold_tables):
+    """Numbers of the lines, and how wide they are."""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        in_table = name.endswith(".md") and name != "README.md" and line.startswith("|")
-        if len(line) > WIDTH and not in_table:
+        if len(line) > WIDTH and not (may_hold_tables and line.startswith("|")):
             yield number, len(line)
 
 
+root = pathlib.Path(sys.argv[1]).resolve()
 bad = 0
-for path, name in files(pathlib.Path(sys.argv[1]).resolve()):
-    for number, width in wide_lines(path, name):
+for name in files(root):
+    if name.suffix not in ENDINGS and name.name != "CMakeLists.txt":
+        continue
+    for number, width in wide_lines(root / name, name.suffix == ".md" and str(name) != "README.md"):
         bad += 1
         print(f"{name}:{number}: {width} columns, {WIDTH} are allowed")
-sys.exit(f"{bad} lines are too wide" if bad else 0)
+if bad:
+    sys.exit(f"{bad} lines are too wide")

@@ -4,8 +4,8 @@
   tests/check_resume.py RTRAIN [--kills 3] [--precision bf16]      RTRAIN: the program
 
 Each interruption is a kill -9 at a chosen moment: while a checkpoint is being written (its temporary file is there),
-during the evaluation, or in the middle of an epoch; one is a polite SIGTERM. Every resume uses another number of threads and
-loader workers. Needs nothing but Python's standard library.
+during the evaluation, or in the middle of an epoch; one is a polite SIGTERM. Every resume uses another number of
+threads and loader workers. Needs nothing but Python's standard library.
 """
 import argparse, glob, hashlib, json, os, random, re, shutil, signal, subprocess, sys, tempfile, time
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Times rtrain's training step beside PyTorch's, in turns, and prints a Markdown table of the ratios.
+"""Times rtrain's training step beside PyTorch's, interleaved, and prints a Markdown table of the ratios.
 
   tools/compare_torch.py [--stem cifar --batch 128] [--stem imagenet --batch 32] ... [--threads 1,2] [--isa avx2]
       [--python PATH ...] [--precision f32] [--rounds 3] [--json FILE]
   tools/compare_torch.py --print FILE          the table of figures that were measured before
 
 Each round runs ours once and every variant of every peer once, each in a process of its own; figures are medians over
-the rounds. "best f32" and "best bf16" are the peers' fastest variants in that type. torch.compile compiles before timing
-starts.
+the rounds. "best f32" and "best bf16" are the peers' fastest variants in that type. torch.compile compiles before
+timing starts.
 --python names a Python that has torch (tools/make_venv.sh); the default is the one that runs this. Several are several
 peers. A variant that a peer cannot run is left out with a word; ours failing is an error.
 """
@@ -91,7 +91,7 @@ def variant(text):
 
 
 def measure(a, stem, batch, threads, peers, env):
-    """One case: every program in turns. Returns its rows, and whether ours failed."""
+    """One case: every program once a round. Returns its rows, and whether ours failed."""
     common = ["--stem", stem, "--batch", str(batch), "--device", a.device]
     common += ["--steps", str(a.steps), "--repeat", str(a.repeat)]
     common += (["--threads", str(threads)] if threads else []) + (["--side", str(a.side)] if a.side else [])
@@ -149,7 +149,7 @@ def markdown(result):
     kinds = [p for p in ("f32", "bf16", "f16") if any(best(c["rows"], p) for c in result["cases"])]
     text = [f"ResNet-18 training step, images/s; {result['cpu']}, commit {result['commit']}, {result['date']}"
             + (", " + " ".join(f"{k}={v}" for k, v in result["env"].items()) if result["env"] else "")
-            + f"; medians of {result['rounds']} rounds, in turns", "",
+            + f"; medians of {result['rounds']} interleaved rounds", "",
             "| case | threads | rtrain | " + " | ".join("PyTorch's best " + p for p in kinds) + " | "
             + " | ".join("over best " + p for p in kinds) + " | peak MiB (ours; peers') | busy before |",
             "|---" * (5 + 2 * len(kinds)) + "|"]

@@ -4,7 +4,8 @@
 # these) to a folder.
 #   tools/gpu_check.sh [OUT_FOLDER [PART...]]
 #     parts, the most telling first (the default is all, in this order): build step step-small test ablate-512 accuracy
-#       step-large ablate-16 ops-cifar ops-imagenet step-f32 step-f16 step-bf16 memcheck synccheck racecheck initcheck report
+#       step-large ablate-16 ops-cifar ops-imagenet step-f32 step-f16 step-bf16 memcheck synccheck racecheck
+#       initcheck report
 # Needs nvcc, CMake, ninja and cuDNN (toolkit, system or Python package); the comparisons need python3 with torch. What
 # fails is reported and the rest runs on; the exit code is the number of parts in which something failed.
 # It can take hours, and can be had in several calls with the same OUT_FOLDER, each of at most ten minutes (the first
@@ -96,7 +97,8 @@ compare() {  # stem batch precision steps variants
   if ! "$python" tools/gpu_report.py --complete "$file" "$variants"; then
     rm -f "$file.part"
     "$python" tools/compare_torch.py --device cuda --rbench $build/rbench \
-      --stem "$1" --batch "$2" --precision "$3" --steps "$4" --rounds 1 --repeat 5 --patience 5 --variants "$variants" --json "$file.part" || code=1
+      --stem "$1" --batch "$2" --precision "$3" --steps "$4" --rounds 1 --repeat 5 --patience 5 \
+      --variants "$variants" --json "$file.part" || code=1
     [ -s "$file.part" ] && mv "$file.part" "$file"
     if [ $code = 1 ]; then  # no torch: ours alone, and nothing old beside it
       "$python" tools/gpu_report.py --complete "$file" || rm -f "$file"

@@ -3,7 +3,7 @@
 
   tools/gpu_report.py FOLDER                        writes FOLDER/gpu.json and FOLDER/gpu.md from whatever is there
   tools/gpu_report.py --complete FILE ["NAME TYPE,…"]
-                                             exit code 0 if FILE is whole and of this commit, with ours and those variants
+                                             exit code 0 if FILE is whole, of this commit, with ours and those variants
 """
 import glob, json, os, re, statistics, sys
 
