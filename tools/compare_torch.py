@@ -157,11 +157,9 @@ def markdown(result):
         for ours in (r for r in case["rows"] if r["name"] == "rtrain"):
             peers = [best(case["rows"], p) for p in kinds]
             ratios = [f"{ours['over_best_' + p]:.2f}x" if p_row else "" for p, p_row in zip(kinds, peers)]
-            memory = "; ".join(f"{p_row['peak_mib']:.0f} ({ours['memory_over_best_' + p]:.2f}x)"
-                               for p, p_row in zip(kinds, peers) if p_row)
+            memory = "; ".join(f"{p_row['peak_mib']:.0f} ({ours['memory_over_best_' + p]:.2f}x)" for p, p_row in zip(kinds, peers) if p_row)
             text.append(f"| {case['stem']} stem, batch {case['batch']}, {ours['precision']} | {ours['threads']} | "
-                        f"{ours['images_per_s']:.1f} "
-                        f"({ours['step_ms']:.1f} ms, {ours['step_ms_min']:.1f} to {ours['step_ms_max']:.1f}) | "
+                        f"{ours['images_per_s']:.1f} ({ours['step_ms']:.1f} ms, {ours['step_ms_min']:.1f} to {ours['step_ms_max']:.1f}) | "
                         + " | ".join(cell(x) for x in peers) + " | " + " | ".join(ratios)
                         + f" | {ours['peak_mib']:.0f}; {memory} | {100 * case['seen']['busy']:.0f} % |")
     scaling = {}  # ours, by number of threads
@@ -239,8 +237,7 @@ def main():
         for threads in (int(t) for t in a.threads.split(",")):
             seen = wait_until_idle(a.patience)
             state = "idle" if seen["busy"] <= BUSY_LIMIT else "NOT IDLE: figures are indications only"
-            print(f"{stem} stem, batch {batch}: machine {state} (busy {100 * seen['busy']:.0f} %, load {seen['load']})",
-                  file=sys.stderr)
+            print(f"{stem} stem, batch {batch}: machine {state} (busy {100 * seen['busy']:.0f} %, load {seen['load']})", file=sys.stderr)
             rows, left_out = measure(a, stem, batch, threads, peers, env)
             if not any(r["name"] == "rtrain" for r in rows):
                 code = 1
