@@ -165,8 +165,7 @@ const Verb accuracy_command = {
   {0} --stem imagenet)",
     .add = [](CLI::App& command) -> std::function<int()> {
       const auto o = std::make_shared<AccuracyOptions>();
-      command.add_option("--stem", o->stem, "cifar (32x32 images) or imagenet (224x224)")
-          ->check(one_of(stems));
+      command.add_option("--stem", o->stem, "cifar (32x32 images) or imagenet (224x224)")->check(one_of(stems));
       command.add_option("--batch", o->images, "images")->check(CLI::Range(1, 1024))->capture_default_str();
       add_json(command, o->json);
       return [o] { return run_accuracy(*o); };

@@ -66,7 +66,7 @@ void print(const BesideFigures& f) {
       f.processes, f.processes == 1 ? "" : "es", f.cpus, f.cpus == 1 ? "" : "s", f.beside.median, f.beside.least,
       f.beside.most, f.alone.median, f.alone.least, f.alone.most);
   rt::print("share {:.2f} ({:.2f} to {:.2f}); {:.2f} is fair, of which it reached {:.2f}\n", f.share.median,
-             f.share.least, f.share.most, f.fair_share, f.share.median / f.fair_share);
+            f.share.least, f.share.most, f.fair_share, f.share.median / f.fair_share);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-# Included: adds rt_build, which knows what the program was built from (core/build.hpp). Run as a script (before every build):
-# writes its one source file where that changed, so that a new commit recompiles nothing else.
+# Included: adds rt_build, which knows what the program was built from (core/build.hpp). Run as a script (before every
+# build): writes its one source file where that changed, so that a new commit recompiles nothing else.
 if(NOT CMAKE_SCRIPT_MODE_FILE)
   set(rt_build_source ${PROJECT_BINARY_DIR}/build_id.cpp)
   set(flags "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${CMAKE_BUILD_TYPE}} ${RTRAIN_SANITIZE}")
@@ -7,7 +7,8 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
     string(APPEND flags " ${RT_ISA_FLAGS_${isa}}")
   endforeach()
   add_custom_target(rt_build_id BYPRODUCTS ${rt_build_source} VERBATIM
-    COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DOUT=${rt_build_source} "-DFLAGS=${flags}" -P ${CMAKE_CURRENT_LIST_FILE})
+    COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DOUT=${rt_build_source} "-DFLAGS=${flags}"
+            -P ${CMAKE_CURRENT_LIST_FILE})
   add_library(rt_build STATIC ${rt_build_source})
   add_dependencies(rt_build rt_build_id)
   target_link_libraries(rt_build PRIVATE rt_options)

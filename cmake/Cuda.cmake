@@ -1,9 +1,10 @@
 # The CUDA device library: rt_device_cuda. Included by a build with RTRAIN_CUDA=ON (presets `cuda` and `pascal`).
-# Architectures are chosen by asking nvcc what it can do, before CMake is told of the language: CUDA 13 no longer serves 6.1,
-# and older toolkits do not know 10.0 and 12.0.
+# Architectures are chosen by asking nvcc what it can do, before CMake is told of the language: CUDA 13 no longer serves
+# 6.1, and older toolkits do not know 10.0 and 12.0.
 #   RTRAIN_CUDA_ARCHS  the ones to compile for, as 61;90     CUDACXX  another nvcc
 #   RTRAIN_PYTHON      a Python whose nvidia packages hold cuDNN and cuBLAS; python3's are looked at too
-set(RTRAIN_CUDA_ARCHS "" CACHE STRING "CUDA architectures to compile for, as 75;90; empty: all that rtrain serves and nvcc knows")
+set(RTRAIN_CUDA_ARCHS "" CACHE STRING
+    "CUDA architectures to compile for, as 75;90; empty: all that rtrain serves and nvcc knows")
 set(RTRAIN_PYTHON "$ENV{RTRAIN_PYTHON}" CACHE STRING "A Python whose nvidia packages hold cuDNN and cuBLAS")
 
 set(rt_pascal_advice "Compute capability 6.1 needs CUDA 12.x (12.9 or older) and cuDNN 9.10.2 or older. "
@@ -25,8 +26,8 @@ if(NOT CMAKE_CUDA_COMPILER)
   endif()
 endif()
 if(NOT CMAKE_CUDA_COMPILER)
-  message(FATAL_ERROR "RTRAIN_CUDA=ON needs nvcc, which is neither on PATH nor in /usr/local/cuda/bin. Install the CUDA toolkit, "
-                      "point CUDACXX to its nvcc, or build without CUDA (preset release).")
+  message(FATAL_ERROR "RTRAIN_CUDA=ON needs nvcc, which is neither on PATH nor in /usr/local/cuda/bin. "
+                      "Install the CUDA toolkit, point CUDACXX to its nvcc, or build without CUDA (preset release).")
 endif()
 execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-arch OUTPUT_VARIABLE rt_known RESULT_VARIABLE rt_failed)
 string(REGEX MATCHALL "[0-9]+" rt_known "${rt_known}")
@@ -41,7 +42,8 @@ if(RTRAIN_CUDA_ARCHS)
       if(arch LESS 75)
         set(advice "${rt_pascal_advice}")
       endif()
-      message(FATAL_ERROR "${CMAKE_CUDA_COMPILER} cannot compile for architecture ${arch}; it knows ${rt_known}.\n${advice}")
+      message(FATAL_ERROR "${CMAKE_CUDA_COMPILER} cannot compile for architecture ${arch}; it knows ${rt_known}.\n"
+                          "${advice}")
     endif()
   endforeach()
 else()
@@ -66,7 +68,8 @@ string(REGEX MATCH "^[0-9]+" rt_cuda_major ${CMAKE_CUDA_COMPILER_VERSION})
 function(rt_python_packages python variable)
   set(folders "")
   if(python)
-    execute_process(COMMAND ${python} -c "import sys; print(';'.join(p + '/nvidia' for p in sys.path if p.endswith('-packages')))"
+    set(program "import sys; print(';'.join(p + '/nvidia' for p in sys.path if p.endswith('-packages')))")
+    execute_process(COMMAND ${python} -c "${program}"
                     OUTPUT_VARIABLE folders OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   endif()
   set(${variable} "${folders}" PARENT_SCOPE)
@@ -90,13 +93,16 @@ function(rt_find_cuda_library name header version_of subfolders)
       endforeach()
     endforeach()
   endforeach()
-  find_path(RT_${NAME}_INCLUDE ${header} HINTS ${packages} ${rt_nvcc_folder}/../include ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES}
+  find_path(RT_${NAME}_INCLUDE ${header}
+            HINTS ${packages} ${rt_nvcc_folder}/../include ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES}
             PATHS ${last_packages} PATH_SUFFIXES ${CMAKE_LIBRARY_ARCHITECTURE})
   if(NOT RT_${NAME}_INCLUDE)
-    message(FATAL_ERROR "RTRAIN_CUDA=ON needs ${name}, and ${header} was not found: install it beside the toolkit, in the system, "
-                        "or as a Python package (nvidia-${name}-cu12, or CUDA 13's), and name that Python: -DRTRAIN_PYTHON=VENV/bin/python")
+    message(FATAL_ERROR "RTRAIN_CUDA=ON needs ${name}, and ${header} was not found: install it beside the toolkit, "
+                        "in the system, or as a Python package (nvidia-${name}-cu12, or CUDA 13's), and name that "
+                        "Python: -DRTRAIN_PYTHON=VENV/bin/python")
   endif()
-  file(STRINGS ${RT_${NAME}_INCLUDE}/${version_of} lines REGEX "^#define (CUDNN_|CUBLAS_VER_)(MAJOR|MINOR|PATCHLEVEL|PATCH) ")
+  file(STRINGS ${RT_${NAME}_INCLUDE}/${version_of} lines
+       REGEX "^#define (CUDNN_|CUBLAS_VER_)(MAJOR|MINOR|PATCHLEVEL|PATCH) ")
   string(REGEX MATCHALL "[0-9]+" version "${lines}")
   list(GET version 0 major)
   list(JOIN version "." version)
@@ -131,7 +137,8 @@ target_link_libraries(rt_device_cuda PUBLIC rt_kernels ${RT_CUDNN_LIBRARY} ${RT_
 target_compile_definitions(rt_device_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:FMT_CONSTEVAL=;FMT_USE_CONSTEXPR=1>")
 list(JOIN rt_warnings , rt_host_flags)
 # As a flag: CMake 3.25 does not know that nvcc has C++20.
-target_compile_options(rt_device_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=${rt_host_flags},-ffp-contract=off>")
+target_compile_options(rt_device_cuda PRIVATE
+    "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=${rt_host_flags},-ffp-contract=off>")
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # of cuDNN and cuBLAS, wherever they were found
 list(JOIN rt_archs " " rt_archs_text)
 message(STATUS "CUDA ${CMAKE_CUDA_COMPILER_VERSION} for ${rt_archs_text}: ${CMAKE_CUDA_COMPILER}")

@@ -1,7 +1,7 @@
 # Instruction sets that the vector kernels are compiled for. A file named *_simd.cpp is compiled once per entry with
-# RT_ISA set to the entry's name (the namespace of its code); src/kernels/table.cpp picks at run time. Such a file includes
-# no standard-library header, so that no inline function built for AVX-512 can be linked into baseline code. Where an entry adds
-# a few instructions to another, it is for the files that use those.
+# RT_ISA set to the entry's name (the namespace of its code); src/kernels/table.cpp picks at run time. Such a file
+# includes no standard-library header, so that no inline function built for AVX-512 can be linked into baseline code.
+# Where an entry adds a few instructions to another, it is for the files that use those.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(RT_ISAS baseline avx2 avx512 avx512_bf16 amx)
   set(RT_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -mtune=haswell)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Compiles the CUDA kernels where there is no GPU to run them:
-#  - every .cu file for compute capability 6.1 with CUDA 12.4 (tools/pascal_toolkit.sh fetches it): each object must hold an
-#    sm_61 cubin, and no kernel may use more than 48 KB of static shared memory, which ptxas accepts without a word;
-#  - with CUDA 13, where it is installed: preset cuda linked with cuDNN and cuBLAS: the program, the benchmarks and the tests for
-#    a GPU. For the lowest architecture, the lowest with rows of its own and the newest, since no source asks which one it is
-#    compiled for. CHECK_ARCHS="75 80 86 89 90 100 120" names others.
+#  - every .cu file for compute capability 6.1 with CUDA 12.4 (tools/pascal_toolkit.sh fetches it): each object must
+#    hold an sm_61 cubin, and no kernel may use more than 48 KB of static shared memory, which ptxas accepts
+#    without a word;
+#  - with CUDA 13, where it is installed: preset cuda linked with cuDNN and cuBLAS: the program, the benchmarks and the
+#    tests for a GPU. For the lowest architecture, the lowest with rows of its own and the newest, since no source asks
+#    which one it is compiled for. CHECK_ARCHS="75 80 86 89 90 100 120" names others.
 #   tests/check_cuda_build.sh [TOOLKIT_FOLDER]       where 12.4 is or goes to; build/pascal-toolkit
 # What cannot be had is skipped with a word.
 set -euo pipefail
@@ -60,7 +61,8 @@ list=$(IFS=';'; echo "${archs[*]}")
 # Host code is only linked here: as the release build left it in the cache, else unoptimised.
 host=(-DCMAKE_CXX_FLAGS_RELEASE=-O0)
 if command -v ccache >/dev/null; then
-  host=('-DCMAKE_CXX_FLAGS_RELEASE=-O3 -DNDEBUG' -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
+  host=('-DCMAKE_CXX_FLAGS_RELEASE=-O3 -DNDEBUG'
+    -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
 fi
 log=build/check-cuda/build.log
 mkdir -p build/check-cuda
@@ -79,7 +81,9 @@ for own in "$(command -v cuobjdump || true)" "$(dirname "$nvcc")/cuobjdump"; do
   if [ -x "$own" ]; then cuobjdump=$own; fi  # else that of CUDA 12.4, which can list newer objects too
 done
 if [ -n "$cuobjdump" ]; then
-  find build/check-cuda -name '*.cu.o' | sort | while read -r object; do check_object "$cuobjdump" "$object" "${archs[@]}"; done
+  find build/check-cuda -name '*.cu.o' | sort | while read -r object; do
+    check_object "$cuobjdump" "$object" "${archs[@]}"
+  done
 else
   echo "skipped: listing cubins, which needs cuobjdump"
 fi

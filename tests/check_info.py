@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the command line says of the machine and of its choices: instruction sets and CPUs that it is held to, --explain.
+"""What the command line says of the machine and of its choices: instruction sets and CPUs it is held to, --explain.
 
   tests/check_info.py RTRAIN         RTRAIN: the program
 """
@@ -12,7 +12,8 @@ SETS = ["scalar", "avx2", "avx512", "avx512_bf16", "amx"]  # each holds those be
 def run(*words, env=None, cpus=None):
     # Before the program starts: the number of threads follows from the mask that it finds.
     hold = (lambda: os.sched_setaffinity(0, cpus)) if cpus else None
-    return subprocess.run([RTRAIN, *words], capture_output=True, text=True, env={**os.environ, **(env or {})}, preexec_fn=hold)
+    return subprocess.run([RTRAIN, *words], capture_output=True, text=True, env={**os.environ, **(env or {})},
+                          preexec_fn=hold)
 
 
 def info(env=None, cpus=None):
@@ -69,10 +70,12 @@ with tempfile.TemporaryDirectory() as folder:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    isa = {"amx": "avx512", "avx512_bf16": "avx512", "scalar": "baseline", "neon": "baseline"}.get(found["isa"], found["isa"])
+    rows_of = {"amx": "avx512", "avx512_bf16": "avx512", "scalar": "baseline", "neon": "baseline"}
+    isa = rows_of.get(found["isa"], found["isa"])
     tuned = explain()
-    # A line for each distinct step: how often, its kind, what it makes, the row, why better ones refused, timings in ms.
-    line = rf"^ +\d+x conv2d\.forward\.stats +\[16,.*\] f32 nhwc +cpu\.{isa}\.winograd(, | \(not .*\), )tuned to \d+( prefetch)? \(\d+: \d+\.\d+ ms.*\)$"
+    # A line for each distinct step: how often, its kind, what it makes, the row, why better ones refused, timings.
+    line = (rf"^ +\d+x conv2d\.forward\.stats +\[16,.*\] f32 nhwc +cpu\.{isa}\.winograd(, | \(not .*\), )"
+            r"tuned to \d+( prefetch)? \(\d+: \d+\.\d+ ms.*\)$")
     assert re.search(line, tuned, re.M), tuned
     assert re.search(rf"conv2d\.forward .*cpu\.{isa} \(not cpu\.\S+: .*\)", tuned), tuned
     assert not re.search(r"\d ms", explain("optimize.autotune=false"))

@@ -3,15 +3,15 @@
 
   tests/check_resume.py RTRAIN [--kills 3] [--precision bf16] [--arch vgg11]      RTRAIN: the program
 
-Each interruption is a kill -9 at a chosen moment: while a checkpoint is being written (its temporary file is there), during
-the evaluation, or in the middle of an epoch; one is a polite SIGTERM. Every resume uses another number of threads and
-loader workers. Needs nothing but Python's standard library.
+Each interruption is a kill -9 at a chosen moment: while a checkpoint is being written (its temporary file is there),
+during the evaluation, or in the middle of an epoch; one is a polite SIGTERM. Every resume uses another number of
+threads and loader workers. Needs nothing but Python's standard library.
 """
 import argparse, glob, hashlib, json, os, random, re, shutil, signal, subprocess, sys, tempfile, time
 
 TRAIN_IMAGES, TEST_IMAGES, BATCH, EPOCHS = 160, 96, 8, 2
-SETTINGS = [f"train.batch={BATCH}", f"train.epochs={EPOCHS}", "train.checkpoint_every=4", "train.log_every=1", "optimizer.lr=0.01",
-            "eval.batch=8", "run.seed=5"]
+SETTINGS = [f"train.batch={BATCH}", f"train.epochs={EPOCHS}", "train.checkpoint_every=4", "train.log_every=1",
+            "optimizer.lr=0.01", "eval.batch=8", "run.seed=5"]
 
 
 def tensors_hash(path):
@@ -61,7 +61,8 @@ def kill_at(process, run, moment, rng):
         ok = wait_for(process, lambda: steps_logged(run) > before and writing())
         time.sleep(rng.random() * 0.03)
     elif moment == "evaluation":
-        names = lambda: [os.path.join(run, "checkpoints", f"step-{e * per_epoch:09}.safetensors") for e in range(1, EPOCHS + 1)]
+        names = lambda: [os.path.join(run, "checkpoints", f"step-{e * per_epoch:09}.safetensors")
+                         for e in range(1, EPOCHS + 1)]
         seen = {n: os.path.getmtime(n) for n in names() if os.path.exists(n)}
         ok = wait_for(process, lambda: any(os.path.exists(n) and n not in seen for n in names()))
         time.sleep(0.05 + rng.random() * 0.1)
@@ -93,8 +94,10 @@ def main():
         SETTINGS.append("train.checkpoint_every=1")
     folder = tempfile.mkdtemp(prefix="rtrain-resume-")
     data, plain, run = (os.path.join(folder, n) for n in ("data", "plain", "run"))
-    subprocess.run([a.rtrain, "synth", "--out", data, "--train", str(TRAIN_IMAGES), "--test", str(TEST_IMAGES)], check=True, stderr=subprocess.DEVNULL)
-    subprocess.run([a.rtrain, "train", data, f"run.dir={plain}", "threads=2", *SETTINGS], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([a.rtrain, "synth", "--out", data, "--train", str(TRAIN_IMAGES), "--test", str(TEST_IMAGES)],
+                   check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([a.rtrain, "train", data, f"run.dir={plain}", "threads=2", *SETTINGS], check=True,
+                   stderr=subprocess.DEVNULL)
 
     want = {"checkpoint": -(-a.kills * 3 // 10), "evaluation": -(-a.kills * 2 // 10)}
     moments = ["checkpoint"] * want["checkpoint"] + ["evaluation"] * want["evaluation"]
@@ -117,7 +120,8 @@ def main():
         elif process.returncode not in (0, -signal.SIGKILL):
             sys.exit(f"exit code {process.returncode}:\n{text}")
         if glob.glob(os.path.join(run, "checkpoints", "step-*.safetensors")):
-            command = [a.rtrain, "train", "--resume", run, f"threads={rng.randint(1, 3)}", f"data.workers={rng.randint(0, 2)}"]
+            command = [a.rtrain, "train", "--resume", run, f"threads={rng.randint(1, 3)}",
+                       f"data.workers={rng.randint(0, 2)}"]
         else:
             shutil.rmtree(run, ignore_errors=True)  # killed before anything was saved: begin again
         if process.returncode == 0 and moments:  # it got to the end: all over again, for the kills that are left
@@ -128,7 +132,8 @@ def main():
         subprocess.run([a.rtrain, "train", "--resume", run], check=True, stderr=subprocess.DEVNULL)
         compare(plain, run)
     evaluates_as_trained(a.rtrain, plain)
-    print(f"{sum(counts.values())} kills ({counts}), {tries} processes: weights, best model and metrics equal the undisturbed run's")
+    print(f"{sum(counts.values())} kills ({counts}), {tries} processes: "
+          "weights, best model and metrics equal the undisturbed run's")
     check_changed_images(a.rtrain, data, plain)
     shutil.rmtree(folder)
     if moments:

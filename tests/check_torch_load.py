@@ -24,7 +24,8 @@ with tempfile.TemporaryDirectory() as folder:
     data, run = os.path.join(folder, "data"), os.path.join(folder, "run")
     quiet = {"check": True, "stderr": subprocess.DEVNULL}
     subprocess.run([rtrain, "synth", "--out", data, "--train", "64", "--test", "100"], **quiet)
-    subprocess.run([rtrain, "train", data, f"run.dir={run}", "train.epochs=1", "train.batch=16", "optimizer.lr=0.01"], **quiet)
+    subprocess.run([rtrain, "train", data, f"run.dir={run}", "train.epochs=1", "train.batch=16", "optimizer.lr=0.01"],
+                   **quiet)
     path = os.path.join(run, "last.safetensors")
     model = ResNet18("cifar", 10)
     model.load_state_dict(load_file(path), strict=True)
@@ -38,6 +39,9 @@ with tempfile.TemporaryDirectory() as folder:
     with torch.no_grad():
         logits = model.eval()(images)
     loss, top1 = F.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).float().mean().item()
-    ours = json.loads(subprocess.run([rtrain, "eval", path, f"data.dir={data}", "--json"], capture_output=True, text=True, check=True).stdout)
-    print(f"torch {torch.__version__}: loss {loss:.6f}, top-1 {top1:.3f}; rtrain: loss {ours['loss']:.6f}, top-1 {ours['top1']:.3f}")
+    evaluation = subprocess.run([rtrain, "eval", path, f"data.dir={data}", "--json"], capture_output=True, text=True,
+                                check=True)
+    ours = json.loads(evaluation.stdout)
+    print(f"torch {torch.__version__}: loss {loss:.6f}, top-1 {top1:.3f}; "
+          f"rtrain: loss {ours['loss']:.6f}, top-1 {ours['top1']:.3f}")
     assert abs(ours["loss"] - loss) < 1e-4 * loss and abs(ours["top1"] - top1) < 0.011

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What a linear classifier on raw pixels gets on a folder of CIFAR-10 binary files.
 
-Softmax regression by SGD with momentum and weight decay, numpy only. A data set on which this does well says little about a
-convolutional network; the set that `rtrain synth` writes must keep it below 35 %.
+Softmax regression by SGD with momentum and weight decay, numpy only. A data set on which this does well says little
+about a convolutional network; the set that `rtrain synth` writes must keep it below 35 %.
 
   linear_baseline.py DIR [--train N] [--epochs E]      exit code 77 and a word if numpy is absent
 """

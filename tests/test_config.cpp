@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "core/check.hpp"
-#include "tests/config_test.hpp"
 #include "layers/models.hpp"
+#include "tests/config_test.hpp"
 #include "tests/source_folder.hpp"
 
 using namespace rt;

@@ -226,8 +226,8 @@ TEST_CASE("optimize.winograd=false refuses every row of that name, beside what t
   const std::string broken = "not cpu.broken: failed its self-test: wrong";
   CHECK(Training(options).executor->explain(count).find("cpu.fake.winograd (" + broken + ")") != std::string::npos);
   options.optimize.winograd = false;
-  CHECK(Training(options).executor->explain(count).find("(" + broken + ", cpu.fake.winograd: optimize.winograd=false") !=
-        std::string::npos);
+  CHECK(Training(options).executor->explain(count).find(
+            "(" + broken + ", cpu.fake.winograd: optimize.winograd=false") != std::string::npos);
 }
 
 TEST_CASE(

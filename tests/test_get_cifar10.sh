@@ -1,6 +1,6 @@
 #!/bin/sh
-# tools/get_cifar10.sh against a server on 127.0.0.1 that knows ranges, breaks connections and damages files as the path says.
-# Exit code 77: skipped. Runs once with curl and, where it exists, once with wget.
+# tools/get_cifar10.sh against a server on 127.0.0.1 that knows ranges, breaks connections and damages files as the path
+# says. Exit code 77: skipped. Runs once with curl and, where it exists, once with wget.
 set -eu
 
 script=$(cd "$(dirname "$0")/.." && pwd)/tools/get_cifar10.sh

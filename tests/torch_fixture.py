@@ -24,7 +24,8 @@ def train(model, images, labels, o):
     decay = [p for p in model.parameters() if p.dim() > 1]
     plain = [p for p in model.parameters() if p.dim() <= 1]
     groups = [{"params": decay}, {"params": plain, "weight_decay": o["weight_decay"] if o["decay_all"] else 0.0}]
-    opt = torch.optim.SGD(groups, lr=o["lr"], momentum=o["momentum"], weight_decay=o["weight_decay"], nesterov=o["nesterov"])
+    opt = torch.optim.SGD(groups, lr=o["lr"], momentum=o["momentum"], weight_decay=o["weight_decay"],
+                          nesterov=o["nesterov"])
     out = {"losses": []}
     model.train()
     for t in range(len(images)):
@@ -47,8 +48,8 @@ def train(model, images, labels, o):
 
 
 def gradient_noise(model, images, labels, o):
-    """How far PyTorch's f32 gradients are from PyTorch's: the worst parameter, channels_last against contiguous. A ReLU whose
-    input is within rounding of zero passes its gradient or does not, so large networks have much of this."""
+    """How far PyTorch's f32 gradients are from PyTorch's: the worst parameter, channels_last against contiguous. A ReLU
+    whose input is within rounding of zero passes its gradient or does not, so large networks have much of this."""
     grads = []
     for fmt in (torch.contiguous_format, torch.channels_last):
         m = copy.deepcopy(model).to(memory_format=fmt).train()
@@ -79,7 +80,8 @@ def record(path, o, images, labels, keep_final):
     tensors["images"], tensors["labels"] = images, labels.to(torch.int32)
     save_file({k: v.contiguous() for k, v in tensors.items()}, path,
               {"format": "pt", "options": json.dumps(o), "torch": torch.__version__})
-    print(f"{path}: {os.path.getsize(path) / 2**20:.2f} MiB, losses {first['losses'][0]:.6f} ... {first['losses'][-1]:.6f}")
+    print(f"{path}: {os.path.getsize(path) / 2**20:.2f} MiB, "
+          f"losses {first['losses'][0]:.6f} ... {first['losses'][-1]:.6f}")
 
 
 def random_batches(steps, batch, side, classes, seed):
@@ -108,7 +110,8 @@ def main():
     p.add_argument("--data", help="folder with data_batch_1.bin (default: random images)")
     p.add_argument("--lr", type=float, default=0.0005)
     a = p.parse_args()
-    base = {"arch": "resnet18", "classes": 10, "momentum": 0.9, "weight_decay": 5e-4, "smoothing": 0.1, "clip_norm": 0.0}
+    base = {"arch": "resnet18", "classes": 10, "momentum": 0.9, "weight_decay": 5e-4, "smoothing": 0.1,
+            "clip_norm": 0.0}
     if a.full:
         o = base | {"stem": "cifar", "width": 64, "lr": a.lr, "nesterov": False, "decay_all": True}
         data = cifar_batches(a.data, a.steps, a.batch) if a.data else random_batches(a.steps, a.batch, 32, 10, 0)

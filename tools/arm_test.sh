@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds for 64-bit Arm (NEON) with a cross compiler and runs the tests of everything that computes in qemu's user mode.
-#   tools/arm_test.sh [DOCTEST_ARGUMENT...]          e.g. -tc='*winograd*'; with arguments, exactly the tests that they select
+#   tools/arm_test.sh [DOCTEST_ARGUMENT...]     e.g. -tc='*winograd*'; with arguments, exactly the tests they select
 # Installs Debian's cross compiler and qemu where they are missing; where that cannot be, says so and ends with 77.
 set -euo pipefail
 cd "$(dirname "$0")/.."

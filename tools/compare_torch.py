@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Times rtrain's training step beside PyTorch's, in turns, and prints a Markdown table of the ratios.
+"""Times rtrain's training step beside PyTorch's, interleaved, and prints a Markdown table of the ratios.
 
   tools/compare_torch.py [--stem cifar --batch 128] [--stem imagenet --batch 32] ... [--threads 1,2] [--isa avx2]
       [--python PATH ...] [--precision f32] [--beside 0,2] [--rounds 3] [--json FILE]
   tools/compare_torch.py --print FILE          the table of figures that were measured before
 
-Each round runs ours once and every variant of every peer once, each in a process of its own; figures are medians over the
-rounds. "best f32" and "best bf16" are the peers' fastest variants in that type. torch.compile compiles before timing starts.
+Each round runs ours once and every variant of every peer once, each in a process of its own; figures are medians over
+the rounds. "best f32" and "best bf16" are the peers' fastest variants in that type. torch.compile compiles before
+timing starts.
 --python names a Python that has torch (tools/make_venv.sh); the default is the one that runs this. Several are several
 peers. A variant that a peer cannot run is left out with a word; ours failing is an error.
 --beside N measures each case while N other processes compute. They are of this session, as the measured programs are,
@@ -86,7 +87,8 @@ def last_json(command, env):
 def peer_version(python):
     run = subprocess.run([python, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True)
     if run.returncode != 0:
-        sys.exit(f"{python} has no torch: {(run.stderr.strip().splitlines() or ['?'])[-1]} (tools/make_venv.sh makes one that has)")
+        reason = (run.stderr.strip().splitlines() or ["?"])[-1]
+        sys.exit(f"{python} has no torch: {reason} (tools/make_venv.sh makes one that has)")
     return run.stdout.strip()
 
 
@@ -97,7 +99,8 @@ def cpu_model():
         key, _, value = line.partition(":")
         first.setdefault(key.strip(), value.strip())
     name = first.get("model name") or platform.processor()
-    return name + (" (family {cpu family}, model {model}, stepping {stepping})".format(**first) if "cpu family" in first else "")
+    return name + (" (family {cpu family}, model {model}, stepping {stepping})".format(**first)
+                   if "cpu family" in first else "")
 
 
 def summary(figures):
@@ -118,8 +121,9 @@ def variant(text):
 
 
 def measure(a, stem, batch, threads, peers, env):
-    """One case: every program in turns. Returns its rows, and whether ours failed."""
-    common = ["--stem", stem, "--batch", str(batch), "--device", a.device, "--steps", str(a.steps), "--repeat", str(a.repeat)]
+    """One case: every program once a round. Returns its rows, and whether ours failed."""
+    common = ["--stem", stem, "--batch", str(batch), "--device", a.device]
+    common += ["--steps", str(a.steps), "--repeat", str(a.repeat)]
     common += (["--threads", str(threads)] if threads else []) + (["--side", str(a.side)] if a.side else [])
     runs = {}  # (name, precision, version) -> command
     for precision in a.precision.split(","):
@@ -206,7 +210,7 @@ def markdown(result):
     kinds = [p for p in ("f32", "bf16", "f16") if any(best(c["rows"], p) for c in result["cases"])]
     text = [f"ResNet-18 training step, images/s; {result['cpu']}, commit {result['commit']}, {result['date']}"
             + (", " + " ".join(f"{k}={v}" for k, v in result["env"].items()) if result["env"] else "")
-            + f"; medians of {result['rounds']} rounds, in turns", "",
+            + f"; medians of {result['rounds']} interleaved rounds", "",
             "| case | threads | rtrain | " + " | ".join("PyTorch's best " + p for p in kinds) + " | "
             + " | ".join("over best " + p for p in kinds) + " | peak MiB (ours; peers') | busy before |",
             "|---" * (5 + 2 * len(kinds)) + "|"]
@@ -249,13 +253,15 @@ def options():
     p.add_argument("--threads", default="0", help="as 2, or 1,2: each case with each; 0: each program's own choice")
     p.add_argument("--beside", default="0", help="busy processes, as 2, or 0,1,2: each case beside each number")
     p.add_argument("--variants", default=USUAL, metavar="NAME[ TYPE],...",
-                   help=f"of the peers: {', '.join(VARIANTS)}, each in {', '.join(TYPES)} (by autocast); default: {USUAL}")
+                   help=f"of the peers: {', '.join(VARIANTS)}, each in {', '.join(TYPES)} (by autocast); "
+                        f"default: {USUAL}")
     p.add_argument("--python", action="append", metavar="PATH", help="a Python with torch; may be given several times")
     p.add_argument("--device", default="cpu", help="cpu or cuda, for both")
     p.add_argument("--precision", default="f32", help="of rtrain: f32, bf16, f16, or several by comma")
     p.add_argument("--isa", choices=sorted(ISA), help="holds both sides to an instruction set")
     p.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for both sides")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting for rbench, as optimize.fuse=false")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                   help="a setting for rbench, as optimize.fuse=false")
     p.add_argument("--patience", type=int, default=60, help="seconds to wait for an idle machine before a case")
     p.add_argument("--rbench", default=os.path.join(ROOT, "build", "release", "rbench"))
     p.add_argument("--json", metavar="FILE")
@@ -265,7 +271,8 @@ def options():
         try:
             variant(text)
         except KeyError:
-            p.error(f"there is no variant '{text}'; there are {', '.join(VARIANTS)}, alone or followed by {', '.join(TYPES)}")
+            p.error(f"there is no variant '{text}'; there are {', '.join(VARIANTS)}, "
+                    f"alone or followed by {', '.join(TYPES)}")
     bad = [e for e in a.env if "=" not in e]
     if bad:
         p.error(f"--env takes NAME=VALUE, not '{bad[0]}'")

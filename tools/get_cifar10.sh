@@ -25,8 +25,8 @@ checksum() {
   if command -v md5sum >/dev/null; then md5sum "$1" | cut -d ' ' -f 1; else md5 -q "$1"; fi
 }
 
-# Continues $part, or begins anew where that cannot be: curl's exit status 33 says that the server has no ranges, HTTP 416
-# that the file has no such range.
+# Continues $part, or begins anew where that cannot be: curl's exit status 33 says that the server has no ranges, HTTP
+# 416 that the file has no such range.
 download() {
   if command -v curl >/dev/null; then
     rc=0

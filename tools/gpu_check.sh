@@ -1,22 +1,26 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, unattended: build, the whole test suite on the device, compute-sanitizer, benchmarks beside
-# PyTorch, each optimisation on and off. Writes gpu.json, gpu.md, a log per part and results.tar.gz (all of these) to a folder.
+# Everything that needs a GPU, unattended: build, the whole test suite on the device, compute-sanitizer, benchmarks
+# beside PyTorch, each optimisation on and off. Writes gpu.json, gpu.md, a log per part and results.tar.gz (all of
+# these) to a folder.
 #   tools/gpu_check.sh [OUT_FOLDER [PART...]]
-#     parts, the most telling first (the default is all, in this order): build step step-small test ablate-512 accuracy step-large
-#       ablate-16 ops-cifar ops-imagenet step-f32 step-f16 step-bf16 memcheck synccheck racecheck initcheck report
-# Needs nvcc, CMake, ninja and cuDNN (toolkit, system or Python package); the comparisons need python3 with torch. What fails is
-# reported and the rest runs on; the exit code is the number of parts in which something failed.
-# It can take hours, and can be had in several calls with the same OUT_FOLDER, each of at most ten minutes (the first one builds):
+#     parts, the most telling first (the default is all, in this order): build step step-small test ablate-512 accuracy
+#       step-large ablate-16 ops-cifar ops-imagenet step-f32 step-f16 step-bf16 memcheck synccheck racecheck
+#       initcheck report
+# Needs nvcc, CMake, ninja and cuDNN (toolkit, system or Python package); the comparisons need python3 with torch. What
+# fails is reported and the rest runs on; the exit code is the number of parts in which something failed.
+# It can take hours, and can be had in several calls with the same OUT_FOLDER, each of at most ten minutes (the first
+# one builds):
 #   RTRAIN_GPU_CHECK_TOTAL=590 tools/gpu_check.sh OUT_FOLDER build step
 #   RTRAIN_GPU_CHECK_TOTAL=590 tools/gpu_check.sh OUT_FOLDER step step-small test
-#   …                                                            what parts.txt names as FAILED (124) or left out; `report` last
-# Such a call goes on per case: what was measured from the same sources (commit, $RTRAIN_COMMIT or a hash) stays as it is, and a
-# case stopped midway starts over, as does the part test as a whole. Another folder measures everything anew.
-# RTRAIN_PREBUILT=1: the programs were built elsewhere and lie in build/cuda, below 7.5 build/pascal (rtrain, rbench, tests/rt_tests_gpu and
-# tests/CTestTestfile.cmake, whose paths are made to fit); the part build only says what they run on.
-# RTRAIN_PREFIX names a folder with the header-only libraries, where they are not installed. RTRAIN_PYTHON: another python3.
-# RTRAIN_GPU_CHECK_SECONDS bounds each part (default 540), RTRAIN_GPU_CHECK_TOTAL the whole call (default: no limit). A part for
-# which no time is left is left out; that alone does not count as failing.
+#   …                                          what parts.txt names as FAILED (124) or left out; `report` last
+# Such a call goes on per case: what was measured from the same sources (commit, $RTRAIN_COMMIT or a hash) stays as it
+# is, and a case stopped midway starts over, as does the part test as a whole. Another folder measures everything anew.
+# RTRAIN_PREBUILT=1: the programs were built elsewhere and lie in build/cuda, below 7.5 build/pascal (rtrain, rbench,
+# tests/rt_tests_gpu and tests/CTestTestfile.cmake, whose paths are made to fit); the part build only says what they run
+# on.
+# RTRAIN_PREFIX names a folder with the header-only libraries, where they are not installed. RTRAIN_PYTHON: another
+# python3. RTRAIN_GPU_CHECK_SECONDS bounds each part (default 540), RTRAIN_GPU_CHECK_TOTAL the whole call (default: no
+# limit). A part for which no time is left is left out; that alone does not count as failing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-build/gpu-check}
@@ -88,12 +92,13 @@ figures() {  # FILE COMMAND...: what rbench says as JSON, unless the file is the
 }
 compare() {  # stem batch precision steps variants
   local name=$1-$2-$3 variants="${5//,/ $3,} $3" code=0
-  local file=$out/step-$name.json own=($build/rbench step --device cuda --stem "$1" --batch "$2" --precision "$3" --steps "$4"
-    --repeat 5 --json)
+  local file=$out/step-$name.json
+  local own=($build/rbench step --device cuda --stem "$1" --batch "$2" --precision "$3" --steps "$4" --repeat 5 --json)
   if ! "$python" tools/gpu_report.py --complete "$file" "$variants"; then
     rm -f "$file.part"
-    "$python" tools/compare_torch.py --device cuda --rbench $build/rbench --stem "$1" --batch "$2" --precision "$3" --steps "$4" \
-      --rounds 1 --repeat 5 --patience 5 --variants "$variants" --json "$file.part" || code=1
+    "$python" tools/compare_torch.py --device cuda --rbench $build/rbench \
+      --stem "$1" --batch "$2" --precision "$3" --steps "$4" --rounds 1 --repeat 5 --patience 5 \
+      --variants "$variants" --json "$file.part" || code=1
     [ -s "$file.part" ] && mv "$file.part" "$file"
     if [ $code = 1 ]; then  # no torch: ours alone, and nothing old beside it
       "$python" tools/gpu_report.py --complete "$file" || rm -f "$file"
@@ -130,13 +135,15 @@ part_step-bf16() { matrix bf16; }
 ops() {  # stem
   local precision
   for precision in $precisions; do
-    try figures "$out/ops-$1-$precision.json" $build/rbench ops --device cuda --precision "$precision" --stem "$1" --batch 256 --json
+    try figures "$out/ops-$1-$precision.json" \
+      $build/rbench ops --device cuda --precision "$precision" --stem "$1" --batch 256 --json
   done
 }
 part_ops-cifar() { ops cifar; }
 part_ops-imagenet() { ops imagenet; }
 ablate() {  # batch: each optimisation together with those before it, alone, and left out
-  try figures "$out/ablate-$1.json" $build/rbench ablate --device cuda --batch "$1" --rounds 1 --repeat 5 --steps 20 --json
+  try figures "$out/ablate-$1.json" \
+    $build/rbench ablate --device cuda --batch "$1" --rounds 1 --repeat 5 --steps 20 --json
 }
 part_ablate-16() { ablate 16; }
 part_ablate-512() {
@@ -145,7 +152,8 @@ part_ablate-512() {
   for unfused in "" cross_entropy conv2d.stats sgd "convert.all batch_norm.update_running.all"; do
     key="\"unfused\": \"$unfused\","
     [[ " $precisions " != *" f16 "* ]] || recorded "$out/fusion.jsonl" "$key" && continue
-    row=$($build/rbench step --device cuda --precision f16 --batch 512 --repeat 5 --steps 20 --json "optimize.unfused=$unfused") &&
+    row=$($build/rbench step --device cuda --precision f16 --batch 512 --repeat 5 --steps 20 --json \
+      "optimize.unfused=$unfused") &&
       record "$out/fusion.jsonl" "$key" "$key ${row#\{}" || failed=1
   done
   ablate 512
@@ -169,10 +177,11 @@ part_accuracy() {  # the same short training in each precision, over three seeds
   done
 }
 sanitize() {  # tool
-  # Our kernels family by family, since a tool slows them down; a whole step, with the libraries' kernels, under memcheck alone.
+  # Our kernels family by family, since a tool slows them down; a whole step, with the libraries' kernels, under
+  # memcheck alone.
   local op result code first=1 said=$out/scratch/sanitize.log
-  local families="batch_norm bn_relu bn_add_relu relu add max_pool global_avg_pool linear cross_entropy layout augment sgd loss_scale
-    report"
+  local families="batch_norm bn_relu bn_add_relu relu add max_pool global_avg_pool linear cross_entropy layout augment
+    sgd loss_scale report"
   [ "$1" = memcheck ] && families="$families step"
   for op in $families; do
     if recorded "$out/sanitize-$1.jsonl" "\"op\": \"$op\", \"result\": \"clean\""; then
@@ -236,7 +245,9 @@ for part in "${parts[@]}"; do
   start=$SECONDS
   echo "== $part"
   # In a process group of its own, so that it can be stopped as a whole, and leaves nothing to run beside the next part.
-  timeout -k 10 "$seconds" bash -c "set -o pipefail; $(declare -f); $(declare -p out build python sm preset precisions half usual sources prebuilt); failed=0
+  timeout -k 10 "$seconds" bash -c "set -o pipefail; $(declare -f)
+    $(declare -p out build python sm preset precisions half usual sources prebuilt)
+    failed=0
     part_$part || failed=1; exit \$failed" >"$out/$part.log" 2>&1 </dev/null &
   running=$!
   wait $running

@@ -29,8 +29,8 @@ def sources():
 
 
 def commit():
-    """As in tools/compare_torch.py's files: with a + where files were changed. Without git: $RTRAIN_COMMIT, else "unknown-" and a
-    hash of the sources, so that figures of the same ones can be told."""
+    """As in tools/compare_torch.py's files: with a + where files were changed. Without git: $RTRAIN_COMMIT, else
+    "unknown-" and a hash of the sources, so that figures of the same ones can be told."""
     name = output("git", "-C", ROOT, "rev-parse", "--short", "HEAD")
     if name:
         return name + ("+" if output("git", "-C", ROOT, "status", "--porcelain", "--untracked-files=no") else "")

@@ -3,13 +3,13 @@
 
   tools/gpu_report.py FOLDER                        writes FOLDER/gpu.json and FOLDER/gpu.md from whatever is there
   tools/gpu_report.py --complete FILE ["NAME TYPE,…"]
-                                                    exit code 0 if FILE is whole and of this commit, with ours and those variants
+                                             exit code 0 if FILE is whole, of this commit, with ours and those variants
 """
 import glob, json, os, re, statistics, sys
 
 from gpu_machine import commit
 
-# Images/s of ResNet-18 in half precision on an H200: by arithmetic alone, and with the memory that two-pass batch norm takes.
+# Images/s of ResNet-18 in half precision on an H200: by arithmetic alone, and with two-pass batch norm's memory.
 FLOORS = {"cifar": (237_000, 90_000), "imagenet": (74_000, 25_000)}
 TYPES = ("f32", "bf16", "f16")
 COMPILED = ("torch compile", "torch reduce-overhead")
@@ -70,8 +70,10 @@ def complete(path, variants=None):
         return False
     if variants is None:
         return True
-    have = {(r["name"].removeprefix("torch "), r["precision"]) for c in result.get("cases", []) for r in c["rows"] + c["left_out"]}
-    ours = any(r["name"] == "rtrain" for c in result.get("cases", []) for r in c["rows"])  # left out, it is measured again
+    have = {(r["name"].removeprefix("torch "), r["precision"])
+            for c in result.get("cases", []) for r in c["rows"] + c["left_out"]}
+    # Where it is left out, it is measured again.
+    ours = any(r["name"] == "rtrain" for c in result.get("cases", []) for r in c["rows"])
     wanted = {tuple(v.split(" ")) for v in variants.split(",")}
     return ours and wanted <= have
 
@@ -84,7 +86,8 @@ def step_cases(folder):
     for name in sorted(set().union(*found.values())):
         stem, batch, precision = name.split("-")
         result, ours, free = (found[kind].get(name) for kind in kinds)
-        case = next(iter((result or {}).get("cases", [])), {"stem": stem, "batch": int(batch), "rows": [], "left_out": []})
+        none = {"stem": stem, "batch": int(batch), "rows": [], "left_out": []}
+        case = next(iter((result or {}).get("cases", [])), none)
         if ours and not find(case, "rtrain"):
             case["rows"].append({**ours, "name": "rtrain", "precision": precision})
         if free:
@@ -111,11 +114,12 @@ def judged_steps(cases):
         for peer, batch, wanted in ((find(case, *COMPILED), 512, 2), (find(case, "torch eager"), 16, 3)):
             if peer and half and case["batch"] == batch:
                 ratio = ours["images_per_s"] / peer["images_per_s"]
-                yield f"speed over PyTorch's {peer['name'][6:]}, {where}", f"{ratio:.2f}x", f"at least {wanted}x", ratio >= wanted
+                what = f"speed over PyTorch's {peer['name'][6:]}, {where}"
+                yield what, f"{ratio:.2f}x", f"at least {wanted}x", ratio >= wanted
         if half:
             by_arithmetic, reachable = (100 * ours["images_per_s"] / x for x in FLOORS[case["stem"]])
-            yield (f"share of an H200's floor, {where}", f"{by_arithmetic:.0f} % of arithmetic, {reachable:.0f} % of what is reachable",
-                   "", None)
+            yield (f"share of an H200's floor, {where}",
+                   f"{by_arithmetic:.0f} % of arithmetic, {reachable:.0f} % of what is reachable", "", None)
         if planned := ours.get("planned_mib"):
             off = 100 * (ours["peak_mib"] / planned - 1)
             yield f"memory used against planned, {where}", f"{off:+.1f} %", "within 5 %", abs(off) <= 5
@@ -125,7 +129,8 @@ def accuracy(folder):
     """By type: top-1 in percent and the last training loss, by seed."""
     found = {}
     for r in lines(folder.file("accuracy.jsonl")):
-        trained = [e for e in lines(folder.file(f"curve-{r['precision']}-{r['seed']}.jsonl")) if e.get("event") == "train"]
+        trained = [e for e in lines(folder.file(f"curve-{r['precision']}-{r['seed']}.jsonl"))
+                   if e.get("event") == "train"]
         found.setdefault(r["precision"], []).append({"seed": r["seed"], "top1": 100 * r["top1"],
                                                      "last_loss": trained[-1]["loss"] if trained else None})
     return found
@@ -155,8 +160,8 @@ def tests(log):
     said = re.findall(r"Test +#\d+: (\S+) [. ]*\*\*\*(Failed|Exception|Timeout|Not Run)", log)
     programs = [f"{name} {how.lower()}" for name, how in said]
     missing = sum(int(n) for n in re.findall(r"(\d+) tests? failed out of", log)) - len(programs)
-    return {"cases": sum(int(c[0]) for c in counts), "passed": sum(int(c[1]) for c in counts), "failed": sum(int(c[2]) for c in counts),
-            "programs": programs + ["another failed"] * max(0, missing)}
+    return {"cases": sum(int(c[0]) for c in counts), "passed": sum(int(c[1]) for c in counts),
+            "failed": sum(int(c[2]) for c in counts), "programs": programs + ["another failed"] * max(0, missing)}
 
 
 def judged_tests(counts, word):
@@ -170,7 +175,8 @@ def judged_tests(counts, word):
 
 
 def table(heads, rows):
-    return ["", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"] + ["| " + " | ".join(row) + " |" for row in rows]
+    line = lambda cells: "| " + " | ".join(cells) + " |"
+    return ["", line(heads), "|---" * len(heads) + "|"] + [line(row) for row in rows]
 
 
 def step_rows(cases):
@@ -178,24 +184,27 @@ def step_rows(cases):
         for r in case["rows"]:
             over = "over_best_" + r["precision"]
             memory = f", memory {r['memory_' + over]:.2f}x" if "memory_" + over in r else ""
-            yield (case["stem"], str(case["batch"]), r["precision"], r["name"] + (f" (**{r[over]:.2f}x**{memory})" if over in r else ""),
+            ratio = f" (**{r[over]:.2f}x**{memory})" if over in r else ""
+            yield (case["stem"], str(case["batch"]), r["precision"], r["name"] + ratio,
                    f"{r['images_per_s']:.0f}", f"{r['step_ms']:.2f} ({r['step_ms_min']:.2f} to {r['step_ms_max']:.2f})",
                    f"{r['peak_mib']:.0f}", f"{r.get('planned_mib') or 0:.0f}")
         for x in case["left_out"]:
-            yield (case["stem"], str(case["batch"]), x["precision"], f"{x['name']}: left out, {x['reason'][:100]}", "", "", "", "")
+            reason = f"{x['name']}: left out, {x['reason'][:100]}"
+            yield case["stem"], str(case["batch"]), x["precision"], reason, "", "", "", ""
 
 
 def ops_rows(ops):
     for r in sorted(ops["steps"], key=lambda r: -r["ms"] * r["count"]):
         percent, of = max((r["percent_of_flops_peak"], "flops"), (r["percent_of_memory_peak"], "memory"))
-        yield (r["kind"], r["layer"], str(r["count"]), r["row"], r["shape"], f"{r['ms']:.4f}", f"{r['gflops'] / 1e3:.1f}",
-               f"{r['gbps']:.0f}", f"{percent:.0f} ({of})")
+        yield (r["kind"], r["layer"], str(r["count"]), r["row"], r["shape"], f"{r['ms']:.4f}",
+               f"{r['gflops'] / 1e3:.1f}", f"{r['gbps']:.0f}", f"{percent:.0f} ({of})")
 
 
 def ablation_rows(ablation):
     for r in ablation["rows"]:
         yield (r["group"], r["name"], f"failed: {r['failed']}", "", "", "") if "failed" in r else (
-            r["group"], r["name"], f"{r['step_ms']:.3f}", f"{r['images_per_s']:.0f}", f"{r['speed']:.2f}x", f"{r['peak_mib']:.0f}")
+            r["group"], r["name"], f"{r['step_ms']:.3f}", f"{r['images_per_s']:.0f}", f"{r['speed']:.2f}x",
+            f"{r['peak_mib']:.0f}")
 
 
 def report(folder):
@@ -207,21 +216,25 @@ def report(folder):
     judged = [dict(zip(("what", "value", "wanted", "ok"), x))
               for found in (judged_steps(cases), judged_accuracy(precise), judged_sanitizers(sanitized),
                             judged_tests(counts, dict(parts).get("test"))) for x in found]
-    result = {"machine": machine, "parts": dict(parts), "judged": judged, "tests": counts, "step": cases, "accuracy": precise,
+    result = {"machine": machine, "parts": dict(parts), "judged": judged, "tests": counts, "step": cases,
+              "accuracy": precise,
               "sanitizers": sanitized, "fusion": lines(folder.file("fusion.jsonl")),
-              "ablate": [x for _, x in folder.each("ablate-*.json", whole)], "ops": dict(folder.each("ops-*.json", whole))}
+              "ablate": [x for _, x in folder.each("ablate-*.json", whole)],
+              "ops": dict(folder.each("ops-*.json", whole))}
 
     libraries = machine.get("info", {}).get("cuda", {})
     text = [f"# {machine['gpu'] or 'no GPU'}", "",
-            f"Commit {machine['commit']}; {machine.get('nvcc') or 'no nvcc'}; cuDNN {libraries.get('cudnn', '?')}, cuBLAS "
-            f"{libraries.get('cublas', '?')}; PyTorch {machine.get('torch') or 'none'}; {machine.get('gcc') or 'no compiler'}."]
+            f"Commit {machine['commit']}; {machine.get('nvcc') or 'no nvcc'}; cuDNN {libraries.get('cudnn', '?')}, "
+            f"cuBLAS {libraries.get('cublas', '?')}; PyTorch {machine.get('torch') or 'none'}; "
+            f"{machine.get('gcc') or 'no compiler'}."]
     text += table(("part", "result"), parts)
     if judged:
         word = {True: "yes", False: "**no**", None: ""}
         text += ["", "## What is judged"] + table(("what", "measured", "wanted", "met"),
                                                   [(j["what"], j["value"], j["wanted"], word[j["ok"]]) for j in judged])
     if cases:
-        text += ["", "## Training step"] + table(("stem", "batch", "precision", "what", "images/s", "ms (min to max)", "peak MiB",
+        text += ["", "## Training step"] + table(("stem", "batch", "precision", "what", "images/s", "ms (min to max)",
+                                                  "peak MiB",
                                                   "planned MiB"), step_rows(cases))
     for ablation in result["ablate"]:
         text += ["", f"## What each optimisation is worth, batch {ablation['batch']}"]
@@ -233,12 +246,14 @@ def report(folder):
     if precise:
         text += ["", "## Accuracy on the synthetic set"]
         text += table(("precision", "top-1 by seed", "mean", "last training loss by seed"),
-                      [(p, ", ".join(f"{r['top1']:.2f}" for r in precise[p]), f"{statistics.mean(r['top1'] for r in precise[p]):.2f}",
+                      [(p, ", ".join(f"{r['top1']:.2f}" for r in precise[p]),
+                        f"{statistics.mean(r['top1'] for r in precise[p]):.2f}",
                         ", ".join("?" if r["last_loss"] is None else f"{r['last_loss']:.4f}" for r in precise[p]))
                        for p in TYPES if p in precise])
     for name, ops in result["ops"].items():
         text += ["", f"## Steps, {name}, batch {ops['batch']}"]
-        text += table(("step", "layer", "x", "row", "shape", "ms", "TFLOP/s", "GB/s", "% of measured peak"), ops_rows(ops))
+        text += table(("step", "layer", "x", "row", "shape", "ms", "TFLOP/s", "GB/s", "% of measured peak"),
+                      ops_rows(ops))
     return result, text
 
 

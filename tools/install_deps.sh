@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building rtrain needs, with apt, if it is not there yet. Debian 12 or newer, Ubuntu 23.04 or newer.
 set -euo pipefail
-packages=(g++ cmake ninja-build libfmt-dev libcli11-dev nlohmann-json3-dev libxxhash-dev libtomlplusplus-dev doctest-dev python3)
+packages=(g++ cmake ninja-build libfmt-dev libcli11-dev nlohmann-json3-dev libxxhash-dev libtomlplusplus-dev
+  doctest-dev python3)
 missing=()
 for p in "${packages[@]}" "$@"; do
   dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")

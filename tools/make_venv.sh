@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv with what comparisons need: PyTorch, safetensors, NumPy (some gigabytes). The build and its tests do without.
+# Makes .venv with what comparisons need: PyTorch, safetensors, NumPy (some gigabytes). The build does without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/install_deps.sh python3-venv

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Fetches what a build for compute capability 6.1 needs, which current CUDA toolkits no longer serve: CUDA 12.4's compiler, as
-# Debian 13 packages it, into a folder of its own. The system and its apt stay untouched; nothing needs root.
+# Fetches what a build for compute capability 6.1 needs, which current CUDA toolkits no longer serve: CUDA 12.4's
+# compiler, as Debian 13 packages it, into a folder of its own. The system and its apt stay untouched; nothing needs
+# root.
 #   tools/pascal_toolkit.sh [FOLDER] [--with-libraries]       FOLDER: build/pascal-toolkit
-# --with-libraries adds cuBLAS 12 and cuDNN 9.10.2, the last one that serves 6.1, from their Python packages (about 1 GB),
-# for a full link. Then: cmake --preset pascal
+# --with-libraries adds cuBLAS 12 and cuDNN 9.10.2, the last one that serves 6.1, from their Python packages (about 1
+# GB), for a full link. Then: cmake --preset pascal
 # Exit code 77 where it cannot be had here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -37,10 +38,12 @@ fetch_compiler() {
     apt-get -qq "${lists[@]}" update >&2 || true
     mirror=$(debian_mirror "${lists[@]}")
   fi
-  [ -n "$mirror" ] || skip "apt knows no Debian mirror (an installed CUDA 12.x serves as well: name its nvcc in CUDACXX)"
+  [ -n "$mirror" ] || skip "apt knows no Debian mirror (an installed CUDA 12.x serves too: name its nvcc in CUDACXX)"
 
   local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  echo "deb [$([ -e $keyring ] && echo "signed-by=$keyring ")arch=amd64] $mirror trixie main contrib non-free" >"$apt/sources"
+  local signed=
+  [ -e $keyring ] && signed="signed-by=$keyring "
+  echo "deb [${signed}arch=amd64] $mirror trixie main contrib non-free" >"$apt/sources"
   : >"$apt/status"
   local private=(-qq -o Dir::Etc::sourcelist="$apt/sources" -o Dir::Etc::sourceparts=/dev/null -o Dir::State="$apt"
     -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache"

@@ -75,7 +75,8 @@ def forward_cost(args):
     for m in model.modules():
         m.register_forward_hook(hook)
     model(torch.randn(1, 3, side, side))
-    print(json.dumps({"stem": args.stem, "parameters": sum(p.numel() for p in model.parameters()), "forward_macs": macs}))
+    print(json.dumps({"stem": args.stem, "parameters": sum(p.numel() for p in model.parameters()),
+                      "forward_macs": macs}))
 
 
 def bench(args):
@@ -155,7 +156,8 @@ def main():
             q.add_argument("--bf16", action="store_true")
             q.add_argument("--fp16", action="store_true")
             q.add_argument("--channels-last", action="store_true")
-            q.add_argument("--compile", nargs="?", const="default", default=None, help="torch.compile, with an optional mode")
+            q.add_argument("--compile", nargs="?", const="default", default=None,
+                           help="torch.compile, with an optional mode")
             q.add_argument("--matmul", default="high", choices=("highest", "high", "medium"))
             q.add_argument("--warmup", type=int, default=3)
             q.add_argument("--steps", type=int, default=3, help="steps in one timed repeat")

@@ -44,9 +44,8 @@ void add_batch_norm_rows(Rows& rows) {
   rows.via_cpu<ref::bn_relu_apply>(bn_relu_apply);
 
   rows.reference(bn_relu_sums, ref::batch_norm_sums);
-  rows.cuda({.kind = bn_relu_sums,
-             .run = in_cuda<cuda::bn_relu_sums>(),
-             .workspace = in_cuda<cuda::batch_norm_workspace>()});
+  rows.cuda(
+      {.kind = bn_relu_sums, .run = in_cuda<cuda::bn_relu_sums>(), .workspace = in_cuda<cuda::batch_norm_workspace>()});
   rows.via_cpu<ref::batch_norm_sums>(bn_relu_sums);
 
   rows.reference(bn_relu_dx, ref::batch_norm_dx, "dy");

@@ -86,7 +86,8 @@ Cases update_cases() {
                   report_case(true),
                   report_case(false),
               },
-          .larger = {sgd_case({.parameters = 40001, .decayed = 30001, .attrs = {.nesterov = true}, .control = {.clip_norm = 0.1}})}};
+          .larger = {sgd_case(
+              {.parameters = 40001, .decayed = 30001, .attrs = {.nesterov = true}, .control = {.clip_norm = 0.1}})}};
 }
 
 }  // namespace rt

@@ -17,14 +17,12 @@ struct ConvRow {
   }
   static void dx(const Args& a) {
     Algorithm::by_type(a.in[0].spec, [&]<class T>(T, auto passes) {
-      passes.dx(Algorithm::shape(a), a.input("dy").as<T>(), a.input("w").as<T>(), a.output("dx").as<T>(),
-                a.workspace);
+      passes.dx(Algorithm::shape(a), a.input("dy").as<T>(), a.input("w").as<T>(), a.output("dx").as<T>(), a.workspace);
     });
   }
   static void dw(const Args& a) {
     Algorithm::by_type(a.in[0].spec, [&]<class T>(T, auto passes) {
-      passes.dw(Algorithm::shape(a), a.input("dy").as<T>(), a.input("x").as<T>(), a.output("dw").as<T>(),
-                a.workspace);
+      passes.dw(Algorithm::shape(a), a.input("dy").as<T>(), a.input("x").as<T>(), a.output("dw").as<T>(), a.workspace);
     });
   }
   static size_t forward_bytes(const Problem& p) {

@@ -58,9 +58,8 @@ void add_conv2d_rows(Rows& rows) {
                 .algorithm = Algorithm::winograd});
     });
   for_each_isa_of_pairs([&]<class Isa>() {
-    add_passes<Conv2dGemm<Isa::gemm>>(rows, {.name = row_name<Isa>(),
-                                             .min_capability = Isa::capability,
-                                             .refuse = refuse_conv2d_gemm_of_pairs});
+    add_passes<Conv2dGemm<Isa::gemm>>(
+        rows, {.name = row_name<Isa>(), .min_capability = Isa::capability, .refuse = refuse_conv2d_gemm_of_pairs});
   });
   for_each_isa([&]<class Isa>() {
     add_passes<Conv2dGemm<Isa::gemm>>(

@@ -41,8 +41,8 @@ struct ControlVars {
 };
 void finish_update(Tape& tape, const ControlVars& vars, const ControlAttrs& attrs);  // commit and control.update
 
-double clip_norm_of(Ops ops);                        // of the op that recorded grad_norm
-const ControlAttrs& control_attrs(Ops ops);          // of the one that recorded control.update
+double clip_norm_of(Ops ops);                             // of the op that recorded grad_norm
+const ControlAttrs& control_attrs(Ops ops);               // of the one that recorded control.update
 void check_control(const char* op, const Spec& control);  // throws where it is not [4] f32
 
 struct Control {  // as it lies in memory

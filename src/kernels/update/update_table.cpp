@@ -8,9 +8,8 @@ void add_update_rows(Rows& rows) {
   namespace ref = cpu::reference;
 
   rows.add({.kind = kinds::grad_norm, .name = "cpu", .run = cpu::grad_norm, .workspace = cpu::grad_norm_workspace});
-  rows.cuda({.kind = kinds::grad_norm,
-             .run = in_cuda<cuda::grad_norm>(),
-             .workspace = in_cuda<cuda::grad_norm_workspace>()});
+  rows.cuda(
+      {.kind = kinds::grad_norm, .run = in_cuda<cuda::grad_norm>(), .workspace = in_cuda<cuda::grad_norm_workspace>()});
   rows.via_cpu<cpu::grad_norm, cpu::grad_norm_workspace>(kinds::grad_norm);
 
   rows.reference(kinds::sgd_gradient, ref::sgd_gradient);

@@ -30,7 +30,8 @@ const std::vector<Key> table = {
     {KEY(threads), .help = "CPU threads of the kernels", .low = 1, .high = 1024, .automatic = true,
      .of_the_machine = true, .on_resume = free_},
     {KEY(pin), .help = "hold each worker thread to a CPU of its own", .choices = {"on", "off"}, .on_resume = free_,
-     .details = "For a machine that runs nothing else: beside other programs, threads that may move get a larger share."},
+     .details =
+         "For a machine that runs nothing else: beside other programs, threads that may move get a larger share."},
 
     {KEY(run.dir), .help = "folder of a new run; empty: runs/<recipe>-<time>", .on_resume = free_},
     {KEY(run.seed), .help = "names every random number of the run", .high = many},

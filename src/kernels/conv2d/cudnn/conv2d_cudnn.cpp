@@ -250,7 +250,8 @@ std::string refuse_conv2d_forward_stats(const Problem& p) {
   const Spec& x = p.in[0];
   if (x.dtype != DType::f16 || x.layout != Layout::nhwc) return "needs f16 and nhwc";
   if (std::string why = CudnnRow<Conv2dPass::forward, true>::refuse(
-          {.kind = p.kind, .ops = p.ops, .in = p.in, .out = p.out.first(1)}); !why.empty())
+          {.kind = p.kind, .ops = p.ops, .in = p.in, .out = p.out.first(1)});
+      !why.empty())
     return why;
   return cudnn::refusal(cudnn::WithStats(cudnn::convolution(Conv2dPass::forward, true, p)).fused);
 }

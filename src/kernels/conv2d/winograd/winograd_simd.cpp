@@ -250,8 +250,8 @@ constexpr WinogradKernels<T> all = {.values = S::values,
 
 extern const WinogradSet winograd_kernels;  // kernels/isa.hpp declares it, for each instruction set
 const WinogradSet winograd_kernels = {.f32_stride1 = all<Stride1, float>,
-                                             .f32_stride2 = all<Stride2, float>,
-                                             .bf16_stride1 = all<Stride1, bf16>,
-                                             .bf16_stride2 = all<Stride2, bf16>};
+                                      .f32_stride2 = all<Stride2, float>,
+                                      .bf16_stride1 = all<Stride1, bf16>,
+                                      .bf16_stride2 = all<Stride2, bf16>};
 
 }  // namespace rt::RT_ISA
