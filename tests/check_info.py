@@ -72,10 +72,14 @@ with tempfile.TemporaryDirectory() as folder:
 
     rows_of = {"amx": "avx512", "avx512_bf16": "avx512", "scalar": "baseline", "neon": "baseline"}
     isa = rows_of.get(found["isa"], found["isa"])
-    tuned = explain()
+    tuned = explain()  # what a busy machine has no time for follows in the next runs
     # A line for each distinct step: how often, its kind, what it makes, the row, why better ones refused, timings.
     line = (rf"^ +\d+x conv2d\.forward\.stats +\[16,.*\] f32 nhwc +cpu\.{isa}\.winograd(, | \(not .*\), )"
             r"tuned to \d+( prefetch)? \(\d+: \d+\.\d+ ms.*\)$")
+    for _ in range(20):
+        if re.search(line, tuned, re.M):
+            break
+        tuned = explain()
     assert re.search(line, tuned, re.M), tuned
     assert re.search(rf"conv2d\.forward .*cpu\.{isa} \(not cpu\.\S+: .*\)", tuned), tuned
     assert not re.search(r"\d ms", explain("optimize.autotune=false"))

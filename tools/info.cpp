@@ -4,6 +4,7 @@
 
 #include "core/cuda.hpp"
 #include "core/device.hpp"
+#include "kernels/defaults.hpp"
 #include "kernels/table.hpp"
 #include "tools/doctor.hpp"
 #include "tools/verbs.hpp"

@@ -1,6 +1,6 @@
-// A plan is a traced tape made ready to be replayed: rewritten by rules, every step bound to its row, steps repeated where
-// that saves memory, every value placed in one arena by lifetime. Plans that never run at the same time share an Arena,
-// which is as large as the largest needs.
+// A plan is a traced tape made ready to be replayed: rewritten by rules, every step bound to its row, steps repeated
+// where that saves memory, every value placed in one arena by lifetime. Plans that never run at the same time share an
+// Arena, which is as large as the largest needs.
 #pragma once
 #include <functional>
 #include <memory>

@@ -1,4 +1,5 @@
-// Works at the peak: finds the step at which most bytes are in use, repeats what frees most of them there, and looks again.
+// Works at the peak: finds the step at which most bytes are in use, repeats what frees most of them there, and looks
+// again.
 #include "core/recompute.hpp"
 
 #include <algorithm>
@@ -7,8 +8,6 @@
 
 namespace rt {
 namespace {
-
-bool contains(std::span<const Var> list, Var v) { return std::find(list.begin(), list.end(), v) != list.end(); }
 
 // External values may be parts of one another, as a parameter is of all weights.
 bool same_memory(const Value& a, const Value& b) {
@@ -96,7 +95,7 @@ Repeated repeat(StepList& list, const Part& part, size_t peak) {
 }
 
 // The forward pass, cut where one value is all that goes on. The largest piece has to be in memory as a whole while its
-// gradients are computed, so neighbours that are no larger together become one part, of which less stays.
+// gradients are computed, so adjacent pieces that are no larger together become one part, of which less stays.
 std::vector<Part> parts_of(const StepList& list, size_t forward_steps) {
   std::vector<size_t> first(list.values.size(), forward_steps), last(list.values.size(), 0);
   for (size_t s = 0; s < forward_steps; ++s) {
@@ -115,20 +114,27 @@ std::vector<Part> parts_of(const StepList& list, size_t forward_steps) {
     for (size_t i = 0; i < list.values.size(); ++i) {
       if (list.values[i].external) continue;
       if (first[i] == s) bytes += list.values[i].spec.bytes();
-      if (first[i] <= s && last[i] > s) ++going_on, only = {static_cast<int>(i)};
+      if (first[i] > s || last[i] <= s) continue;
+      ++going_on;
+      only = {static_cast<int>(i)};
     }
     if (going_on != 1) continue;
     pieces.push_back({{begin, s + 1, only}, bytes});
     largest = std::max(largest, bytes);
-    begin = s + 1, bytes = 0;
+    begin = s + 1;
+    bytes = 0;
   }
   std::vector<Part> parts;
   size_t merged = 0;
   for (const Piece& piece : pieces) {
-    if (!parts.empty() && merged + piece.bytes <= largest)
-      parts.back().end = piece.part.end, parts.back().stays = piece.part.stays, merged += piece.bytes;
-    else
-      parts.push_back(piece.part), merged = piece.bytes;
+    if (!parts.empty() && merged + piece.bytes <= largest) {
+      parts.back().end = piece.part.end;
+      parts.back().stays = piece.part.stays;
+      merged += piece.bytes;
+    } else {
+      parts.push_back(piece.part);
+      merged = piece.bytes;
+    }
   }
   return parts;
 }
@@ -193,7 +199,8 @@ class Search {
     if (r.steps == 0) return 0;
     std::vector<size_t> now = live(changed);
     if (now[peak] >= live_[peak] || *std::max_element(now.begin(), now.end()) > peak_bytes()) return 0;
-    list_ = std::move(changed), live_ = std::move(now);
+    list_ = std::move(changed);
+    live_ = std::move(now);
     if (single) done_.insert(static_cast<int>(list_.values.size()) - 1);
     for (Part& p : parts_) {
       if (p.begin >= r.at) p.begin += r.steps;
@@ -227,7 +234,9 @@ int recompute(StepList& list, std::span<const Var> keep, Device device, const Re
   while (const size_t repeated = search.lower()) {
     steps += repeated;
     if (search.peak_bytes() >= lowest) continue;
-    best = search.list(), lowest = search.peak_bytes(), useful = steps;
+    best = search.list();
+    lowest = search.peak_bytes();
+    useful = steps;
   }
   // Blocks of different sizes leave gaps: what counts in the end is the arena.
   Lifetimes before = lifetimes_of(list, keep, true, device), after = lifetimes_of(best, keep, true, device);

@@ -1,7 +1,7 @@
 // Memory for time: a value that waits long for its next reader is dropped after the last early one and made once more
-// right before the first late one, by the same steps from the same inputs, so with the same bits. `cheap` repeats single
-// steps whose inputs are there anyway. `blocks` repeats whole parts of the forward pass as well, of which only the
-// values between parts stay (Chen et al., "Training deep nets with sublinear memory cost", 2016).
+// right before the first late one, by the same steps from the same inputs, so with the same bits. `cheap` repeats
+// single steps whose inputs are there anyway. `blocks` repeats whole parts of the forward pass as well, of which only
+// the values between parts stay (Chen et al., "Training deep nets with sublinear memory cost", 2016).
 #pragma once
 #include <string_view>
 
@@ -18,7 +18,8 @@ struct RecomputeOptions {
   Var seed = {};                                 // the first step that reads it begins the backward pass
 };
 
-// Repeats what lowers the most bytes that are in use at any one step, and nothing else. Returns how many steps it added.
+// Repeats what lowers the most bytes that are in use at any one step, and nothing else. Returns how many steps it
+// added.
 int recompute(StepList& list, std::span<const Var> keep, Device device, const RecomputeOptions& options);
 
 }  // namespace rt

@@ -48,8 +48,6 @@ bool unify_step(const Pattern& p, const Step& s, Binding& binding) {
   return unify(p.in, {s.in.rbegin(), s.in.rend()}, binding) && unify(p.out, s.out, binding);
 }
 
-bool contains(std::span<const Var> list, Var v) { return std::find(list.begin(), list.end(), v) != list.end(); }
-
 struct Match {
   std::vector<size_t> at;
   Binding binding;
@@ -88,8 +86,8 @@ bool conflict(const Step& a, const Step& b) {
   return intersect(a.out, b.in) || intersect(a.out, b.out) || intersect(a.in, b.out);
 }
 
-// Values that only the replaced steps write and the new ones do not must have no other reader, nor be read by the new ones under
-// another name, as where both operands of a sum are the same.
+// Values that only the replaced steps write and the new ones do not must have no other reader, nor be read by the new
+// ones under another name, as where both operands of a sum are the same.
 bool vanishing_is_private(const std::vector<Step>& steps, const std::vector<Value>& values, const Match& m,
                           const std::vector<Pattern>& to, std::span<const Var> keep) {
   std::vector<Var> survivors;
@@ -108,8 +106,8 @@ bool vanishing_is_private(const std::vector<Step>& steps, const std::vector<Valu
   return true;
 }
 
-// Brings the matched steps together: what lies between them goes before where it can, and after where it depends on them.
-// Positions of those after; nothing where a later matched step depends on one of those.
+// Brings the matched steps together: what lies between them goes before where it can, and after where it depends on
+// them. Positions of those after; nothing where a later matched step depends on one of those.
 std::optional<std::vector<size_t>> gather(const std::vector<Step>& steps, const Match& m) {
   std::vector<size_t> after;
   for (size_t i = m.at.front(); i <= m.at.back(); ++i) {
@@ -124,8 +122,8 @@ std::optional<std::vector<size_t>> gather(const std::vector<Step>& steps, const 
   return after;
 }
 
-// Whether `fused[k]` may stand at places[k]: what it reads is there and what it writes is wanted there as where the matched
-// steps read and wrote it.
+// Whether `fused[k]` may stand at places[k]: what it reads is there and what it writes is wanted there as where the
+// matched steps read and wrote it.
 bool can_stand(const std::vector<Step>& steps, const Match& m, const std::vector<Step>& fused,
                const std::vector<size_t>& places) {
   auto undisturbed = [&](Var v, size_t place, bool written) {

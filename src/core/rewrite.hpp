@@ -18,14 +18,16 @@
 
 namespace rt {
 
-// The new steps stand together, where the last of the old ones stood. What lies between the old ones goes before the new
-// ones where it can, else after. A new step comes from the ops of all that it replaces, and has the label of the first.
+// The new steps stand together, where the last of the old ones stood. What lies between the old ones goes before the
+// new ones where it can, else after. A new step comes from the ops of all that it replaces, and has the label of the
+// first.
 struct Gather {
   std::vector<std::string_view> from, to;
 };
 
-// Each new step stands in the place of the old one beside it, as steps of the forward and of the backward pass must; where
-// the new one is empty, nothing does. It has the label and the ops of that old step, and then the ops of the other ones.
+// Each new step stands in the place of the old one beside it, as steps of the forward and of the backward pass must;
+// where the new one is empty, nothing does. It has the label and the ops of that old step, and then the ops of the
+// other ones.
 struct InPlace {
   struct Pair {
     std::string_view from, to;
@@ -33,9 +35,9 @@ struct InPlace {
   std::vector<Pair> steps;
 };
 
-// All steps of one kind become one of another kind, in the place of the last of them: those that are `alike` the last one,
-// and whose work nobody waits for before that place. The new step reads what the first of them reads, then what the
-// second reads and so on, and writes likewise.
+// All steps of one kind become one of another kind, in the place of the last of them: those that are `alike` the last
+// one, and whose work nobody waits for before that place. The new step reads what the first of them reads, then what
+// the second reads and so on, and writes likewise.
 struct Collect {
   std::string_view from, to;
   bool (*alike)(const Problem&, const Problem&);

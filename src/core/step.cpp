@@ -44,7 +44,7 @@ std::string refusal(const Row& row, const Target& target, const Problem& problem
   if (target.capability < row.min_capability)
     return target.device == Device::cpu
                ? rt::format("needs {}", name_of(static_cast<Isa>(row.min_capability)))
-               : rt::format("needs compute capability {}.{}", row.min_capability / 10, row.min_capability % 10);
+               : rt::format("needs compute capability {}", capability_text(row.min_capability));
   Problem asked = problem;
   asked.capability = target.capability;
   return refusal_of(row, asked);

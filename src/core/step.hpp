@@ -1,7 +1,8 @@
-// A step is the unit of work: a kind ("batch_norm.apply"), the values it reads and writes, and the ops that it came from,
-// which hold the attributes. A row is one implementation of a kind; the table lists rows best first and the first that
-// fits runs.
+// A step is the unit of work: a kind ("batch_norm.apply"), the values it reads and writes, and the ops that it came
+// from, which hold the attributes. A row is one implementation of a kind; the table lists rows best first and the first
+// that fits runs.
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <span>
@@ -24,6 +25,8 @@ struct Var {  // a value on a tape
   explicit operator bool() const { return id >= 0; }
   friend bool operator==(Var, Var) = default;
 };
+
+inline bool contains(std::span<const Var> list, Var v) { return std::find(list.begin(), list.end(), v) != list.end(); }
 
 struct RefusedRow {  // by the self-test, or by a switch
   std::string_view kind, name;
@@ -58,7 +61,8 @@ struct Problem {  // what a row may look at to decide whether it fits
   }
 };
 
-// How a row may go about its work: the same bits in the same workspace, so that time alone decides (kernels/tuning.hpp).
+// How a row may go about its work: the same bits in the same workspace, so that time alone decides
+// (kernels/tuning.hpp).
 struct Variant {
   int64_t block = 0;      // how much of it passes through a cache at a time; 0: the row's usual size
   bool prefetch = false;  // memory that comes next, while the present is worked on
@@ -144,8 +148,8 @@ std::string refusal_of(const Row& row, Problem problem);  // "" where it fits
 size_t workspace_bytes(const Row& row, Problem problem);
 void run_row(const Row& row, Args args);
 
-// The first row of the problem's kind that fits; else the device's last resort, with a warning; else an error that lists
-// every refusal.
+// The first row of the problem's kind that fits; else the device's last resort, with a warning; else an error that
+// lists every refusal.
 const Row& select_row(std::span<const Row> table, const Target& target, const Problem& problem);
 // The same, or null where no row but a last resort fits. Under target.reference_only: null where none is a reference.
 const Row* find_row(std::span<const Row> table, const Target& target, const Problem& problem);

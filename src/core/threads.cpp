@@ -20,8 +20,9 @@
 namespace rt {
 namespace {
 
-// GNU's OpenMP counts turns of a loop, each a pause: 2000 take some tens of microseconds, which is longer than most waits
-// within a training step and far shorter than a time slice. LLVM's counts milliseconds: 0 is the only value below one.
+// GNU's OpenMP counts turns of a loop, each a pause: 2000 take some tens of microseconds, which is longer than most
+// waits within a training step and far shorter than a time slice. LLVM's counts milliseconds: 0 is the only value below
+// one.
 constexpr Variable short_waits[] = {{"GOMP_SPINCOUNT", "2000"}, {"KMP_BLOCKTIME", "0"}};
 constexpr std::string_view decide_waits[] = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"};
 constexpr const char* decide_places[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"};

@@ -1,6 +1,7 @@
 // The threads of the kernels: how many there are, where they run, and how they wait for one another.
-// They are OpenMP's. By default its threads wait for each other in a loop, for milliseconds, and take the processor from
-// every other program meanwhile; in a program that calls limit_waiting() they leave the processor after microseconds.
+// They are OpenMP's. By default its threads wait for each other in a loop, for milliseconds, and take the processor
+// from every other program meanwhile; in a program that calls limit_waiting() they leave the processor after
+// microseconds.
 #pragma once
 #include <span>
 #include <vector>
@@ -16,9 +17,10 @@ int threads_in_use();
 // CPUs that this process may run on, in rising order; empty where the system does not say.
 std::vector<int> process_cpus();
 
-// Call it first of all in main(). OpenMP reads the environment when it is loaded, before main: where waiting_variables()
-// asks for some, they are set and the program starts itself anew, with the same words, in a millisecond or two. Where
-// that cannot be (no /proc, an emulator, started by hand through the dynamic loader), it goes on as it is.
+// Call it first of all in main(). OpenMP reads the environment when it is loaded, before main: where
+// waiting_variables() asks for some, they are set and the program starts itself anew, with the same words, in a
+// millisecond or two. Where that cannot be (no /proc, an emulator, started by hand through the dynamic loader), it goes
+// on as it is.
 void limit_waiting(char** argv);
 
 struct Variable {

@@ -1,5 +1,7 @@
 #include "kernels/defaults.hpp"
 
+#include "core/cuda.hpp"
+
 namespace rt {
 
 ComputeDefaults compute_defaults(const Target& target) {
@@ -9,7 +11,7 @@ ComputeDefaults compute_defaults(const Target& target) {
         target.capability >= isa_amx
             ? "what the CPU kernels compute in; bf16 takes less memory and, on this CPU and in large batches, less time"
             : "what the CPU kernels compute in; bf16 stores activations in half the memory"};
-  const std::string sm = rt::format("{}.{}", target.capability / 10, target.capability % 10);
+  const std::string sm = capability_text(target.capability);
   if (target.capability < 70)
     return {Layout::nchw, DType::f32, "compute capability " + sm + " has no tensor cores, for which NHWC is",
             "compute capability " + sm + " computes in f16 at a 64th of the rate of f32"};

@@ -42,7 +42,8 @@ std::span<const Rewrite> fusion_rules() {
       {"sgd.round",
        Gather{{"sgd.update: weights grads momentum lr norm -> weights momentum", "weights.round: weights -> compute"},
               {"sgd.update: weights grads momentum lr norm -> weights momentum compute"}}},
-      // Convolutions that do a part of the batch norms beside them, where an implementation can (conv2d/conv2d_fusion.hpp).
+      // Convolutions that do a part of the batch norms beside them, where an implementation can
+      // (conv2d/conv2d_fusion.hpp).
       {"conv2d.backward",
        Gather{{"conv2d.dw: dy x -> dw", "conv2d.dx: dy w -> dx"}, {"conv2d.backward: dy x w -> dx dw"}}},
       {"conv2d.stats", Gather{{"conv2d.forward: x w -> y", "batch_norm.stats: y -> mean rstd var"},

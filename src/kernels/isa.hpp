@@ -1,6 +1,8 @@
-// Instruction sets as types: what each one's build of the vector kernels (*_simd.cpp) defines. A row that exists once per
-// instruction set is a template over one of these types, and for_each_isa makes its rows, best first:
-//   for_each_isa([&]<class Isa>() { rows.add({.kind = kind, .name = row_name<Isa>(), .run = relu<Isa::elementwise>, ...}); });
+// Instruction sets as types: what each one's build of the vector kernels (*_simd.cpp) defines. A row that exists once
+// per instruction set is a template over one of these types, and for_each_isa makes its rows, best first:
+//   for_each_isa([&]<class Isa>() {
+//     rows.add({.kind = kind, .name = row_name<Isa>(), .run = relu<Isa::elementwise>, ...});
+//   });
 // A new instruction set: an entry in cmake/Isa.cmake and in core/device.hpp, its vector in simd/simd.hpp, a type here.
 #pragma once
 #include <string>

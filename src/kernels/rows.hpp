@@ -1,6 +1,6 @@
-// How an operator writes its table of rows: X_table.cpp defines add_X_rows(Rows&), and kernels/table.cpp joins them. Within
-// a kind and a device rows stand best first, the reference last. These files are compiled once for each device library:
-// rows of CUDA have code behind them where RT_CUDA is set, and none in a program without it.
+// How an operator writes its table of rows: X_table.cpp defines add_X_rows(Rows&), and kernels/table.cpp joins them.
+// Within a kind and a device rows stand best first, the reference last. These files are compiled once for each device
+// library: rows of CUDA have code behind them where RT_CUDA is set, and none in a program without it.
 #pragma once
 #include <string_view>
 #include <utility>
@@ -43,7 +43,8 @@ class Rows {
          .overwrites = overwrites,
          .algorithm = Algorithm::reference});
   }
-  // Of a fused step, for tests and the self-test alone: where no other row fits, the sequence that it stands for is run.
+  // Of a fused step, for tests and the self-test alone: where no other row fits, the sequence that it stands for is
+  // run.
   void reference_of_fused(const Kind& kind, RunFunction run) {
     reference(kind, run);
     rows_.back().last_resort = true;

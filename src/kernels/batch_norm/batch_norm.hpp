@@ -3,9 +3,9 @@
 //   y = (x - mean) * rstd * gamma + beta,   rstd = 1/sqrt(var + eps)
 // x, y [N,C,H,W] in either layout; everything else [C]. Statistics are computed and kept in f32 (f64 for f64 inputs).
 //
-// Training records stats, apply and update_running; inference records running and apply; the backward pass records sums and
-// dx (kinds, below). The kinds after them are fused by the rules of kernels/fusion.cpp; each writes what the sequence that it
-// replaces writes.
+// Training records stats, apply and update_running; inference records running and apply; the backward pass records sums
+// and dx (kinds, below). The kinds after them are fused by the rules of kernels/fusion.cpp; each writes what the
+// sequence that it replaces writes.
 #pragma once
 #include "core/tape.hpp"
 

@@ -1,5 +1,5 @@
-// The arithmetic of a batch norm that is done once per channel, in f32: by its own rows, and by convolutions that do a part of
-// its work.
+// The arithmetic of a batch norm that is done once per channel, in f32: by its own rows, and by convolutions that do a
+// part of its work.
 #pragma once
 #include <cmath>
 #include <cstdint>

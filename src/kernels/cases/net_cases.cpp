@@ -77,7 +77,7 @@ Var bottleneck_net(Net& net) {
 // Convolutions beside all the steps that one of them may be fused with: what it reads comes from a batch norm or does
 // not, has other readers or none, and what it writes is normalised with or without a ReLU.
 template <int images, int channels = 16, int height = 9, int width = 13>
-Var neighbours_net(Net& net) {
+Var fused_net(Net& net) {
   constexpr int c = channels;
   Var x = net.take({"images", {images, c, height, width}});
   const Var others = net.take({"other images", {images, c, height, width}});
@@ -108,14 +108,14 @@ Cases net_cases() {
               {
                   net_case("basic blocks, downsample and identity", basic_net),
                   net_case("bottlenecks, imagenet stem", bottleneck_net),
-                  net_case("neighbours of convolutions", neighbours_net<3>),
+                  net_case("fused convolutions", fused_net<3>),
               },
-          .larger = {net_case("neighbours of convolutions, more images", neighbours_net<19>)}};
+          .larger = {net_case("fused convolutions, more images", fused_net<19>)}};
 }
 
 std::vector<OpCase> large_cases() {
-  return {net_case("neighbours of convolutions, large images", neighbours_net<7, 16, 31, 30>),
-          net_case("neighbours of convolutions, many channels", neighbours_net<9, 144, 13, 13>),
+  return {net_case("fused convolutions, large images", fused_net<7, 16, 31, 30>),
+          net_case("fused convolutions, many channels", fused_net<9, 144, 13, 13>),
           net_case("two blocks, large images", two_blocks<7, 16, 31, 30>),
           net_case("two blocks, many channels", two_blocks<9, 144, 13, 13>)};
 }

@@ -1,14 +1,15 @@
-// Fused steps of a convolution. Beside its own passes it may do a part of the batch norms before and behind it, whose numbers
-// lie in registers or in a cache then:
+// Fused steps of a convolution. Beside its own passes it may do a part of the batch norms before and behind it, whose
+// numbers lie in registers or in a cache then:
 //
 //   .stats            batch_norm.stats of y
-//   .on_load          x counts as bn_relu.apply of it, by mean_x rstd_x gamma_x beta_x; backward dx is the gradient of that
-//   .of_bn_relu       dy counts as bn_relu.dx of dy, by mean_t ... dbeta_t; that batch norm's input is t, and the mask of its
-//                     ReLU follows from t
+//   .on_load          x counts as bn_relu.apply of it, by mean_x rstd_x gamma_x beta_x; the backward pass's dx is the
+//                     gradient of that
+//   .of_bn_relu       dy counts as bn_relu.dx of dy, by mean_t ... dbeta_t; that batch norm's input is t, and the mask
+//                     of its ReLU follows from t
 //   .of_bn_add_relu   dy counts as bn_add_relu.dx of dy, whose other result is dskip; the mask is z > 0
 //   .add              dx is that of the convolution plus `other`
-//   .sums             bn_relu.sums of dx, for the batch norm that x comes from: with .on_load that of x; else its input is s,
-//                     and the mask is x > 0
+//   .sums             bn_relu.sums of dx, for the batch norm that x comes from: with .on_load that of x; else its
+//                     input is s, and the mask is x > 0
 //
 // The rules of kernels/fusion.cpp say which steps each of these kinds replaces.
 #pragma once
@@ -31,11 +32,11 @@ inline constexpr Kind conv2d_backward_on_load_sums{
 inline constexpr Kind conv2d_backward_of_bn_relu_add{
     "conv2d.backward.of_bn_relu.add: dy t mean_t rstd_t gamma_t beta_t dgamma_t dbeta_t x w other -> dx dw"};
 inline constexpr Kind conv2d_backward_of_bn_relu_add_sums{
-    "conv2d.backward.of_bn_relu.add.sums: dy t mean_t rstd_t gamma_t beta_t dgamma_t dbeta_t x w other s mean_s rstd_s -> "
-    "dx dw dgamma dbeta"};
+    "conv2d.backward.of_bn_relu.add.sums: "
+    "dy t mean_t rstd_t gamma_t beta_t dgamma_t dbeta_t x w other s mean_s rstd_s -> dx dw dgamma dbeta"};
 inline constexpr Kind conv2d_backward_of_bn_add_relu_on_load_sums{
-    "conv2d.backward.of_bn_add_relu.on_load.sums: dy z t mean_t rstd_t gamma_t dgamma_t dbeta_t x mean_x rstd_x gamma_x "
-    "beta_x w -> dskip dx dw dgamma dbeta"};
+    "conv2d.backward.of_bn_add_relu.on_load.sums: "
+    "dy z t mean_t rstd_t gamma_t dgamma_t dbeta_t x mean_x rstd_x gamma_x beta_x w -> dskip dx dw dgamma dbeta"};
 }  // namespace kinds
 
 // What a kind of convolution does, by its name.

@@ -1,7 +1,8 @@
-// A row of a convolution's or a classifier's pass, out of an algorithm's functions for it. Algorithm::by_type(spec, f) calls
-// f(T{}, passes) with the type of the values in memory, and `passes` has, as static functions,
+// A row of a convolution's or a classifier's pass, out of an algorithm's functions for it. Algorithm::by_type(spec, f)
+// calls f(T{}, passes) with the type of the values in memory, and `passes` has, as static functions,
 //   forward(shape, x, w, y, workspace), dx(shape, dy, w, dx, workspace), dw(shape, dy, x, dw, workspace)
-// and for each of them NAME_bytes(shape), the bytes of its workspace. Algorithm::shape(args or problem) gives the sizes.
+// and for each of them NAME_bytes(shape), the bytes of its workspace. Algorithm::shape(args or problem) gives the
+// sizes.
 #pragma once
 #include "kernels/conv2d/conv2d.hpp"
 

@@ -26,8 +26,8 @@ void add_passes(Rows& rows, const Row& row) {
   add(kinds::conv2d_dw, R::dw, R::dw_bytes);
 }
 
-// The input whose memory out[0] may take: that which a gradient is added to, or which the other result of a batch norm's
-// backward pass replaces.
+// The input whose memory out[0] may take: that which a gradient is added to, or which the other result of a batch
+// norm's backward pass replaces.
 std::string_view overwritten(const Kind& kind) {
   if (kind.input("other") >= 0) return "other";
   return kind.output("dskip") >= 0 ? "dy" : "";

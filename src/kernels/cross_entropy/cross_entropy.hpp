@@ -7,8 +7,8 @@
 namespace rt {
 
 namespace kinds {
-// lse [N]: log of the sum of exponentials. correct [2] i32: samples whose label is the best, and among the best five; of equal
-// logits the lower index ranks first, a NaN is never correct.
+// lse [N]: log of the sum of exponentials. correct [2] i32: samples whose label is the best, and among the best five;
+// of equal logits the lower index ranks first, a NaN is never correct.
 inline constexpr Kind cross_entropy_forward{"cross_entropy.forward: logits labels -> loss lse correct"};
 inline constexpr Kind cross_entropy_backward{"cross_entropy.backward: logits labels lse dloss -> dlogits"};
 // Both, by a rule of fusion: a training step knows dloss before it knows the loss. The same bits, and lse stays inside.

@@ -1,5 +1,5 @@
-// A row that computes in f32 made to take bf16: its operands are widened into the workspace, its results rounded from there.
-// For steps so small that the copies do not count: the classifier's. In f32 it is the row itself.
+// A row that computes in f32 made to take bf16: its operands are widened into the workspace, its results rounded from
+// there. For steps so small that the copies do not count: the classifier's. In f32 it is the row itself.
 #pragma once
 #include <string>
 

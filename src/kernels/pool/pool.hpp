@@ -5,8 +5,8 @@
 namespace rt {
 
 namespace kinds {
-// index [N,C,P,Q] u8: place of the maximum in its window, r*kernel+s. The first maximum in row-major order gets the gradient,
-// as in PyTorch.
+// index [N,C,P,Q] u8: place of the maximum in its window, r*kernel+s. The first maximum in row-major order gets the
+// gradient, as in PyTorch.
 inline constexpr Kind max_pool_forward{"max_pool.forward: x -> y index"};
 inline constexpr Kind max_pool_backward{"max_pool.backward: dy index -> dx"};
 // Global: y [N,C] is the mean over H,W.

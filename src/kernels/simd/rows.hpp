@@ -1,5 +1,6 @@
-// What rows made of vector kernels have in common: values in f32 or bf16, what belongs to a channel f32; what is 4-d must be
-// NHWC, but for the element-wise ones. Such a row is a template over an instruction set's kernels (kernels/isa.hpp).
+// What rows made of vector kernels have in common: values in f32 or bf16, what belongs to a channel f32; what is 4-d
+// must be NHWC, but for the element-wise ones. Such a row is a template over an instruction set's kernels
+// (kernels/isa.hpp).
 #pragma once
 #include <string>
 #include <type_traits>
@@ -12,7 +13,8 @@ namespace rt::cpu {
 std::string refuse_all_but_f32_bf16(const Problem& problem);
 std::string refuse_all_but_f32_bf16_nhwc(const Problem& problem);
 
-// with_storage(view, [&](auto zero) { using T = decltype(zero); ... kernels_of<T>(kernels).add(...) }), T = float or bf16.
+// with_storage(view, [&](auto zero) { using T = decltype(zero); ... kernels_of<T>(kernels).add(...) }), T = float or
+// bf16.
 template <class F>
 auto with_storage(const Spec& spec, F&& f) {
   if (spec.dtype == DType::bf16) return f(bf16{});

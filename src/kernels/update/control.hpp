@@ -1,7 +1,8 @@
 // What stands around an optimizer's steps, whatever the optimizer (optimizer.hpp records all of them in order): how
 // gradients are scaled and clipped, whether an update happens, and what follows from that.
 // norm [3] f32: the global L2 norm of the unscaled gradients (grads / scale); 1 if the update happens (norm and loss
-// are finite, and nothing was stopped), else 0; the factor of each gradient as it lies in memory, which is clip / scale:
+// are finite, and nothing was stopped), else 0; the factor of each gradient as it lies in memory, which is clip /
+// scale:
 //   clip = min(1, clip_norm / (norm + 1e-6))
 // control [4] f32: loss scale, good steps since it changed, skipped updates, stop.
 // updates [] i32: updates that happened, which neither skipped nor stopped ones do.
@@ -18,8 +19,8 @@ namespace kinds {
 inline constexpr Kind loss_scale{"loss_scale: weight control -> dloss"};
 // Before the optimizer's steps.
 inline constexpr Kind grad_norm{"grad_norm: grads loss control -> norm"};
-// After them, where weights are computed with in half precision: the first C weights, rounded to f16 or bf16, written in
-// any case.
+// After them, where weights are computed with in half precision: the first C weights, rounded to f16 or bf16, written
+// in any case.
 inline constexpr Kind weights_round{"weights.round: weights -> compute"};
 // Running statistics: kept = fresh after a good step, else fresh = kept.
 inline constexpr Kind commit{"commit: fresh kept norm -> fresh kept"};

@@ -1,5 +1,5 @@
-// SGD with momentum, as PyTorch's, over the flat f32 buffers of optimizer.hpp. With norm's factor (control.hpp), and decay
-// for the first `decayed` elements only:
+// SGD with momentum, as PyTorch's, over the flat f32 buffers of optimizer.hpp. With norm's factor (control.hpp), and
+// decay for the first `decayed` elements only:
 //   g = factor * grad + decay * w;  v = momentum * v + g;  w -= lr * (nesterov ? g + momentum * v : v)
 #pragma once
 #include "kernels/update/optimizer.hpp"

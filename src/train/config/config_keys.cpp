@@ -37,8 +37,7 @@ const std::vector<Key> table = {
     {KEY(run.seed), .help = "names every random number of the run", .high = many},
 
     {KEY(model.arch), .help = "network", .choices = architecture_names()},
-    {KEY(model.stem),
-     .help = "cifar: begins at full resolution, for small images; imagenet: as published, for large ones",
+    {KEY(model.stem), .help = "cifar: full resolution, for small images; imagenet: as published",
      .choices = {stems.begin(), stems.end()}, .automatic = true},
     {KEY(model.weights), .help = "safetensors file to start from; empty: fresh weights"},
 

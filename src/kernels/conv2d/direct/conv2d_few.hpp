@@ -1,6 +1,7 @@
-// Direct convolution for few output pixels and many weights, as small batches have in the last layers: the weights, which are
-// all that is large then, are read or written once and as they lie. T is f32 or bf16, with sums in f32, rounded once;
-// activations [N,H,W,C] in memory (nhwc), weights OIHW. Workspaces are for as many threads as are in use when they are asked.
+// Direct convolution for few output pixels and many weights, as small batches have in the last layers: the weights,
+// which are all that is large then, are read or written once and as they lie. T is f32 or bf16, with sums in f32,
+// rounded once; activations [N,H,W,C] in memory (nhwc), weights OIHW. Workspaces are for as many threads as are in use
+// when they are asked.
 #pragma once
 #include "kernels/conv2d/direct/conv2d_gemm.hpp"
 

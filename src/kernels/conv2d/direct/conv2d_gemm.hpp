@@ -1,7 +1,8 @@
 // Direct convolution as matrix products on the CPU, for any shape, stride and padding: activations [N,H,W,C] in memory
-// (nhwc) and weights OIHW, both of type T, f32 or bf16; sums in f32, rounded once. A classifier is a 1x1 convolution of 1x1
-// images. `workspace` is 64-byte aligned and holds the bytes that the *_bytes function beside it says, for as many threads
-// as are in use when it is asked. Element: what the matrix product multiplies; exist for the pairs of conv2d_windows.hpp.
+// (nhwc) and weights OIHW, both of type T, f32 or bf16; sums in f32, rounded once. A classifier is a 1x1 convolution of
+// 1x1 images. `workspace` is 64-byte aligned and holds the bytes that the *_bytes function beside it says, for as many
+// threads as are in use when it is asked. Element: what the matrix product multiplies; exist for the pairs of
+// conv2d_windows.hpp.
 #pragma once
 #include "kernels/conv2d/conv2d.hpp"
 #include "kernels/gemm/gemm_simd.hpp"

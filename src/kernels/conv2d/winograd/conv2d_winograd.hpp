@@ -12,8 +12,8 @@
 #include "kernels/simd/rows.hpp"
 
 namespace rt {
-// Multiply-adds of Winograd's algorithm over those of the definition: 36/144 with stride 1 and 81/144 with stride 2, more
-// where tiles reach beyond the edge of the output.
+// Multiply-adds of Winograd's algorithm over those of the definition: 36/144 with stride 1 and 81/144 with stride 2,
+// more where tiles reach beyond the edge of the output.
 double winograd_share(const Conv2dShape& shape);
 }  // namespace rt
 
