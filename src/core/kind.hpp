@@ -1,6 +1,7 @@
 // The kind of a step, and what its operands are called, as one text: "conv2d.backward.add: dy x w other -> dx dw".
 // A row declares one, and asks for its operands by these names. An operand in brackets, as in
 // "report: loss correct control [norm] -> report", may be missing at the end of its side; "x..." stands for any number.
+// The text must outlive the kind: a literal does.
 #pragma once
 #include <algorithm>
 #include <cstddef>

@@ -25,7 +25,6 @@ class Gradients {
 
  private:
   friend class Tape;
-  [[noreturn]] void fail_attributes(Ops ops, const char* wanted);
   Gradients(Tape& tape, size_t inputs) : tape_(tape), din_(inputs) {}
   Tape& tape_;
   std::vector<Var> din_;

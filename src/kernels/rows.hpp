@@ -22,7 +22,8 @@ constexpr bool cuda_is_built = false;
 #endif
 constexpr int first_cuda = 61;  // the lowest compute capability that rows are written for
 
-// A function of the CUDA library; null in a program that is built without it.
+// A function of the CUDA library; null in a program that is built without it. For X_table.cpp files only, of which a
+// program links one build: what it gives differs between device libraries.
 template <auto function>
 constexpr decltype(function) in_cuda() {
   if constexpr (cuda_is_built)

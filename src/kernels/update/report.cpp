@@ -18,7 +18,7 @@ class Report final : public Op {
   void forward(Tape& tape, std::span<const Var> in, std::span<const Var>) const override {
     std::vector<Var> read{in[0], in[1], in[2]};
     if (in.size() > 4) read.push_back(in[4]);
-    tape.step("report", this, std::move(read), {in[3]});
+    tape.step(kinds::report, this, std::move(read), {in[3]});
   }
   void backward(Tape&, Gradients&) const override {}
 };
