@@ -72,10 +72,10 @@ class Ablation {
   void arrange() {
     const size_t n = list_.size();
     std::vector<bool> on(n, false);
-    rows_.push_back({"together", "baseline", words_for(on)});
+    add("together", "baseline", words_for(on));
     for (size_t i = 0; i < n; ++i) {
       on[i] = true;
-      rows_.push_back({"together", "+ " + list_[i].name, words_for(on)});
+      add("together", "+ " + list_[i].name, words_for(on));
     }
     for (size_t i = 0; i < n; ++i) {
       std::vector<bool> one(n, false);
@@ -88,15 +88,19 @@ class Ablation {
           with.push_back(list_[k].name);
         }
       if (!with.empty()) name += rt::format(" (with {})", joined(with, ", "));
-      rows_.push_back({"alone", name, words_for(one)});
+      add("alone", name, words_for(one));
     }
     for (size_t i = 0; i < n; ++i) {
       std::vector<bool> rest(n, true);
       rest[i] = false;
-      rows_.push_back({"without", list_[i].name, words_for(rest)});
+      add("without", list_[i].name, words_for(rest));
     }
-    for (const Configuration& c : rows_)  // many stand in two groups
-      if (std::find(distinct_.begin(), distinct_.end(), c.words) == distinct_.end()) distinct_.push_back(c.words);
+  }
+
+  void add(const std::string& group, const std::string& name, const Arguments& words) {
+    rows_.push_back({.group = group, .name = name, .words = words});
+    // Many configurations stand in two groups.
+    if (std::find(distinct_.begin(), distinct_.end(), words) == distinct_.end()) distinct_.push_back(words);
   }
 
   // Every other round runs backwards, so that a machine that drifts steadily favours none.

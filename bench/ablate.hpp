@@ -8,7 +8,7 @@ namespace rt {
 
 struct AblateOptions {
   WorkloadOptions workload;  // what an optimisation says about it (precision, workers) goes before
-  // Of optimisations; empty: all that the device has. The others stay as `workload` says.
+  // The optimisations to look at; empty: all that the device has. The others stay as `workload` says.
   std::vector<std::string> names;
   int rounds = 3, repeat = 3, steps = 1;
   bool json = false;

@@ -56,11 +56,13 @@ ConvolutionSums::ConvolutionSums(const Conv2dShape& s, const float* x, const flo
   y.resize(static_cast<size_t>(s.n * s.p * s.q * s.k));
   dx.resize(static_cast<size_t>(s.n * s.h * s.w * s.c));
   dw.resize(w_ck.size());
-  auto each_pixel = [&](int64_t n, int64_t t, auto&& f) {  // that tap t reaches: f(pixel of y, pixel of x)
+  // Calls f(pixel of y, pixel of x) for each pair that tap t connects.
+  auto each_pixel = [&](int64_t n, int64_t t, auto&& f) {
     for (int64_t i = 0; i < s.p; ++i)
       for (int64_t j = 0; j < s.q; ++j) {
-        const int64_t h = i * s.stride - s.pad + t / s.s, v = j * s.stride - s.pad + t % s.s;
-        if (h >= 0 && h < s.h && v >= 0 && v < s.w) f((n * s.p + i) * s.q + j, (n * s.h + h) * s.w + v);
+        const int64_t row = i * s.stride - s.pad + t / s.s, column = j * s.stride - s.pad + t % s.s;
+        if (row >= 0 && row < s.h && column >= 0 && column < s.w)
+          f((n * s.p + i) * s.q + j, (n * s.h + row) * s.w + column);
       }
   };
   auto add_scaled = [](double* to, const auto* from, float factor, int64_t count) {
@@ -130,7 +132,7 @@ std::vector<RowError> convolution_errors(const Conv2dShape& s) {
       std::vector<View> from;
       for (Var v : step.in) from.push_back(tape.view(v));
       run_row(row, {.ops = step.ops, .in = from, .out = out, .workspace = workspace.data()});
-      errors.push_back({step.kind, &row, relative_l2(result, want)});
+      errors.push_back({.pass = step.kind, .row = &row, .relative_l2 = relative_l2(result, want)});
     }
   }
   return errors;
@@ -147,7 +149,7 @@ int run_accuracy(const AccuracyOptions& o) {
   for (const Conv2dShape& s : resnet18_convolutions(o.stem == "imagenet", o.images)) {
     const std::vector<RowError> errors = convolution_errors(s);
     for (const RowError& e : errors) {
-      if (e.row->min_capability < errors[0].row->min_capability) continue;  // of lesser instruction sets
+      if (e.row->min_capability < errors[0].row->min_capability) continue;  // a lesser instruction set's
       if (o.json)
         j["rows"].push_back({{"shape", text_of(s)}, {"pass", e.pass}, {"row", e.row->name}, {"error", e.relative_l2}});
       else

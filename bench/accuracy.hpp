@@ -16,8 +16,8 @@ struct ConvolutionSums {
   ConvolutionSums(const Conv2dShape& s, const float* x, const float* w, const float* dy);
 };
 
-// The different convolutions of ResNet-18 for `images` images. Where direct products for few pixels would take a layer,
-// with as many more images as its usual row needs to be chosen.
+// The different convolutions of ResNet-18 for `images` images. A layer that direct products for few pixels would take
+// gets as many more images as its usual row needs to be chosen.
 std::vector<Conv2dShape> resnet18_convolutions(bool imagenet, int64_t images);
 
 struct RowError {
@@ -25,8 +25,8 @@ struct RowError {
   const Row* row;
   double relative_l2;  // norm of the difference over the norm of the result
 };
-// Of all rows that this machine can run and that compute in f32, but the reference; the most capable instruction set
-// first.
+// The errors of all rows that this machine can run and that compute in f32, without the reference. Rows of the most
+// capable instruction set come first.
 std::vector<RowError> convolution_errors(const Conv2dShape& shape);
 
 struct AccuracyOptions {

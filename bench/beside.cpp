@@ -23,7 +23,7 @@ namespace {
   for (volatile uint64_t turns = 0;;) turns = turns + 1;
 }
 
-// False where it ended instead.
+// Returns false where the process ended instead.
 bool wait_until_stopped(pid_t process) {
   int status = 0;
   while (waitpid(process, &status, WUNTRACED) < 0)
@@ -33,12 +33,13 @@ bool wait_until_stopped(pid_t process) {
 
 void kill_all(const std::vector<pid_t>& processes) {
   for (const pid_t process : processes) kill(process, SIGKILL);
-  for (const pid_t process : processes)
+  for (const pid_t process : processes) {
     while (waitpid(process, nullptr, 0) < 0 && errno == EINTR) {
     }
+  }
 }
 
-// Images/s of at least so many steps and a second; a step before that lets the scheduler settle.
+// Returns the images/s of at least so many steps and a second; a step before that lets the scheduler settle.
 double images_per_s(Workload& w, int batch, int steps) {
   constexpr double at_least_ms = 1000;
   w.step();

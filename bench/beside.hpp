@@ -14,8 +14,9 @@ namespace rt {
 // which is threads / (threads + processes) where it has as many threads as there are CPUs.
 double fair_share(int threads, int processes, int cpus);
 
-// Processes that only count, at first stopped. They are of this process's session, since Linux may share CPUs out by session
-// first, and of its process group, so that Ctrl-C at a terminal ends them. They die with the thread that makes them, too.
+// Processes that only count, at first stopped. They are of this process's session, since Linux may share CPUs out by
+// session first, and of its process group, so that Ctrl-C at a terminal ends them. They die with the thread that makes
+// them, too.
 class BusyProcesses {
  public:
   // Make it before memory is filled and threads are started: the processes are forks. Throws Error(runtime).
@@ -38,7 +39,7 @@ struct BesideFigures {
   Spread alone, beside;  // images/s
   Spread share;          // beside / alone, of each pair
 };
-// Pairs of alone and beside in turns, `repeat` of them; each is `steps` steps and a second long at least.
+// Measures alone and beside, interleaved, `repeat` times; each lasts `steps` steps and a second at least.
 BesideFigures measure_beside(Workload& workload, BusyProcesses& busy, int batch, int repeat, int steps);
 
 }  // namespace rt

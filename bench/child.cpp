@@ -56,8 +56,9 @@ ChildResult run_self(const std::vector<std::string>& words) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0)
     if (errno != EINTR) fail(ExitCode::runtime, "a benchmark's process is lost: {}", std::strerror(errno));
-  ChildResult result{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), contents(out.get()),
-                     last_line(contents(errors.get()))};
+  ChildResult result{.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+                     .output = contents(out.get()),
+                     .reason = last_line(contents(errors.get()))};
   if (result.reason.empty() && result.exit_code != 0) result.reason = rt::format("exit code {}", result.exit_code);
   return result;
 }

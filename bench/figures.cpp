@@ -12,7 +12,9 @@ Spread spread_of(std::vector<double> values) {
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());
   const size_t half = values.size() / 2;
-  return {values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2, values.front(), values.back()};
+  return {.median = values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2,
+          .least = values.front(),
+          .most = values.back()};
 }
 
 std::map<std::string, std::string> provenance() {

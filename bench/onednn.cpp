@@ -16,7 +16,7 @@ constexpr Algorithm direct = Algorithm::convolution_direct;
 
 class OnednnConvolution final : public PeerConvolution {
  public:
-  OnednnConvolution(const Conv2dShape& s, ConvPass pass) : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
+  OnednnConvolution(const Conv2dShape& s, Conv2dPass pass) : engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
     using Tag = Memory::format_tag;
     const Memory::desc x({s.n, s.c, s.h, s.w}, Memory::data_type::f32, Tag::nhwc);
     const Memory::desc w({s.k, s.c, s.r, s.s}, Memory::data_type::f32, Tag::any);
@@ -43,12 +43,12 @@ class OnednnConvolution final : public PeerConvolution {
       return dnnl::convolution_backward_weights::primitive_desc({direct, x, w, y, stride, pad, pad}, engine_, forward);
     };
 #endif
-    if (pass == ConvPass::forward) {
+    if (pass == Conv2dPass::forward) {
       primitive_ = dnnl::convolution_forward(forward);
       add(DNNL_ARG_SRC, x);
       add(DNNL_ARG_WEIGHTS, forward.weights_desc());
       add(DNNL_ARG_DST, y);
-    } else if (pass == ConvPass::dx) {
+    } else if (pass == Conv2dPass::dx) {
       const auto d = dx();
       primitive_ = dnnl::convolution_backward_data(d);
       add(DNNL_ARG_DIFF_DST, y);
@@ -85,7 +85,7 @@ class OnednnConvolution final : public PeerConvolution {
 
 Peer onednn_peer() {
   const dnnl_version_t& v = *dnnl_version();
-  auto convolution = [](const Conv2dShape& shape, ConvPass pass) -> std::unique_ptr<PeerConvolution> {
+  auto convolution = [](const Conv2dShape& shape, Conv2dPass pass) -> std::unique_ptr<PeerConvolution> {
     static const bool limited = [] {  // once, and before its first primitive
       const Isa isa = machine().isa;
       const auto allowed = isa >= isa_avx512 ? dnnl::cpu_isa::avx512_core
@@ -96,7 +96,7 @@ Peer onednn_peer() {
     RT_CHECK(limited, "oneDNN does not keep to {}", name_of(machine().isa));
     return std::make_unique<OnednnConvolution>(shape, pass);
   };
-  return {rt::format("oneDNN {}.{}.{}", v.major, v.minor, v.patch), "", convolution};
+  return {.name = rt::format("oneDNN {}.{}.{}", v.major, v.minor, v.patch), .problem = "", .convolution = convolution};
 }
 
 }  // namespace rt
@@ -106,10 +106,9 @@ Peer onednn_peer() {
 namespace rt {
 
 Peer onednn_peer() {
-  return {
-      "",
-      "rbench was built without oneDNN; install it (Debian and Ubuntu: apt-get install libdnnl-dev), then build again",
-      {}};
+  constexpr const char* advice =
+      "rbench was built without oneDNN; install it (Debian and Ubuntu: apt-get install libdnnl-dev), then build again";
+  return {.name = "", .problem = advice, .convolution = {}};
 }
 
 }  // namespace rt

@@ -49,7 +49,7 @@ std::vector<Group> groups_of(const Plan& plan, const OpBenchOptions& o) {
       t.row = step.row->name;
       t.shape = shape_text(problem);
       t.work = work_of(*step.row, problem);
-      groups.push_back({std::move(t), {}, false});
+      groups.push_back({.timing = std::move(t), .members = {}, .wanted = false});
     }
     Group& group = groups[at->second];
     group.members.push_back(i);
@@ -61,7 +61,7 @@ std::vector<Group> groups_of(const Plan& plan, const OpBenchOptions& o) {
   return groups;
 }
 
-// Every step of `repeat` training steps; a sample is the mean over a group's members.
+// Times every step of `repeat` training steps; a sample is the mean over a group's members.
 void time_in_place(Workload& w, const Plan& plan, int repeat, std::vector<Group>& groups) {
   std::vector<double> ms(plan.steps().size());
   double last = 0;
@@ -90,13 +90,13 @@ std::vector<std::unique_ptr<PeerConvolution>> peer_steps(const Peer& peer, const
   const auto shape = conv2d_of(problem);
   if (!shape) return list;
   const bool both = step.kind.starts_with("conv2d.backward");
-  if (step.kind.starts_with("conv2d.forward")) list.push_back(peer.convolution(*shape, ConvPass::forward));
-  if (both || step.kind.starts_with("conv2d.dw")) list.push_back(peer.convolution(*shape, ConvPass::dw));
-  if (both || step.kind.starts_with("conv2d.dx")) list.push_back(peer.convolution(*shape, ConvPass::dx));
+  if (step.kind.starts_with("conv2d.forward")) list.push_back(peer.convolution(*shape, Conv2dPass::forward));
+  if (both || step.kind.starts_with("conv2d.dw")) list.push_back(peer.convolution(*shape, Conv2dPass::dw));
+  if (both || step.kind.starts_with("conv2d.dx")) list.push_back(peer.convolution(*shape, Conv2dPass::dx));
   return list;
 }
 
-// One step, once it has run in its place: its inputs still stand, because nothing shares memory here.
+// Times one step once it has run in its place: its inputs still stand, because nothing shares memory here.
 void time_alone(const Step& step, const Plan& plan, const OpBenchOptions& o, Group& group) {
   const StepViews views(step, [&](Var v) { return plan.view(v); });
   const bool on_cuda = step.row->device == Device::cuda;
@@ -131,7 +131,7 @@ void time_alone(const Step& step, const Plan& plan, const OpBenchOptions& o, Gro
 }
 
 void time_each_alone(Workload& w, const Plan& plan, const OpBenchOptions& o, std::vector<Group>& groups) {
-  std::map<size_t, Group*> first;  // of each wanted group, by position
+  std::map<size_t, Group*> first;  // wanted groups by the position of their first step
   for (Group& g : groups)
     if (g.wanted) first[g.members[0]] = &g;
   w.executor().set_observer([&](const Step& step) {
@@ -213,7 +213,7 @@ std::function<int()> add(CLI::App& command) {
       ->type_name("[FILTER] [key=value]...");
   command.add_option("--repeat", o.repeat, "training steps")->check(CLI::Range(1, 1000))->capture_default_str();
   command.add_flag("--alone", o.alone, "each step by itself, again and again, instead of within training steps");
-  command.add_option("--peer", c->peer, "convolutions by this library too, each by itself and in turns with ours")
+  command.add_option("--peer", c->peer, "convolutions by this library too, each by itself and interleaved with ours")
       ->check(CLI::IsMember({"onednn"}));
   add_json(command, c->json);
   return [c] { return run(*c); };

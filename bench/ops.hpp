@@ -16,10 +16,11 @@ struct OpBenchOptions {
   int repeat = 5;              // training steps to take the median of
   bool alone = false;          // each step by itself; always so on CUDA and beside a peer
   double step_seconds = 0.2;   // time box of a step alone, at least 3 runs unless those take ten times as long
-  const Peer* peer = nullptr;  // only convolutions, by this library as well, in turns with ours
+  const Peer* peer = nullptr;  // only convolutions, by this library as well, interleaved with ours
 };
 
-struct StepTiming {                     // of one of `count` steps of the same kind, shape and row
+// What one step takes, of `count` of the same kind, shape and row.
+struct StepTiming {
   std::string layer, kind, row, shape;  // layer: the first of them, "layer1.0.conv1"
   int count;
   double ms, ms_min, ms_max;  // median and range over `repeats`

@@ -40,8 +40,8 @@ std::vector<Optimisation> for_cpu() {
       .off = {"optimize.recompute=none"},
       .needs = {"plan", "memory"},
   };
+  // Both are one fact: without a worker no batch is prepared ahead.
   const Optimisation workers = {
-      // one fact: without a worker no batch is prepared ahead
       .name = "workers and prefetch",
       .on = {"--workers", "1"},
       .off = {"--workers", "0"},

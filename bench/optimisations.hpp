@@ -9,9 +9,10 @@ namespace rt {
 
 struct Optimisation {
   std::string name;
-  std::vector<std::string> on, off;                                    // words for `rbench step`
-  std::vector<std::string> needs;                                      // names of others, without which it does nothing
-  std::string word() const { return name.substr(0, name.find(' ')); }  // how a command line names it
+  std::vector<std::string> on, off;  // words for `rbench step`
+  std::vector<std::string> needs;    // names of others, without which it does nothing
+  // How a command line names it.
+  std::string word() const { return name.substr(0, name.find(' ')); }
 };
 
 std::vector<Optimisation> optimisations(Device device);  // in the order in which they are added

@@ -34,7 +34,7 @@ Peak measure_peak(double seconds) {
   const PeakKernels& kernels = peak_kernels();
   const int threads = threads_in_use();
 
-  constexpr int64_t iterations = 50'000;  // 0.1 ms: some repeats are not interrupted on a busy machine
+  constexpr int64_t iterations = 50'000;  // 0.1 ms: some repeats are not interrupted on a loaded machine
   std::vector<float> sums(static_cast<size_t>(threads));
   const double multiply_s = best_seconds(seconds, [&] {
 #pragma omp parallel num_threads(threads)
@@ -65,7 +65,7 @@ Peak measure_peak(double seconds) {
   const double triad_s = best_seconds(seconds, [&] {
     each_part([&](float* x, float* y, float* z, int64_t count) { kernels.triad(x, y, z, 0.5f, count); });
   });
-  return {flops / multiply_s * 1e-9, 12.0 * static_cast<double>(n) / triad_s * 1e-9};
+  return {.gflops = flops / multiply_s * 1e-9, .gbps = 12.0 * static_cast<double>(n) / triad_s * 1e-9};
 }
 
 Peak measure_cuda_peak(DType precision) {
@@ -80,8 +80,8 @@ Peak measure_cuda_peak(DType precision) {
   const Problem problem{.kind = step.kind, .ops = step.ops, .in = in, .out = out};
   const Row& row = select_row(kernel_table(), target, problem);
 
-  const Storage x(square.bytes(), Device::cuda), w(square.bytes(), Device::cuda), y(square.bytes(), Device::cuda),
-      bias(row_of_n.bytes(), Device::cuda), workspace(workspace_bytes(row, problem), Device::cuda);
+  const Storage x(square.bytes(), Device::cuda), w(square.bytes(), Device::cuda), y(square.bytes(), Device::cuda);
+  const Storage bias(row_of_n.bytes(), Device::cuda), workspace(workspace_bytes(row, problem), Device::cuda);
   Tensor wide({{n, n}, DType::f32}), values(square);
   Rng rng(0, RngPurpose::sample);
   for (int64_t i = 0; i < n * n; ++i) wide.as<float>()[i] = rng.uniform(-1, 1);
@@ -89,8 +89,8 @@ Peak measure_cuda_peak(DType precision) {
   write_to({square, x.data()}, Device::cuda, values.view().data);
   write_to({square, w.data()}, Device::cuda, values.view().data);
   cuda::fill_zero(bias.data(), bias.bytes(), stream);
-  const View in_views[] = {{square, x.data()}, {square, w.data()}, {row_of_n, bias.data()}},
-             out_views[] = {{square, y.data()}};
+  const View in_views[] = {{square, x.data()}, {square, w.data()}, {row_of_n, bias.data()}};
+  const View out_views[] = {{square, y.data()}};
   constexpr int products = 10, copies = 20;
   const double product_s = best_seconds(1.0, [&] {
     for (int i = 0; i < products; ++i)
@@ -107,7 +107,8 @@ Peak measure_cuda_peak(DType precision) {
     cuda::synchronize(stream);
   });
   const double flops = 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
-  return {products * flops / product_s * 1e-9, copies * 2.0 * static_cast<double>(bytes) / copy_s * 1e-9};
+  return {.gflops = products * flops / product_s * 1e-9,
+          .gbps = copies * 2.0 * static_cast<double>(bytes) / copy_s * 1e-9};
 }
 
 }  // namespace rt

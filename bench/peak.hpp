@@ -2,7 +2,6 @@
 // memory traffic of a triad a = b + s*c (12 bytes an element: what a kernel must read and write, without the extra read
 // that a store into uncached memory causes). Values that stay in a cache between steps may exceed the second.
 #pragma once
-
 #include "core/tensor.hpp"
 
 namespace rt {
@@ -12,8 +11,8 @@ struct Peak {
   double gbps;
 };
 Peak measure_peak(double seconds = 0.3);  // for each of the two; the best repeat counts
-// Of the CUDA device in use: the library's product of two large random matrices, and a large copy (bytes read and
-// written).
+// The same two of the CUDA device in use: the library's product of two large random matrices, and a large copy (bytes
+// read and written).
 Peak measure_cuda_peak(DType precision);
 
 }  // namespace rt

@@ -9,8 +9,6 @@
 
 namespace rt {
 
-enum class ConvPass : uint8_t { forward, dx, dw };
-
 class PeerConvolution {  // with memory of its own, in f32 and nhwc
  public:
   virtual ~PeerConvolution() = default;
@@ -20,7 +18,7 @@ class PeerConvolution {  // with memory of its own, in f32 and nhwc
 struct Peer {
   std::string name;     // "oneDNN 2.6.3"
   std::string problem;  // not empty: there is none, and how to get one
-  std::function<std::unique_ptr<PeerConvolution>(const Conv2dShape&, ConvPass)> convolution;
+  std::function<std::unique_ptr<PeerConvolution>(const Conv2dShape&, Conv2dPass)> convolution;
 };
 Peer onednn_peer();  // in rbench alone; uses the threads and the instruction set that our kernels use
 

@@ -14,13 +14,15 @@ int run_start_bench(const StartOptions& o) {
     const char *key, *text;
     std::vector<double> ms = {};
   };
-  Part parts[] = {{"first_step_after_ms", "process start to the end of the first step"},
-                  {"startup_ms", "loading the program, probing the machine"},
-                  {"setup_ms", "network, weights, images"},
-                  {"weights_ms", "(of these, drawing the weights)"},
-                  {"plan_ms", "tracing and planning the step"},
-                  {"first_step_ms", "the first step itself"},
-                  {"step_ms", "(a warm step)"}};
+  Part parts[] = {
+      {.key = "first_step_after_ms", .text = "process start to the end of the first step"},
+      {.key = "startup_ms", .text = "loading the program, probing the machine"},
+      {.key = "setup_ms", .text = "network, weights, images"},
+      {.key = "weights_ms", .text = "(of these, drawing the weights)"},
+      {.key = "plan_ms", .text = "tracing and planning the step"},
+      {.key = "first_step_ms", .text = "the first step itself"},
+      {.key = "step_ms", .text = "(a warm step)"},
+  };
   for (int round = -1; round < o.rounds; ++round) {
     const ChildResult result = run_self(step_words(o.workload, 3, 1, o.within_rtrain));
     if (result.exit_code != 0) fail(static_cast<ExitCode>(result.exit_code), "{}", result.reason);

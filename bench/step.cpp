@@ -20,7 +20,8 @@
 namespace rt {
 namespace {
 
-// Since the process was started, by the kernel's account: to 10 ms, as it counts in ticks. 0 where /proc does not say.
+// How long ago the process was started, by the kernel's account: to 10 ms, as it counts in ticks. 0 where /proc does
+// not say.
 double process_age_ms() {
   std::ifstream file("/proc/self/stat");
   std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -35,13 +36,27 @@ double process_age_ms() {
   return since_boot_ms - 1e3 * std::stod(field) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
-struct Start {        // of this process, in ms
-  double startup;     // until this benchmark was called: loading the program, probing the machine
-  double setup;       // network, weights, images
-  double autotune;    // timing variants that the user's cache does not know yet
-  double plan;        // tracing and planning
-  double first_step;  // memory is touched for the first time, threads start
-  double total;       // from the start of the process to the end of the first step
+struct Start {            // of this process, in ms
+  double startup = 0;     // until this benchmark was called: loading the program, probing the machine
+  double setup = 0;       // network, weights, images
+  double autotune = 0;    // timing variants that the user's cache does not know yet
+  double plan = 0;        // tracing and planning
+  double first_step = 0;  // memory is touched for the first time, threads start
+  double total = 0;       // from the start of the process to the end of the first step
+};
+
+struct Shares {                      // of one step's time
+  std::map<std::string, double> ms;  // by kind
+  double total_ms = 0;
+};
+
+struct Results {
+  Start start;
+  MemoryFigures memory;
+  Spread step_ms;
+  std::optional<BesideFigures> beside;
+  Shares shares;  // empty where nothing is planned
+  double peak_mib = 0;
 };
 
 double mib(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
@@ -69,112 +84,132 @@ void print(const BesideFigures& f) {
             f.share.least, f.share.most, f.fair_share, f.share.median / f.fair_share);
 }
 
-}  // namespace
+void one_step(Workload& w) {
+  w.step();
+  w.finish();
+}
 
-int run_step_bench(const StepBenchOptions& o) {
-  Start start{};
-  start.startup = process_age_ms();
-  std::optional<BusyProcesses> busy;
-  if (o.beside >= 0) busy.emplace(o.beside);
-  double began = now_ms();
-  Workload w(o.workload);
-  start.setup = now_ms() - began;
+// Goes on from `start`, which says how long it took to get here.
+Start measure_start(Workload& w, Start start) {
   const ExecutorOptions& options = w.options();
-  const int batch = o.workload.batch;
-  const MemoryFigures memory = w.executor().memory(batch);
-  const double planned_mib = mib(memory.peak_bytes);
-  began = now_ms();
+  double began = now_ms();
   if (options.optimize.plan) w.plan();
   if (options.tuner) start.autotune = options.tuner->timing_ms();
   start.plan = now_ms() - began - start.autotune;
   began = now_ms();
-  w.step();
-  w.finish();
+  one_step(w);
   start.first_step = now_ms() - began;
   start.total = process_age_ms();
+  return start;
+}
 
-  for (int i = 0; i < 2; ++i) {
-    w.step();
-    w.finish();
-  }
+Spread measure_steps(Workload& w, int repeat, int steps) {
+  for (int warm_up = 0; warm_up < 2; ++warm_up) one_step(w);
   std::vector<double> times;
-  for (int r = 0; r < o.repeat; ++r) {
-    began = now_ms();
-    for (int i = 0; i < o.steps; ++i) w.step();
+  for (int r = 0; r < repeat; ++r) {
+    const double began = now_ms();
+    for (int i = 0; i < steps; ++i) w.step();
     w.finish();
-    times.push_back((now_ms() - began) / o.steps);
+    times.push_back((now_ms() - began) / steps);
   }
-  const Spread step_ms = spread_of(times);
-  std::optional<BesideFigures> beside;
-  if (busy) beside = measure_beside(w, *busy, batch, o.repeat, o.steps);
+  return spread_of(times);
+}
 
-  std::map<std::string, double> share;  // of one more step, by kind
-  double total = 0;
-  if (options.optimize.plan) {
-    double last = 0;
-    w.executor().set_observer([&](const Step& s) {
-      if (w.on_cuda()) cuda::synchronize(cuda::compute_stream());
-      const double ms = now_ms() - last;
-      share[std::string(s.kind)] += ms;
-      total += ms;
-      last = now_ms();
-    });
-    const Batch& next = w.next();
+Shares measure_shares(Workload& w) {
+  Shares shares;
+  double last = 0;
+  w.executor().set_observer([&](const Step& s) {
+    if (w.on_cuda()) cuda::synchronize(cuda::compute_stream());
+    const double ms = now_ms() - last;
+    shares.ms[std::string(s.kind)] += ms;
+    shares.total_ms += ms;
     last = now_ms();
-    w.enqueue(next);
-    w.finish();
-  }
-  const double peak_mib = mib(w.on_cuda() ? static_cast<int64_t>(cuda::counters().peak_bytes) : peak_resident_bytes());
-  if (o.json) {
-    nlohmann::json j = provenance();
-    j.update({{"isa", name_of(machine().isa)},
-              {"threads", threads_in_use()},
-              {"workers", w.workers()},
-              {"arch", o.workload.arch},
-              {"stem", o.workload.stem},
-              {"side", options.height},
-              {"batch", batch},
-              {"device", w.device_name()},
-              {"device_name", w.where()},
-              {"precision", name_of(options.precision)},
-              {"graph", options.optimize.graph},
-              {"resident", w.resident()},
-              {"startup_ms", start.startup},
-              {"setup_ms", start.setup},
-              {"weights_ms", w.weights_ms()},
-              {"plan_ms", start.plan},
-              {"autotune_ms", start.autotune},
-              {"first_step_ms", start.first_step},
-              {"first_step_after_ms", start.total},
-              {"planned_mib", planned_mib},
-              {"step_ms", step_ms.median},
-              {"step_ms_min", step_ms.least},
-              {"step_ms_max", step_ms.most},
-              {"images_per_s", 1e3 * batch / step_ms.median},
-              {"peak_mib", peak_mib},
-              {"loss", w.loss()},
-              {"arena_mib", mib(memory.arena_bytes)},
-              {"unshared_mib", mib(memory.unshared_bytes)}});
-    for (const auto& [kind, ms] : share) j["share"][kind] = ms / total;
-    if (beside) j["beside"] = json_of(*beside);
-    rt::print("{}\n", j.dump());
-    return 0;
-  }
+  });
+  const Batch& next = w.next();
+  last = now_ms();
+  w.enqueue(next);
+  w.finish();
+  w.executor().set_observer({});
+  return shares;
+}
+
+void print_json(const StepBenchOptions& o, const Workload& w, const Results& r) {
+  const ExecutorOptions& options = w.options();
+  nlohmann::json j = provenance();
+  j.update({{"isa", name_of(machine().isa)},
+            {"threads", threads_in_use()},
+            {"workers", w.workers()},
+            {"arch", o.workload.arch},
+            {"stem", o.workload.stem},
+            {"side", options.height},
+            {"batch", o.workload.batch},
+            {"device", w.device_name()},
+            {"device_name", w.where()},
+            {"precision", name_of(options.precision)},
+            {"graph", options.optimize.graph},
+            {"resident", w.resident()},
+            {"startup_ms", r.start.startup},
+            {"setup_ms", r.start.setup},
+            {"weights_ms", w.weights_ms()},
+            {"plan_ms", r.start.plan},
+            {"autotune_ms", r.start.autotune},
+            {"first_step_ms", r.start.first_step},
+            {"first_step_after_ms", r.start.total},
+            {"planned_mib", mib(r.memory.peak_bytes)},
+            {"step_ms", r.step_ms.median},
+            {"step_ms_min", r.step_ms.least},
+            {"step_ms_max", r.step_ms.most},
+            {"images_per_s", 1e3 * o.workload.batch / r.step_ms.median},
+            {"peak_mib", r.peak_mib},
+            {"loss", w.loss()},
+            {"arena_mib", mib(r.memory.arena_bytes)},
+            {"unshared_mib", mib(r.memory.unshared_bytes)}});
+  for (const auto& [kind, ms] : r.shares.ms) j["share"][kind] = ms / r.shares.total_ms;
+  if (r.beside) j["beside"] = json_of(*r.beside);
+  rt::print("{}\n", j.dump());
+}
+
+void print(const Shares& shares) {
+  std::vector<std::pair<double, std::string>> rows;
+  for (const auto& [kind, ms] : shares.ms) rows.push_back({ms, kind});
+  std::sort(rows.rbegin(), rows.rend());
+  for (const auto& [ms, kind] : rows) rt::print("  {:5.1f} %  {:8.2f} ms  {}\n", 100 * ms / shares.total_ms, ms, kind);
+}
+
+void print_text(const StepBenchOptions& o, const Workload& w, const Results& r) {
+  const ExecutorOptions& options = w.options();
+  const int batch = o.workload.batch;
   rt::print("{} with the {} stem, batch {}, {}x{}, {}, {}\n", o.workload.arch, o.workload.stem, batch, options.height,
             options.width, name_of(options.precision), w.where());
   rt::print("step {:.1f} ms (median of {}; {:.1f} to {:.1f}), {:.1f} images/s, peak memory {:.0f} MiB\n",
-            step_ms.median, o.repeat, step_ms.least, step_ms.most, 1e3 * batch / step_ms.median, peak_mib);
-  if (beside) print(*beside);
-  rt::print("planned {:.0f} MiB; arena {:.0f} MiB, {:.0f} MiB without sharing\n", planned_mib, mib(memory.arena_bytes),
-            mib(memory.unshared_bytes));
-  rt::print("first step after {:.0f} ms: start-up {:.0f}, ", start.total, start.startup);
-  rt::print("network and images {:.0f} (its weights {:.0f}), ", start.setup, w.weights_ms());
-  rt::print("plan {:.0f}, step {:.0f}{}\n", start.plan, start.first_step,
-            start.autotune > 0 ? rt::format(", autotune {:.0f} (once)", start.autotune) : "");
-  std::vector<std::pair<double, std::string>> rows;
-  for (const auto& [kind, ms] : share) rows.push_back({ms, kind});
-  std::sort(rows.rbegin(), rows.rend());
-  for (const auto& [ms, kind] : rows) rt::print("  {:5.1f} %  {:8.2f} ms  {}\n", 100 * ms / total, ms, kind);
+            r.step_ms.median, o.repeat, r.step_ms.least, r.step_ms.most, 1e3 * batch / r.step_ms.median, r.peak_mib);
+  if (r.beside) print(*r.beside);
+  rt::print("planned {:.0f} MiB; arena {:.0f} MiB, {:.0f} MiB without sharing\n", mib(r.memory.peak_bytes),
+            mib(r.memory.arena_bytes), mib(r.memory.unshared_bytes));
+  rt::print("first step after {:.0f} ms: start-up {:.0f}, ", r.start.total, r.start.startup);
+  rt::print("network and images {:.0f} (its weights {:.0f}), ", r.start.setup, w.weights_ms());
+  rt::print("plan {:.0f}, step {:.0f}{}\n", r.start.plan, r.start.first_step,
+            r.start.autotune > 0 ? rt::format(", autotune {:.0f} (once)", r.start.autotune) : "");
+  print(r.shares);
+}
+
+}  // namespace
+
+int run_step_bench(const StepBenchOptions& o) {
+  Results r;
+  r.start.startup = process_age_ms();
+  std::optional<BusyProcesses> busy;
+  if (o.beside >= 0) busy.emplace(o.beside);
+  const double began = now_ms();
+  Workload w(o.workload);
+  r.start.setup = now_ms() - began;
+  r.memory = w.executor().memory(o.workload.batch);
+  r.start = measure_start(w, r.start);
+  r.step_ms = measure_steps(w, o.repeat, o.steps);
+  if (busy) r.beside = measure_beside(w, *busy, o.workload.batch, o.repeat, o.steps);
+  if (w.options().optimize.plan) r.shares = measure_shares(w);
+  r.peak_mib = mib(w.on_cuda() ? static_cast<int64_t>(cuda::counters().peak_bytes) : peak_resident_bytes());
+  o.json ? print_json(o, w, r) : print_text(o, w, r);
   return 0;
 }
 

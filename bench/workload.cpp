@@ -7,7 +7,6 @@
 #include "core/rng.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
 #include "layers/models.hpp"
-#include "train/config/config.hpp"
 #include "train/session.hpp"
 
 namespace rt {
@@ -43,7 +42,8 @@ class RandomImages final : public Dataset {
 
 }  // namespace
 
-Workload::Workload(const WorkloadOptions& o) {
+// What `auto` stands for is decided as in training. Only the images are made to fit on the device.
+Config Workload::resolved(const WorkloadOptions& o) {
   for (const std::string& setting : o.settings)
     if (!setting.starts_with("optimize.") && !setting.starts_with("pin="))
       fail(ExitCode::usage, "rbench takes pin and optimize.* settings, not '{}'", setting);
@@ -54,45 +54,68 @@ Workload::Workload(const WorkloadOptions& o) {
   const DType precision = dtype_named(o.precision, compute_defaults(device_.target).precision);
   if (const std::string problem = precision_problem(device_.target, precision); !problem.empty())
     fail(ExitCode::usage, "--precision {}: {}", name_of(precision), problem);
-  const bool on_cuda = device_.device == Device::cuda;
-  c.device = device_.name, c.precision = name_of(precision), c.train.batch = c.eval.batch = o.batch;
-  auto automatic = [&](const char* key) { return loaded.origins.find(key)->second.automatic; };
-  if (automatic("optimize.graph")) c.optimize.graph = on_cuda;
-  if (automatic("optimize.resident")) c.optimize.resident = on_cuda;
-  if (automatic("optimize.recompute")) c.optimize.recompute = on_cuda ? "none" : "cheap";
-  resident_ = c.optimize.resident;
+  c.precision = name_of(precision);
+  c.train.batch = o.batch;
+  c.eval.batch = o.batch;
+  const Origin from_option{.text = "command line", .automatic = false};
+  for (const char* key : {"precision", "train.batch", "eval.batch"}) loaded.origins.find(key)->second = from_option;
+  resolve_auto(loaded, {.machine = machine(), .device = device_});
+  if (loaded.origins.find("optimize.resident")->second.automatic) c.optimize.resident = true;
+  return c;
+}
 
+Workload::Workload(const WorkloadOptions& o) {
+  const Config c = resolved(o);
+  resident_ = c.optimize.resident;
   DatasetInfo info;
-  info.classes = classes, info.height = info.width = o.side > 0 ? o.side : o.stem == "cifar" ? 32 : 224;
+  info.classes = classes;
+  info.height = o.side > 0 ? o.side : o.stem == "cifar" ? 32 : 224;
+  info.width = info.height;
   options_ = executor_options(c, info);
   const float mean[] = {0.5f, 0.5f, 0.5f}, deviation[] = {0.25f, 0.25f, 0.25f};
   options_.normalise = std::make_shared<Tensor>(normalise_table(mean, deviation));
-  if (on_cuda) cudnn::configure({c.optimize.deterministic, cudnn::default_cache_file(), ""});
+  if (on_cuda())
+    cudnn::configure(
+        {.deterministic = c.optimize.deterministic, .cache_file = cudnn::default_cache_file(), .run_file = ""});
+  else if (c.optimize.autotune)
+    options_.tuner = std::make_shared<Tuner>();
+  make_model_and_executor(o);
+  make_loader(o, info);
+}
 
-  if (c.optimize.autotune && !on_cuda) options_.tuner = std::make_shared<Tuner>();
-
+void Workload::make_model_and_executor(const WorkloadOptions& o) {
   net_ = make_model({.arch = o.arch, .stem = o.stem, .classes = classes});
   state_ = std::make_unique<ModelState>(*net_, options_.optimizer);
   const double began = now_ms();
   state_->initialise(0);
   weights_ms_ = now_ms() - began;
   executor_ = std::make_unique<Executor>(*net_, *state_, options_);
-  // Enough that batches differ; more where they stay on the device, and do not count as the program's memory.
+}
+
+void Workload::make_loader(const WorkloadOptions& o, const DatasetInfo& info) {
+  // Enough images that batches differ; more where they stay on the device, and do not count as the program's memory.
   const int64_t image = info.image_bytes(), two = 2 * int64_t{o.batch};
   const int64_t held = std::max<int64_t>(o.batch, std::min<int64_t>(8192, (int64_t{256} << 20) / image));
   data_ = std::make_unique<RandomImages>(resident_ ? held : two, info);
   if (resident_) executor_->hold(*data_, true);
-  LoaderOptions feed;
-  feed.batch = o.batch, feed.shuffle = true, feed.drop_last = true, feed.gather = !resident_;
-  workers_ = feed.workers = o.workers >= 0 ? o.workers : threads_in_use() > 1 ? 1 : 0;
-  feed.prefetch = o.prefetch;
-  loader_ = std::make_unique<Loader>(*data_, feed);
+  workers_ = o.workers >= 0 ? o.workers : threads_in_use() > 1 ? 1 : 0;
+  LoaderOptions options;
+  options.batch = o.batch;
+  options.shuffle = true;
+  options.drop_last = true;
+  options.gather = !resident_;
+  options.workers = workers_;
+  options.prefetch = o.prefetch;
+  loader_ = std::make_unique<Loader>(*data_, options);
   loader_->start(epoch_);
 }
 
 const Batch& Workload::next() {
   const Batch* batch = loader_->next();
-  if (!batch) loader_->start(++epoch_), batch = loader_->next();
+  if (!batch) {
+    loader_->start(++epoch_);
+    batch = loader_->next();
+  }
   return *batch;
 }
 

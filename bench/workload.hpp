@@ -1,12 +1,12 @@
-// A model and random images, ready to take training steps: what every measurement of whole steps runs. Settings reach the
-// executor the way training's own do, so a switch means the same in both.
+// A model and random images, ready to take training steps: what every measurement of whole steps runs. Settings reach
+// the executor the way training's own do, so a switch means the same in both.
 #pragma once
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "data/loader.hpp"
-#include "train/config/device_choice.hpp"
+#include "train/config/config.hpp"
 #include "train/engine/executor.hpp"
 
 namespace rt {
@@ -22,7 +22,8 @@ struct WorkloadOptions {
 
 class Workload {
  public:
-  // Throws Error(usage) for a setting that is neither pin nor optimize.*, or a precision that the device does not compute in.
+  // Throws Error(usage) for a setting that is neither pin nor optimize.*, or a precision that the device does not
+  // compute in.
   explicit Workload(const WorkloadOptions& options);
 
   const Batch& next();               // the next batch, on through the epochs
@@ -42,6 +43,10 @@ class Workload {
   std::string where() const;                                       // "avx512 with 2 threads on MODEL", or the card
 
  private:
+  Config resolved(const WorkloadOptions& o);
+  void make_model_and_executor(const WorkloadOptions& o);
+  void make_loader(const WorkloadOptions& o, const DatasetInfo& info);
+
   DeviceChoice device_;
   ExecutorOptions options_;
   bool resident_ = false;

@@ -96,9 +96,9 @@ TEST_CASE("bench: filters take steps by kind, layer and row, and say what there 
 
 TEST_CASE("bench: a peer runs as often as ours, once for each pass of a step") {
   const Threads guard;
-  std::multiset<ConvPass> passes;
+  std::multiset<Conv2dPass> passes;
   int runs = 0;
-  const Peer peer{"fake", "", [&](const Conv2dShape& s, ConvPass pass) {
+  const Peer peer{"fake", "", [&](const Conv2dShape& s, Conv2dPass pass) {
                     CHECK(s.n == 2);
                     passes.insert(pass);
                     return std::make_unique<FakePeer>(runs);
@@ -114,7 +114,7 @@ TEST_CASE("bench: a peer runs as often as ours, once for each pass of a step") {
   }
   CHECK(runs == ours);
   CHECK(timed);
-  CHECK(passes.count(ConvPass::forward) == 1);
+  CHECK(passes.count(Conv2dPass::forward) == 1);
   o.filter = "bn1";
   CHECK_THROWS_AS(bench_ops(o), Error);
 }

@@ -19,7 +19,7 @@ TEST_CASE("config_keys: names differ, stand by table, and each key has help, a r
     if (of != table) CHECK(tables.insert(of).second);  // one stretch for each table
     table = of;
     Config config;
-    const Slot slot = key.slot(config);
+    const Member slot = key.member(config);
     const bool number = !std::holds_alternative<bool*>(slot) && !std::holds_alternative<std::string*>(slot);
     CHECK(number == (key.high > key.low));
     CHECK((key.choices.empty() || std::holds_alternative<std::string*>(slot)));

@@ -193,8 +193,9 @@ def shares(result):
         least, most = min(r["round_images_per_s"]), max(r["round_images_per_s"])
         text.append(f"| {case['stem']} stem, batch {case['batch']}, {r['precision']}, {r['threads']} threads "
                     f"| {case['beside']} | {program} | {rate:.1f} "
-                    f"| {r['images_per_s']:.1f} ({least:.1f} to {most:.1f}) | {r['images_per_s'] / rate:.2f} | {fair:.2f} "
-                    f"| {r['images_per_s'] / rate / fair:.2f} ({least / rate / fair:.2f} to {most / rate / fair:.2f}) |")
+                    f"| {r['images_per_s']:.1f} ({least:.1f} to {most:.1f}) | {r['images_per_s'] / rate:.2f} "
+                    f"| {fair:.2f} | {r['images_per_s'] / rate / fair:.2f} "
+                    f"({least / rate / fair:.2f} to {most / rate / fair:.2f}) |")
     return text
 
 
@@ -218,11 +219,13 @@ def markdown(result):
         for ours in (r for r in case["rows"] if r["name"] == "rtrain"):
             peers = [best(case["rows"], p) for p in kinds]
             ratios = [f"{ours['over_best_' + p]:.2f}x" if p_row else "" for p, p_row in zip(kinds, peers)]
-            memory = "; ".join(f"{p_row['peak_mib']:.0f} ({ours['memory_over_best_' + p]:.2f}x)" for p, p_row in zip(kinds, peers) if p_row)
+            memory = "; ".join(f"{p_row['peak_mib']:.0f} ({ours['memory_over_best_' + p]:.2f}x)"
+                               for p, p_row in zip(kinds, peers) if p_row)
             beside = f", beside {case['beside']} busy" if case.get("beside") else ""
             text.append(f"| {case['stem']} stem, batch {case['batch']}, {ours['precision']}{beside} "
                         f"| {ours['threads']} | "
-                        f"{ours['images_per_s']:.1f} ({ours['step_ms']:.1f} ms, {ours['step_ms_min']:.1f} to {ours['step_ms_max']:.1f}) | "
+                        f"{ours['images_per_s']:.1f} ({ours['step_ms']:.1f} ms, "
+                        f"{ours['step_ms_min']:.1f} to {ours['step_ms_max']:.1f}) | "
                         + " | ".join(cell(x) for x in peers) + " | " + " | ".join(ratios)
                         + f" | {ours['peak_mib']:.0f}; {memory} | {100 * case['seen']['busy']:.0f} % |")
     scaling = {}  # ours, by number of threads

@@ -20,6 +20,13 @@ namespace {
 
 constexpr double gib = 1 << 30;
 
+Finding good(const std::string& what, const std::string& detail) {
+  return {.ok = true, .what = what, .detail = detail, .advice = ""};
+}
+Finding bad(const std::string& what, const std::string& detail, const std::string& advice) {
+  return {.ok = false, .what = what, .detail = detail, .advice = advice};
+}
+
 Finding driver_finding(const cuda::Support& s) {
   const std::string oldest = s.runtime >= 13000 ? "580" : s.runtime >= 12000 ? "525" : "450";
   const std::string newest = *std::min_element(s.architectures.begin(), s.architectures.end()) < 75
@@ -28,13 +35,12 @@ Finding driver_finding(const cuda::Support& s) {
   const std::string in_a_container = "in a container, start it with access to the GPU (docker run --gpus all)";
   const std::string install =
       rt::format("install NVIDIA's driver, version {} or newer{}; {}", oldest, newest, in_a_container);
-  if (s.driver == 0) return {false, "NVIDIA driver", "none", install};
+  if (s.driver == 0) return bad("NVIDIA driver", "none", install);
   const std::string detail = rt::format("serves CUDA up to {}", dotted(s.driver));
-  if (s.driver / 1000 < s.runtime / 1000) return {false, "NVIDIA driver", detail, install};
-  return {true, "NVIDIA driver", detail, ""};
+  return s.driver / 1000 >= s.runtime / 1000 ? good("NVIDIA driver", detail) : bad("NVIDIA driver", detail, install);
 }
 
-// Ones on the device, of a given shape.
+// A tensor of ones on the device.
 struct Ones {
   explicit Ones(const Shape& shape) : spec{shape}, memory(spec.bytes(), Device::cuda) {
     const std::vector<float> ones(static_cast<size_t>(shape.numel()), 1.0f);
@@ -66,44 +72,41 @@ void examine_cuda(std::vector<Finding>& found) {
   const cuda::Support& s = cuda::support();
   std::string compiled;
   for (int a : s.architectures) compiled += (compiled.empty() ? "" : ", ") + capability_text(a);
-  found.push_back({true, "CUDA in this build",
-                   rt::format("{}, compiled for {}, cuDNN {}, cuBLAS {}", dotted(s.runtime), compiled,
-                              library_version(s.cudnn), library_version(s.cublas)),
-                   ""});
+  found.push_back(
+      good("CUDA in this build", rt::format("{}, compiled for {}, cuDNN {}, cuBLAS {}", dotted(s.runtime), compiled,
+                                            library_version(s.cudnn), library_version(s.cublas))));
   found.push_back(driver_finding(s));
   if (s.devices.empty()) {
     if (found.back().ok)
-      found.push_back({false, "GPU", s.problem,
-                       "see that nvidia-smi lists the card; CUDA_VISIBLE_DEVICES hides all when it is set to nothing"});
+      found.push_back(
+          bad("GPU", s.problem,
+              "see that nvidia-smi lists the card; CUDA_VISIBLE_DEVICES hides all when it is set to nothing"));
     return;
   }
   int chosen = -1;
   for (const cuda::DeviceInfo& d : s.devices) {
-    found.push_back({d.problem.empty(), rt::format("GPU {}", d.index),
-                     rt::format("{}, compute capability {}, {:.1f} GiB", d.name, capability_text(d.capability),
-                                static_cast<double>(d.total_bytes) / gib),
-                     d.problem});
+    const std::string detail = rt::format("{}, compute capability {}, {:.1f} GiB", d.name,
+                                          capability_text(d.capability), static_cast<double>(d.total_bytes) / gib);
+    const std::string what = rt::format("GPU {}", d.index);
+    found.push_back(d.problem.empty() ? good(what, detail) : bad(what, detail, d.problem));
     if (chosen < 0 && d.problem.empty()) chosen = d.index;
   }
   if (chosen < 0) return;
   try {
     cuda::use(chosen);
     const ComputeDefaults d = compute_defaults(cuda_target());
-    found.push_back({true, "chosen by itself",
-                     rt::format("{} ({}), layout {} ({})", name_of(d.precision), d.precision_reason, name_of(d.layout),
-                                d.layout_reason),
-                     ""});
+    found.push_back(good("chosen by itself", rt::format("{} ({}), layout {} ({})", name_of(d.precision),
+                                                        d.precision_reason, name_of(d.layout), d.layout_reason)));
     compute();
-    found.push_back({true, "computing",
-                     rt::format("cuDNN, cuBLAS and a kernel give the right numbers on GPU {}, {:.1f} GiB free", chosen,
-                                static_cast<double>(cuda::free_bytes()) / gib),
-                     ""});
+    found.push_back(
+        good("computing", rt::format("cuDNN, cuBLAS and a kernel give the right numbers on GPU {}, {:.1f} GiB free",
+                                     chosen, static_cast<double>(cuda::free_bytes()) / gib)));
   } catch (const Error& e) {
     found.push_back(
-        {false, "computing", e.what(),
-         e.code() == ExitCode::usage
-             ? ""
-             : "if other programs use the GPU, try again without them; else reinstall the driver and cuDNN"});
+        bad("computing", e.what(),
+            e.code() == ExitCode::usage
+                ? ""
+                : "if other programs use the GPU, try again without them; else reinstall the driver and cuDNN"));
   }
 }
 
@@ -118,14 +121,15 @@ std::string library_version(int version) {
 std::vector<Finding> examine() {
   const Machine& m = machine();
   std::vector<Finding> found{
-      {true, "CPU", rt::format("{}, {} ({})", m.cpu_model, name_of(m.isa), m.isa_reason), ""},
-      {true, "threads", rt::format("{} ({})", m.threads.value, m.threads.reason), ""},
-      {true, "memory",
-       rt::format("{:.1f} GiB usable ({})", static_cast<double>(m.usable_memory_bytes.value) / gib,
-                  m.usable_memory_bytes.reason),
-       ""}};
+      good("CPU", rt::format("{}, {} ({})", m.cpu_model, name_of(m.isa), m.isa_reason)),
+      good("threads", rt::format("{} ({})", m.threads.value, m.threads.reason)),
+      good("memory", rt::format("{:.1f} GiB usable ({})", static_cast<double>(m.usable_memory_bytes.value) / gib,
+                                m.usable_memory_bytes.reason))};
   if (cuda::support().architectures.empty())
-    found.push_back({true, "CUDA in this build", "none: it computes on the CPU", cuda::support().problem});
+    found.push_back({.ok = true,
+                     .what = "CUDA in this build",
+                     .detail = "none: it computes on the CPU",
+                     .advice = cuda::support().problem});
   else
     examine_cuda(found);
   return found;

@@ -1,4 +1,4 @@
-// rtrain eval: a run (its best model) or a model file, on the test images or a run's held-out ones.
+// rtrain eval: evaluates a run's best model, or a model file, on the test images or a run's held-out ones.
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -19,8 +19,8 @@ struct Options {
   bool json = false;
 };
 
-// A run's configuration, for this machine in place of the one that trained; in the run's precision where the device has
-// it.
+// A run's configuration for this machine in place of the one that trained. The run's precision stays where the device
+// has it.
 LoadedConfig config_of_run(const RunFolder& folder, const std::vector<std::string>& overrides) {
   std::vector<std::string> here = chosen_by_the_machine();
   std::string device = "auto";
@@ -41,12 +41,12 @@ Evaluated find(const Options& o) {
   if (!std::filesystem::is_directory(o.model)) {
     if (!std::filesystem::exists(o.model))
       fail(ExitCode::usage, "{}: there is no such run folder or model file", o.model);
-    return {o.model, load_config("", o.overrides)};
+    return {.path = o.model, .loaded = load_config("", o.overrides)};
   }
   const RunFolder folder = open_run_folder(o.model);
   if (!std::filesystem::exists(folder.best))
     fail(ExitCode::data, "{}: no model yet; it appears after the first evaluation", folder.best);
-  return {folder.best, config_of_run(folder, o.overrides)};
+  return {.path = folder.best, .loaded = config_of_run(folder, o.overrides)};
 }
 
 void print(const std::string& path, const EvalResult& r, bool json) {
@@ -66,7 +66,7 @@ int run(const Options& o) {
   ModelInfo info = read_model_info(file);
   loaded.config.model.arch = info.net.arch;
   loaded.config.model.stem = info.net.stem;
-  loaded.origins["model.arch"] = loaded.origins["model.stem"] = {path, false};
+  for (const char* key : {"model.arch", "model.stem"}) loaded.origins[key] = {.text = path, .automatic = false};
   loaded.config.model.weights.clear();
 
   const auto session = open_session(loaded, Purpose::evaluate, &info);

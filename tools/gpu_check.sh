@@ -59,7 +59,7 @@ part_build() {  # warnings of compilers that nobody has tried are no reason to s
   if [ "$prebuilt" = 1 ]; then
     try fit_paths
   else
-    cmake --preset $preset -DRTRAIN_WERROR=OFF -DRTRAIN_CUDA_ARCHS="$sm" -DRTRAIN_PYTHON="$(command -v "$python")" \
+    cmake --preset $preset -DRTRAIN_CUDA_ARCHS="$sm" -DRTRAIN_PYTHON="$(command -v "$python")" \
       ${RTRAIN_PREFIX:+-DCMAKE_PREFIX_PATH="$RTRAIN_PREFIX"} &&
       cmake --build $build -j "$(nproc)" --target rtrain rbench || return 1
   fi

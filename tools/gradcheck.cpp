@@ -100,7 +100,12 @@ std::vector<GradientCheck> check_gradients(const OpCase& c, Layout layout, std::
       analytic.push_back(tape.view(gradient).as<double>()[k]);
       numeric.push_back(numeric_gradient(run, x[k], table));
     }
-    checks.push_back({c.op, c.label, c.in[i].name, layout, worst_error(analytic, numeric), 1e-6});
+    checks.push_back({.op = c.op,
+                      .shape = c.label,
+                      .input = c.in[i].name,
+                      .layout = layout,
+                      .error = worst_error(analytic, numeric),
+                      .tolerance = 1e-6});
   }
   return checks;
 }

@@ -14,9 +14,11 @@ namespace rt {
 
 struct GradientCheck {
   std::string op, shape, input;
-  Layout layout;     // the one with the larger error
-  double error;      // the worst over the elements: |analytic - numeric| / max(|analytic|, |numeric|, largest / 100),
-  double tolerance;  //   where `largest` is the largest gradient of that input: small ones are judged by its scale
+  Layout layout;  // the one with the larger error
+  // The worst over the elements: |analytic - numeric| / max(|analytic|, |numeric|, largest / 100), where `largest` is
+  // the largest gradient of that input. Small gradients are judged by its scale.
+  double error;
+  double tolerance;
   bool ok() const { return error <= tolerance; }  // false for a NaN
 };
 

@@ -1,4 +1,5 @@
 // rtrain info: what the machine is, and what rtrain uses of it.
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -6,6 +7,7 @@
 #include "core/device.hpp"
 #include "kernels/defaults.hpp"
 #include "kernels/table.hpp"
+#include "kernels/isa.hpp"
 #include "tools/doctor.hpp"
 #include "tools/verbs.hpp"
 
@@ -43,12 +45,15 @@ Target automatic_target(const cuda::Support& s) {
   return cpu_target();
 }
 
+// "scalar avx2 avx512 avx512_bf16 amx": the least capable first.
 std::string compiled_sets() {
-  std::string names(name_of(isa_scalar));
-#if defined(RT_HAVE_AVX2)
-  names += " avx2 avx512 avx512_bf16 amx";
-#endif
-  return names;
+  std::map<Isa, const char*> names;
+  const auto add = [&]<class Set>() { names[Set::capability] = name_of(Set::capability); };
+  for_each_isa(add);
+  for_each_isa_of_pairs(add);
+  std::string text;
+  for (const auto& [isa, name] : names) text += rt::format("{}{}", text.empty() ? "" : " ", name);
+  return text;
 }
 
 void print_json() {

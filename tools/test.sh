@@ -7,7 +7,7 @@ preset=${1:-release}
 shift || true
 [ $# -gt 0 ] || set -- -j2
 extra=()
-[ "$preset" = tsan ] && extra=(clang libomp-dev)
+case $preset in tsan | ci-clang) extra=(clang libomp-dev) ;; esac
 tools/install_deps.sh "${extra[@]}"
 cmake --preset "$preset" -DRTRAIN_TESTS=ON >/dev/null
 cmake --build --preset "$preset"

@@ -14,7 +14,7 @@ struct Verb {
   // Declares options and positional words. What it returns runs once they are parsed; its result is the exit code.
   std::function<int()> (*add)(CLI::App& command) = nullptr;
   std::span<const Verb* const> verbs = {};  // in place of `add`: one of these must follow
-  // Where the words may be spelled in another way: puts them in the usual one.
+  // Puts words that may be spelled in another way into the usual one.
   void (*rewrite)(std::span<char*> words) = nullptr;
 };
 

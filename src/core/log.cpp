@@ -3,8 +3,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 
 namespace rt {
@@ -56,10 +58,15 @@ void log_line(LogLevel level, std::string_view text) {
   }
 }
 void log_to_file(const std::string& path) {
-  State& s = state();
-  std::lock_guard lock(s.mutex);
-  if (s.file != nullptr) std::fclose(s.file);
-  s.file = path.empty() ? nullptr : std::fopen(path.c_str(), "a");
+  int problem = 0;
+  {
+    State& s = state();
+    std::lock_guard lock(s.mutex);
+    if (s.file != nullptr) std::fclose(s.file);
+    s.file = path.empty() ? nullptr : std::fopen(path.c_str(), "a");
+    if (!path.empty() && s.file == nullptr) problem = errno;
+  }
+  if (problem != 0) log_warning("cannot write {}: {}; what is said stands here only", path, std::strerror(problem));
 }
 void log_status(std::string_view text) {
   if (!stderr_is_terminal()) return;

@@ -30,7 +30,8 @@ void log_warning(fmt::format_string<A...> format, A&&... args) {
   log_line(LogLevel::warning, rt::format(format, std::forward<A>(args)...));
 }
 
-void log_to_file(const std::string& path);  // append every line to this file as well; "" stops
+// Appends every line to this file as well; "" stops. Warns where the file cannot be opened.
+void log_to_file(const std::string& path);
 bool stderr_is_terminal();
 bool color_allowed();  // a terminal, and NO_COLOR is unset or empty
 

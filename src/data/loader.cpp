@@ -2,6 +2,7 @@
 #include "data/loader.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <numeric>
 
@@ -11,6 +12,9 @@
 
 namespace rt {
 namespace {
+
+// A worker may take seconds for a sample. So often does next() look meanwhile whether it should stop.
+constexpr std::chrono::milliseconds between_looks{50};
 
 int64_t samples_per_epoch(const Dataset& data, const LoaderOptions& options) {
   RT_CHECK(options.batch >= 1, "loader: batch is {}, at least 1", options.batch);
@@ -80,10 +84,12 @@ const Batch* Loader::next() {
   if (handed_ == batches_left_) return nullptr;
   Prefetched& place = ring_[static_cast<size_t>(handed_) % ring_.size()];
   if (workers_.empty()) {
-    fill(place.batch, first_of(handed_), {});
+    fill(place.batch, first_of(handed_), options_.stop);
+    if (stopped()) return nullptr;
   } else {
     place_free_.notify_one();
-    batch_ready_.wait(lock, [&] { return place.filled == handed_; });
+    while (!batch_ready_.wait_for(lock, between_looks, [&] { return place.filled == handed_; }))
+      if (stopped()) return nullptr;
     if (place.error) std::rethrow_exception(place.error);
   }
   ++handed_;
@@ -99,7 +105,7 @@ void Loader::work(const std::stop_token& stop) {
     Prefetched& place = ring_[static_cast<size_t>(number % ring)];
     lock.unlock();
     try {
-      fill(place.batch, first_of(number), stop);
+      fill(place.batch, first_of(number), [&stop] { return stop.stop_requested(); });
     } catch (...) {
       place.error = std::current_exception();
     }
@@ -109,12 +115,13 @@ void Loader::work(const std::stop_token& stop) {
   }
 }
 
-void Loader::fill(Batch& batch, int64_t first, const std::stop_token& stop) const {
+void Loader::fill(Batch& batch, int64_t first, const std::function<bool()>& stop) const {
   const auto bytes = static_cast<size_t>(data_.info().image_bytes());
   batch.first = first;
   batch.epoch = epoch_;
   batch.count = std::min(options_.batch, samples_ - first);
-  for (int64_t i = 0; i < batch.count && !stop.stop_requested(); ++i) {
+  for (int64_t i = 0; i < batch.count; ++i) {
+    if (stop && stop()) return;
     const uint32_t sample = order_[static_cast<size_t>(first + i)];
     batch.samples[i] = static_cast<int32_t>(sample);
     batch.labels[i] = data_.label(sample);

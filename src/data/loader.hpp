@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -27,6 +28,8 @@ struct LoaderOptions {
   int workers = 0;                // threads; 0: next() prepares the batch itself
   int prefetch = 2;               // batches prepared ahead, at least 1 when there are workers
   std::vector<uint32_t> indices;  // the part of the data set to use; empty: all of it
+  // Asked while next() waits for a batch, and between samples where it prepares one itself. Once true it stays true.
+  std::function<bool()> stop = {};
   std::shared_ptr<const Preparation> preparation = as_stored();
 };
 
@@ -56,8 +59,8 @@ class Loader {
 
   // Begins (or continues) an epoch at the sample first_sample; whatever was under way is dropped.
   void start(uint32_t epoch, int64_t first_sample = 0);
-  // The next batch, valid until the following next() or start(); null at the end of the epoch. Rethrows what failed in
-  // a worker when the batch it failed in is due.
+  // The next batch, valid until the following next() or start(); null at the end of the epoch, and where options.stop()
+  // became true before the batch was ready. Rethrows what failed in a worker when the batch it failed in is due.
   const Batch* next();
 
   // The batch that begins at this position of the present epoch once more, for a look at what went wrong with it.
@@ -73,7 +76,9 @@ class Loader {
     std::exception_ptr error;
   };
   Batch empty_batch() const;
-  void fill(Batch& batch, int64_t first, const std::stop_token& stop) const;
+  bool stopped() const { return options_.stop && options_.stop(); }
+  // Leaves off before the next sample where stop() is true.
+  void fill(Batch& batch, int64_t first, const std::function<bool()>& stop) const;
   int64_t first_of(int64_t number) const { return first_sample_ + number * options_.batch; }
   void work(const std::stop_token& stop);
 

@@ -78,8 +78,8 @@ void draw_clutter(Rng& rng, float (&image)[3][plane]) {
   const bool round = rng.below(2) == 0;
   for (int y = 0; y < side; ++y)
     for (int x = 0; x < side; ++x) {
-      const float u = (static_cast<float>(x) + 0.5f - x0) / half_width,
-                  v = (static_cast<float>(y) + 0.5f - y0) / half_height;
+      const float u = (static_cast<float>(x) + 0.5f - x0) / half_width;
+      const float v = (static_cast<float>(y) + 0.5f - y0) / half_height;
       if (round ? u * u + v * v > 1 : std::max(std::abs(u), std::abs(v)) > 1) continue;
       for (int c = 0; c < 3; ++c) {
         float& value = image[c][y * side + x];
@@ -97,8 +97,8 @@ void draw_synthetic(uint64_t seed, uint32_t split, uint32_t index, int label, ui
   while (distance2(object, back) < 0.6f * 0.6f) object = random_color(rng);
   const float radius = rng.uniform(9, 13);
   const float center_x = side / 2 + rng.uniform(-4, 4), center_y = side / 2 + rng.uniform(-4, 4);
-  const float half_tangent =
-      rng.uniform(-0.1317f, 0.1317f);  // of the angle, +-15 degrees: a rotation without sin and cos
+  // Of the angle, which is at most 15 degrees either way: a rotation without sin and cos.
+  const float half_tangent = rng.uniform(-0.1317f, 0.1317f);
   const float cosine = (1 - half_tangent * half_tangent) / (1 + half_tangent * half_tangent);
   const float sine = 2 * half_tangent / (1 + half_tangent * half_tangent);
   const float slope_x = rng.uniform(-0.12f, 0.12f), slope_y = rng.uniform(-0.12f, 0.12f);

@@ -9,8 +9,8 @@
 namespace rt {
 namespace {
 
-// Elements begin to end of a view, from the stream that its parameter has to itself: cut anywhere that is a multiple of
-// 4, the parts hold the same numbers as the whole.
+// Draws elements begin to end of a view from the stream that its parameter has to itself. Parts that are cut at
+// multiples of 4 hold the same numbers as the whole.
 void initialise_part(const View& view, int64_t begin, int64_t end, Init init, int64_t fan, Rng rng) {
   constexpr int64_t most = 1024;
   double drawn[most];
@@ -65,14 +65,16 @@ ModelState::ModelState(Module& root, const Optimizer* optimizer, DType dtype) {
     statistics += round_up(s->shape.numel());
   }
   if (optimizer) slot_names_ = optimizer->slots;
+  const auto of_parameters = [&](int64_t n) { return Flat{.of_parameters = true, .host = Tensor({{n}, dtype})}; };
+  const auto other = [](const Spec& spec) { return Flat{.of_parameters = false, .host = Tensor(spec)}; };
   flats_.resize(first_slot_ + slot_names_.size());
-  for (size_t i = first_slot_; i < flats_.size(); ++i) flats_[i] = {true, Tensor({{elements}, dtype})};
-  flats_[weights_] = {true, Tensor({{elements}, dtype})};
-  flats_[grads_] = {true, Tensor({{optimizer ? elements : 0}, dtype})};
-  flats_[running_] = {false, Tensor({{statistics}, dtype})};
-  flats_[running_fresh_] = {false, Tensor({{statistics}, dtype})};
-  flats_[control_] = {false, Tensor({{4}, DType::f32})};
-  flats_[updates_] = {false, Tensor({{}, DType::i32})};
+  for (size_t i = first_slot_; i < flats_.size(); ++i) flats_[i] = of_parameters(elements);
+  flats_[weights_] = of_parameters(elements);
+  flats_[grads_] = of_parameters(optimizer ? elements : 0);
+  flats_[running_] = other({{statistics}, dtype});
+  flats_[running_fresh_] = other({{statistics}, dtype});
+  flats_[control_] = other({{4}, DType::f32});
+  flats_[updates_] = other({{}, DType::i32});
   control_values()[0] = 1;
 }
 
@@ -116,7 +118,8 @@ void ModelState::initialise(uint64_t seed) {
   constexpr int64_t size = 1 << 15;
   std::vector<Part> parts;
   auto cut = [&](const View& view, Init init, int64_t fan, size_t index) {
-    for (int64_t begin = 0; begin < view.numel(); begin += size) parts.push_back({view, begin, init, fan, index});
+    for (int64_t begin = 0; begin < view.numel(); begin += size)
+      parts.push_back({.view = view, .begin = begin, .init = init, .fan = fan, .index = index});
   };
   for (const Parameter* p : parameters_) cut(weights[p->index].view, p->init, p->fan, p->index);
   for (const Statistic* s : statistics_) cut(stats[s->index].view, s->init, 1, s->index);
@@ -145,7 +148,7 @@ size_t ModelState::step_bytes() const {
 
 View ModelState::compute_weights() const { return {{{decayed_}, placement_.compute}, compute_weights_.data()}; }
 
-// Whole flat buffers of parameters with their 4-d weights in another order.
+// Copies a whole flat buffer of parameters into another, where 4-d weights have another order.
 void ModelState::reorder(const Tensor& from, const Tensor& to, Layout from_layout, Layout to_layout) const {
   for (FlatSlice slice : parameter_slices_) {
     slice.layout = from_layout;

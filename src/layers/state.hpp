@@ -31,10 +31,14 @@ class ModelState {
   // With gradients and the optimizer's slots; null leaves them out (evaluation).
   explicit ModelState(Module& root, const Optimizer* optimizer = &optimizer_named("sgd"), DType dtype = DType::f32);
 
-  void initialise(uint64_t seed);          // of the host's copy, as loading is: push() afterwards
-  void place(const Placement& placement);  // allocates nothing yet
-  void push();  // what the host holds becomes what steps compute with; the fresh statistics are the committed ones
-  void pull();  // and back; waits for the device
+  // Draws the host's numbers, as loading a file reads them: push() afterwards.
+  void initialise(uint64_t seed);
+  // Says where steps will compute. It allocates nothing yet.
+  void place(const Placement& placement);
+  // What the host holds becomes what steps compute with; the fresh statistics are the committed ones.
+  void push();
+  // What steps computed comes back to the host. It waits for the device.
+  void pull();
 
   // Binds the model to a tape. Training: gradients go to the flat buffer (added to it with `accumulate`), statistics
   // are the fresh copy. Inference: the committed copy, no gradients.

@@ -20,8 +20,8 @@ std::string tensor_name(std::string_view slot, std::string_view parameter) {
 
 nlohmann::json to_json(const LoopState& s) {
   nlohmann::json j = {
-      {"step", s.step}, {"epoch", s.epoch},       {"position", s.position},       {"evaluated", s.evaluated},
-      {"top1", s.top1}, {"loss_sum", s.loss_sum}, {"fingerprint", s.fingerprint}, {"data", s.data}};
+      {"step", s.step},         {"epoch", s.epoch}, {"position", s.position},       {"evaluated", s.evaluated},
+      {"loss_sum", s.loss_sum}, {"top1", s.top1},   {"fingerprint", s.fingerprint}, {"data", s.data}};
   if (s.best) j["best"] = *s.best;
   return j;
 }
@@ -40,7 +40,7 @@ LoopState from_json(const nlohmann::json& j) {
   return s;
 }
 
-// read(json) of the loop's state in a file.
+// What read(json) makes of the loop's state in a file.
 template <class Read>
 auto read_loop(const SafetensorsFile& file, Read&& read) {
   const auto it = file.metadata().find(loop_key);
@@ -104,7 +104,8 @@ void CheckpointFolder::save(const LoopState& loop, const ModelInfo& info, const 
   std::filesystem::create_directories(folder_);
   const std::string path = rt::format("{}/step-{:09}.safetensors", folder_, loop.step);
   write_safetensors(path, tensors, metadata);
-  std::error_code ignored;  // a file that stays behind costs space, nothing else
+  // A file that stays behind costs space, nothing else.
+  std::error_code ignored;
   int kept = 0;
   for (const std::string& file : newest_first()) {
     if (file > path)
@@ -112,7 +113,8 @@ void CheckpointFolder::save(const LoopState& loop, const ModelInfo& info, const 
     else if (++kept > keep_)
       std::filesystem::remove(file, ignored);
   }
-  for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored))  // a write that a kill cut short
+  // Writes that a kill cut short.
+  for (const auto& entry : std::filesystem::directory_iterator(folder_, ignored))
     if (entry.path().extension() == ".tmp") std::filesystem::remove(entry.path(), ignored);
 }
 
@@ -134,7 +136,7 @@ CheckpointFolder::Loaded CheckpointFolder::load_newest() const {
       SafetensorsFile file = SafetensorsFile::open(path);
       LoopState loop = read_loop(file, from_json);
       ModelInfo info = read_model_info(file);
-      return {std::move(loop), std::move(info), std::move(file)};
+      return {.loop = std::move(loop), .info = std::move(info), .file = std::move(file)};
     } catch (const Error& e) {
       if (e.code() != ExitCode::data) throw;
       log_warning("skipping a damaged checkpoint: {}", e.what());

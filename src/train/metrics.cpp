@@ -50,20 +50,20 @@ Metrics::Metrics(const std::string& csv_path, const std::string& jsonl_path) : c
 }
 
 void Metrics::add(const TrainEvent& e) {
-  jsonl_.append(rt::format(
-      R"({{"event":"train","step":{},"epoch":{},"loss":{},"lr":{},"grad_norm":{},"images_per_s":{},"data_wait_ms":{}}})"
-      "\n",
-      e.step, json_number(e.epoch), json_number(e.loss), json_number(e.lr), json_number(e.grad_norm),
-      json_number(e.images_per_s), json_number(e.data_wait_ms)));
+  const std::string numbers =
+      rt::format(R"("loss":{},"lr":{},"grad_norm":{},"images_per_s":{},"data_wait_ms":{})", json_number(e.loss),
+                 json_number(e.lr), json_number(e.grad_norm), json_number(e.images_per_s), json_number(e.data_wait_ms));
+  jsonl_.append(
+      rt::format("{{\"event\":\"train\",\"step\":{},\"epoch\":{},{}}}\n", e.step, json_number(e.epoch), numbers));
   csv_.append(rt::format("train,{},{},{},{},{},{},{},,\n", e.step, e.epoch, e.loss, e.lr, e.grad_norm, e.images_per_s,
                          e.data_wait_ms));
 }
 
 void Metrics::add(const EvalEvent& e) {
-  jsonl_.append(rt::format(R"({{"event":"eval","step":{},"epoch":{},"loss":{},"top1":{},"top5":{}}})"
-                           "\n",
-                           e.step, json_number(e.epoch), json_number(e.loss), json_number(e.top1),
-                           json_number(e.top5)));
+  const std::string json =
+      rt::format(R"({{"event":"eval","step":{},"epoch":{},"loss":{},"top1":{},"top5":{}}})", e.step,
+                 json_number(e.epoch), json_number(e.loss), json_number(e.top1), json_number(e.top5));
+  jsonl_.append(json + "\n");
   csv_.append(rt::format("eval,{},{},{},,,,,{},{}\n", e.step, e.epoch, e.loss, e.top1, e.top5));
 }
 

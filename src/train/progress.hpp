@@ -10,12 +10,12 @@
 namespace rt {
 
 struct ProgressState {
-  std::string label = {};              // "epoch 3/30", "evaluation"
-  int64_t done = 0, total = 0;         // steps
-  int64_t first = 0;                   // where this process began to count: a resumed epoch is not faster for it
-  double elapsed_s = 0;                // since then
-  double images_per_s = std::nan("");  // NaN: not known, left out; so below
-  double loss = std::nan(""), top1 = std::nan(""), lr = std::nan("");  // top1: a fraction
+  std::string label = {};       // "epoch 3/30", "evaluation"
+  int64_t done = 0, total = 0;  // steps
+  int64_t first = 0;            // where this process began to count: a resumed epoch is not faster for it
+  double elapsed_s = 0;         // since then
+  // NaN: not known, and left out. top1 is a fraction.
+  double images_per_s = std::nan(""), loss = std::nan(""), top1 = std::nan(""), lr = std::nan("");
 };
 
 // bar_width 0: no bar.

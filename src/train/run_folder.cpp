@@ -21,9 +21,7 @@ void make_folders(const fs::path& path) {
   if (error) fail(ExitCode::runtime, "cannot create the folder {}: {}", path.string(), error.message());
 }
 
-bool holds_a_run(const RunFolder& run) { return fs::exists(run.config) || fs::exists(run.checkpoints); }
-
-// mkdir tells who came first when two runs start in the same second.
+// Finds a name that is free. mkdir tells who came first when two runs start in the same second.
 std::string make_new_folder(const std::string& wanted) {
   for (int n = 1;; ++n) {
     const std::string dir = n == 1 ? wanted : rt::format("{}-{}", wanted, n);
@@ -32,7 +30,7 @@ std::string make_new_folder(const std::string& wanted) {
   }
 }
 
-// Made beside its place and renamed, so that the name is never missing. A run does not fail for want of a link.
+// The link is made beside its place and renamed, so that the name is never missing. A run does not fail for want of it.
 void point_latest_to(const fs::path& dir) {
   const fs::path latest = dir.parent_path() / "latest", temporary = dir.string() + ".latest";
   std::error_code error;
@@ -41,6 +39,16 @@ void point_latest_to(const fs::path& dir) {
   if (!error) return;
   log_warning("{} does not point to this run: {}", latest.string(), error.message());
   fs::remove(temporary, error);
+}
+
+// The folder belongs to the run that makes its folder of checkpoints: only one can, also when several start at once.
+void claim(const RunFolder& run) {
+  std::error_code error;
+  const bool made = !fs::exists(run.config) && fs::create_directory(run.checkpoints, error);
+  if (error) fail(ExitCode::runtime, "cannot create the folder {}: {}", run.checkpoints, error.message());
+  if (!made)
+    fail(ExitCode::usage, "run.dir = \"{}\" already holds a run; continue it with --resume {}, or name another folder",
+         run.dir, run.dir);
 }
 
 }  // namespace
@@ -68,10 +76,8 @@ RunFolder create_run_folder(const std::string& run_dir, const std::string& recip
     dir = make_new_folder(rt::format("{}/{}-{}", runs, recipe, time));
   }
   const RunFolder run(dir);
-  if (holds_a_run(run))
-    fail(ExitCode::usage, "run.dir = \"{}\" already holds a run; continue it with --resume {}, or name another folder",
-         dir, dir);
-  make_folders(run.checkpoints);
+  make_folders(dir);
+  claim(run);
   if (fs::path(dir).parent_path().filename() == runs) point_latest_to(dir);
   return run;
 }

@@ -17,8 +17,9 @@ struct RunFolder {
 };
 
 // Makes the folder of a new run: run_dir if it is given, else runs/<recipe>-<YYYYmmdd-HHMMSS> (local time), with -2,
-// -3, … if that is taken. runs/latest then points to it. Nothing is ever overwritten: a run_dir that already holds a
-// run is an Error(usage) that says how to continue it.
+// -3, … if that is taken. runs/latest then points to it. Nothing is ever overwritten, and no two runs share a folder: a
+// run_dir that already holds a run, or that another process takes at this moment, is an Error(usage) that says how to
+// continue it.
 RunFolder create_run_folder(const std::string& run_dir, const std::string& recipe,
                             std::time_t now = std::time(nullptr));
 

@@ -29,7 +29,8 @@ ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
   o.control.clip_norm = c.train.clip_norm;
   o.decay_all = c.optimizer.decay_bn_and_bias;
   o.largest_batch = std::max(c.train.batch, c.eval.batch);
-  o.height = data.height, o.width = data.width;
+  o.height = data.height;
+  o.width = data.width;
   return o;
 }
 
@@ -39,14 +40,14 @@ ModelConfig net_config(const Config& c, const DatasetInfo& data) {
   return {.arch = c.model.arch, .stem = c.model.stem, .classes = data.classes, .channels = data.channels};
 }
 
-// What a step of `batch` images needs besides the program itself: the data set is in memory already.
+// The bytes that a step of `batch` images needs besides the program itself: the data set is in memory already.
 int64_t step_bytes(const Config& c, const DatasetInfo& data, Model& net, ModelState& state, int batch, bool training) {
   Config sized = c;
   sized.train.batch = sized.eval.batch = batch;
   ExecutorOptions options = executor_options(sized, data);
   options.normalise = std::make_shared<Tensor>(Spec{{3, 256}});  // its numbers do not matter here
   const MemoryFigures m = Executor(net, state, options).memory(batch, training);
-  constexpr int64_t loader_batches = 3;  // prefetched ones, and the one in use; in the host's memory
+  constexpr int64_t loader_batches = 3;  // in the host's memory: those prefetched, and the one in use
   const int64_t of_loader = options.device == Device::cpu ? loader_batches * batch * data.image_bytes() : 0;
   return m.arena_bytes + m.fixed_bytes + of_loader;
 }
@@ -55,6 +56,11 @@ int64_t step_bytes(const Config& c, const DatasetInfo& data, Model& net, ModelSt
 
 int64_t Session::train_images() const {
   return train_indices.empty() ? data.train->size() : static_cast<int64_t>(train_indices.size());
+}
+
+int64_t Session::eval_images() const {
+  if (!eval_data) return 0;
+  return eval_indices.empty() ? eval_data->size() : static_cast<int64_t>(eval_indices.size());
 }
 
 namespace {
@@ -87,11 +93,14 @@ DeviceChoice use_device(Session& s) {
   const Config& c = s.config();
   const DeviceChoice device = choose_device(c.device, s.loaded.origins.find("device")->second.text);
   s.device_reason = device.reason;
-  if (device.device == Device::cuda) cudnn::configure({c.optimize.deterministic, cudnn::default_cache_file(), ""});
+  if (device.device == Device::cuda)
+    cudnn::configure(
+        {.deterministic = c.optimize.deterministic, .cache_file = cudnn::default_cache_file(), .run_file = ""});
   return device;
 }
 
-// Nothing if there is a model. The first fact about its memory needs one, and is asked for after model.* was decided.
+// Does nothing where there is a model. The first fact about its memory needs one, and is asked for after model.* was
+// decided.
 void build_model(Session& s) {
   if (s.net) return;
   s.net = make_model(net_config(s.config(), s.data.train->info()));
@@ -117,7 +126,7 @@ void resolve(Session& s, const DeviceChoice& device) {
                           .data_bytes = images * data.image_bytes()});
 }
 
-// Weights, and what a model's file says beside them. False when a signal asked to stop meanwhile.
+// Sets the weights, and what a model's file says beside them. False: a signal asked to stop meanwhile.
 bool initialise_model(Session& s, const ModelInfo* saved) {
   const Config& c = s.config();
   const DatasetInfo& data = s.data.train->info();
@@ -125,7 +134,7 @@ bool initialise_model(Session& s, const ModelInfo* saved) {
   if (saved && !saved->has_normalisation)
     log_info("the model does not say how its images were normalised: using the statistics of {}", c.data.dir);
   if (!s.info.has_normalisation) {
-    s.survey = survey(*s.data.train, c.threads, [] { return stop_signal() != 0; });
+    s.survey = survey(*s.data.train, c.threads, asked_to_stop);
     if (!s.survey) return false;
     s.info.normalisation = s.survey->statistics;
     s.info.has_normalisation = true;
@@ -181,6 +190,7 @@ LoaderOptions train_loader_options(const Session& s) {
   o.workers = c.data.workers;
   o.gather = !c.optimize.resident;
   o.indices = s.train_indices;
+  o.stop = asked_to_stop;
   return o;
 }
 
@@ -190,6 +200,7 @@ LoaderOptions eval_loader_options(const Session& s) {
   o.workers = s.config().data.workers;
   o.gather = !s.config().optimize.resident;
   o.indices = s.eval_indices;
+  o.stop = asked_to_stop;
   return o;
 }
 
@@ -201,7 +212,9 @@ EvalResult evaluate(Executor& executor, Loader& loader, const std::string& label
   auto collect = [&](bool all) {
     while (const auto r = executor.result(all)) {
       total.loss_sum += r->loss * static_cast<double>(r->images);
-      total.images += r->images, total.top1 += r->top1, total.top5 += r->top5;
+      total.images += r->images;
+      total.top1 += r->top1;
+      total.top5 += r->top5;
       const double images = static_cast<double>(total.images);
       progress.update(++done, {.loss = total.loss_sum / images, .top1 = static_cast<double>(total.top1) / images});
     }
@@ -217,8 +230,8 @@ EvalResult evaluate(Executor& executor, Loader& loader, const std::string& label
 std::string memory_line(const MemoryFigures& f) {
   auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   return rt::format(
-      "memory of a training step: arena {:.0f} MiB ({:.0f} MiB if no memory were shared), parameters and batch {:.0f} "
-      "MiB",
+      "memory of a training step: arena {:.0f} MiB ({:.0f} MiB if no memory were shared), "
+      "parameters and batch {:.0f} MiB",
       mib(f.arena_bytes), mib(f.unshared_bytes), mib(f.fixed_bytes));
 }
 

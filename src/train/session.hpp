@@ -18,7 +18,7 @@ struct Session {
   DatasetPair data;
   const Dataset* eval_data = nullptr;  // the test set, or the training set where a part of it is held out; null: none
   std::vector<uint32_t> train_indices, eval_indices;  // empty: all
-  std::optional<Survey> survey;  // of the training set; of a saved model only where that says no normalisation
+  std::optional<Survey> survey;  // of the training set; for a saved model only where that says no normalisation
   ModelInfo info;
   std::unique_ptr<Model> net;
   std::unique_ptr<ModelState> state;
@@ -27,16 +27,18 @@ struct Session {
 
   const Config& config() const { return loaded.config; }
   int64_t train_images() const;
+  int64_t eval_images() const;
 };
+
+enum class Purpose { train, evaluate, describe };  // describe: only the configuration is decided, no model is built
 
 // Opens data.dir, resolves what is still `auto`, builds the model and initialises it (from model.weights where given).
 // With `saved`: the model of a run, whose classes and normalisation (where it says one) are kept instead of taken from
-// the data.
-// Null: a signal asked to stop while the images were read.
-enum class Purpose { train, evaluate, describe };  // describe: only the configuration is decided, no model is built
+// the data. Null: a signal asked to stop while the images were read.
 std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, const ModelInfo* saved = nullptr);
 
-// Of a configuration in which nothing is `auto` any more; without the table to normalise by and rows to refuse.
+// What a configuration in which nothing is `auto` any more says of them. The table to normalise by and the rows to
+// refuse are left out.
 ExecutorOptions executor_options(const Config& config, const DatasetInfo& data);
 
 LoaderOptions train_loader_options(const Session& session);  // over *session.data.train

@@ -7,14 +7,20 @@
 
 namespace rt {
 namespace {
-volatile std::sig_atomic_t g_signal = 0;
+volatile std::sig_atomic_t g_first = 0;
+volatile std::sig_atomic_t g_interrupted = 0, g_terminated = 0;
 
 void on_signal(int signal) {
-  if (g_signal != 0) _exit(128 + signal);
-  g_signal = signal;
+  volatile std::sig_atomic_t& seen = signal == SIGINT ? g_interrupted : g_terminated;
+  if (seen != 0) _exit(128 + signal);
+  seen = 1;
+  if (g_first != 0) return;
+  g_first = signal;
   const int saved_errno = errno;
-  constexpr char text[] = "\nstopping at the end of this step; press Ctrl-C again to leave at once\n";
-  [[maybe_unused]] const auto written = write(STDERR_FILENO, text, sizeof text - 1);
+  constexpr char interrupted[] = "\nstopping at the end of this step; press Ctrl-C again to leave at once\n";
+  constexpr char terminated[] = "\nstopping at the end of this step; a second SIGTERM leaves at once\n";
+  [[maybe_unused]] const auto written = signal == SIGINT ? write(STDERR_FILENO, interrupted, sizeof interrupted - 1)
+                                                         : write(STDERR_FILENO, terminated, sizeof terminated - 1);
   errno = saved_errno;
 }
 }  // namespace
@@ -27,6 +33,6 @@ void install_stop_handlers() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-int stop_signal() { return g_signal; }
+int stop_signal() { return g_first; }
 
 }  // namespace rt

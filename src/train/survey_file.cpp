@@ -11,7 +11,7 @@ namespace {
 constexpr int version = 1;
 constexpr size_t most_bytes = size_t{1} << 30;
 
-// All that tells whether the set is the same.
+// What the set must have in common with the one that was surveyed.
 nlohmann::json origin_of(const Dataset& data, const std::vector<FileStamp>& stamps) {
   nlohmann::json files = nlohmann::json::array();
   for (const FileStamp& f : stamps)

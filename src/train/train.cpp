@@ -6,6 +6,7 @@
 #include "core/log.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
 #include "train/files/files.hpp"
+#include "train/fingerprint.hpp"
 #include "train/signals.hpp"
 #include "train/survey_file.hpp"
 #include "train/trainer.hpp"
@@ -15,7 +16,7 @@ namespace {
 
 double mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-// Of device=auto in a program that could have used one.
+// Why device=auto took none, in a program that could have used one; else "".
 std::string why_no_gpu(const Session& s) {
   const bool asked_for = s.device_reason == DeviceChoice().reason;
   return asked_for || cuda::support().architectures.empty() ? "" : rt::format("; no GPU: {}", s.device_reason);
@@ -32,10 +33,7 @@ void describe_memory(Session& s) {
 void describe(Session& s) {
   const Config& c = s.config();
   const DatasetInfo& d = s.data.train->info();
-  log_info("data: {} training images, {} for evaluation, {}x{}, {} classes ({})", s.train_images(),
-           !s.eval_data             ? 0
-           : s.eval_indices.empty() ? s.eval_data->size()
-                                    : static_cast<int64_t>(s.eval_indices.size()),
+  log_info("data: {} training images, {} for evaluation, {}x{}, {} classes ({})", s.train_images(), s.eval_images(),
            d.height, d.width, d.classes, d.kind);
   log_info("model: {} with the {} stem, {} parameters", c.model.arch, c.model.stem, s.state->parameter_count());
   if (c.device == "cpu")
@@ -50,7 +48,7 @@ void describe(Session& s) {
   describe_memory(s);
 }
 
-// Whatever can be known to fail is refused before anything is written.
+// Refuses what can be known to fail, before anything is written.
 void check(Session& s) {
   const Config& c = s.config();
   make_schedule(s);
@@ -58,11 +56,10 @@ void check(Session& s) {
     try {
       s.executor->memory(rest);
     } catch (const Error& e) {
-      fail(
-          ExitCode::usage,
-          "the last batch of an epoch has {} images, which this network cannot train on ({}); use train.drop_last=true "
-          "or another train.batch",
-          rest, e.what());
+      fail(ExitCode::usage,
+           "the last batch of an epoch has {} images, which this network cannot train on ({}); "
+           "use train.drop_last=true or another train.batch",
+           rest, e.what());
     }
   }
 }
@@ -70,8 +67,9 @@ void check(Session& s) {
 // A resumed run computes with the very convolution algorithms that it began with.
 void remember_algorithms_in(const Session& s, const RunFolder& folder) {
   if (s.config().device == "cpu") return;
-  cudnn::configure(
-      {s.config().optimize.deterministic, cudnn::default_cache_file(), folder.dir + "/cudnn-algorithms.txt"});
+  cudnn::configure({.deterministic = s.config().optimize.deterministic,
+                    .cache_file = cudnn::default_cache_file(),
+                    .run_file = folder.dir + "/cudnn-algorithms.txt"});
 }
 
 void report(int code, const RunFolder& folder) {
@@ -113,7 +111,8 @@ int resume(const TrainRequest& request) {
     if (setting.starts_with("run.dir=")) log_warning("{} is for new runs; this one goes on in {}", setting, folder.dir);
   const CheckpointFolder::Loaded checkpoint =
       CheckpointFolder(folder.checkpoints, loaded.config.train.keep).load_newest();
-  const std::string first_weights = std::exchange(loaded.config.model.weights, "");  // the checkpoint holds newer ones
+  // The checkpoint holds newer weights.
+  const std::string first_weights = std::exchange(loaded.config.model.weights, "");
   const auto session = open_session(loaded, Purpose::train, &checkpoint.info);
   if (!session) return 128 + stop_signal();
   remember_algorithms_in(*session, folder);
@@ -123,7 +122,7 @@ int resume(const TrainRequest& request) {
   const Dataset& images = *session->data.train;
   std::optional<Survey> known = kept_survey(folder.data, images);
   const bool kept = known.has_value();
-  if (!kept) known = survey(images, session->config().threads, [] { return stop_signal() != 0; });
+  if (!kept) known = survey(images, session->config().threads, asked_to_stop);
   if (!known) return 128 + stop_signal();
   if (known->checksum != loop.data)
     fail(ExitCode::data,
@@ -140,7 +139,8 @@ int resume(const TrainRequest& request) {
   log_to_file(folder.log);
   if (const std::string now = fingerprint(*session); now != loop.fingerprint) {
     log_warning(
-        "this machine or build computes with other kernels ({}) than the run so far ({}): it goes on, but not bit for bit",
+        "this machine or build computes with other kernels ({}) than the run so far ({}): "
+        "it goes on, but not bit for bit",
         now, loop.fingerprint);
     loop.fingerprint = now;
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/log.hpp"
+#include "train/fingerprint.hpp"
 #include "train/progress.hpp"
 #include "train/signals.hpp"
 
@@ -14,32 +15,6 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point t) { return std::chrono::duration<double>(Clock::now() - t).count(); }
 
 }  // namespace
-
-std::string fingerprint(Session& s) {
-  if (s.config().device != "cpu")
-    return rt::format("rtrain {}, {}, {}, cuDNN {}, compiler {}, rows {:016x}", RT_VERSION, s.device_reason,
-                      s.config().precision, cuda::support().cudnn, __VERSION__,
-                      std::hash<std::string>{}(s.executor->rows(s.config().train.batch)));
-  return rt::format("rtrain {}, {}, compiler {}, rows {:016x}", RT_VERSION, name_of(machine().isa), __VERSION__,
-                    std::hash<std::string>{}(s.executor->rows(s.config().train.batch)));
-}
-
-RunLength run_length(const Session& s) {
-  const Config& c = s.config();
-  const int64_t images = s.train_images(), batch = c.train.batch;
-  const int64_t batches = c.train.drop_last ? images / batch : (images + batch - 1) / batch;
-  if (batches == 0)
-    fail(ExitCode::usage,
-         "{} training images do not fill one batch of {}: choose a smaller train.batch, or train.drop_last=false",
-         images, batch);
-  const int64_t per_epoch = (batches + c.train.accumulate - 1) / c.train.accumulate;
-  return {per_epoch, c.train.steps > 0 ? c.train.steps : c.train.epochs * per_epoch};
-}
-
-Schedule make_schedule(const Session& s) {
-  const RunLength length = run_length(s);
-  return Schedule(s.config().schedule, s.config().optimizer.lr, length.steps_per_epoch, length.steps);
-}
 
 Trainer::Trainer(Session& session, const RunFolder& folder, const LoopState& loop)
     : s_(session),
@@ -81,22 +56,23 @@ bool Trainer::train_epoch() {
   loader_.start(loop_.epoch, loop_.position);
   window_ = {};
   last_finished_ = Clock::now();
-  auto enqueued = [&] { return loop_.step + static_cast<int64_t>(pending_.size()); };
-  bool stop = false;
-  while (enqueued() < length_.steps && !(stop = stop_signal() != 0) && enqueue_update()) {
-    const bool due = c_.train.checkpoint_every > 0 && enqueued() % c_.train.checkpoint_every == 0;
-    collect(due);
+  const auto enqueued = [&] { return loop_.step + static_cast<int64_t>(pending_.size()); };
+  const auto show = [&] {
     progress.update(loop_.step - before,
                     {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = last_lr_});
+  };
+  while (enqueued() < length_.steps && stop_signal() == 0 && enqueue_update()) {
+    const bool due = c_.train.checkpoint_every > 0 && enqueued() % c_.train.checkpoint_every == 0;
+    collect(due);
+    show();
     if (due && loop_.position < loader_.samples() && loop_.step < length_.steps) {
       save();
       last_finished_ = Clock::now();  // speed is of training alone
     }
   }
   collect(true);
-  progress.update(loop_.step - before,
-                  {.images_per_s = images_per_s_, .loss = epoch_loss(), .top1 = epoch_top1(), .lr = last_lr_});
-  return !stop;
+  show();
+  return loop_.position == loader_.samples() || loop_.step >= length_.steps;
 }
 
 bool Trainer::enqueue_update() {
@@ -108,7 +84,8 @@ bool Trainer::enqueue_update() {
   while (u.images < group) {
     const Clock::time_point before = Clock::now();
     const Batch* batch = loader_.next();
-    u.wait += seconds_since(before);
+    u.wait_s += seconds_since(before);
+    if (!batch && stop_signal() != 0) return false;
     RT_CHECK(batch, "the loader ended {} images early", group - u.images);
     const double weight = static_cast<double>(batch->count) / static_cast<double>(group);
     s_.executor->enqueue(*batch, weight, u.images == 0, u.images + batch->count == group, u.lr);
@@ -148,8 +125,10 @@ void Trainer::finish_update(const Update& u, const StepResult& r) {
   last_lr_ = u.lr;
   if (std::isfinite(u.loss)) loop_.loss_sum += u.loss * static_cast<double>(u.images);
   loop_.evaluated = false;
-  window_.images += u.images, window_.seconds += seconds_since(last_finished_), window_.wait += u.wait,
-      window_.steps += 1;
+  window_.images += u.images;
+  window_.seconds += seconds_since(last_finished_);
+  window_.wait_s += u.wait_s;
+  window_.steps += 1;
   last_finished_ = Clock::now();
   images_per_s_ = static_cast<double>(window_.images) / window_.seconds;
   if (loop_.step % c_.train.log_every != 0 && loop_.step != length_.steps) return;
@@ -159,16 +138,18 @@ void Trainer::finish_update(const Update& u, const StepResult& r) {
                           .lr = u.lr,
                           .grad_norm = r.grad_norm,
                           .images_per_s = images_per_s_,
-                          .data_wait_ms = 1e3 * window_.wait / static_cast<double>(window_.steps)});
+                          .data_wait_ms = 1e3 * window_.wait_s / static_cast<double>(window_.steps)});
   window_ = {};
 }
 
 bool Trainer::evaluate_now() {
   const EvalResult r = evaluate(*s_.executor, *eval_loader_, "evaluation");
   if (stop_signal() != 0) return false;
-  const double n = static_cast<double>(r.images), loss = r.loss_sum / n, top1 = static_cast<double>(r.top1) / n,
-               top5 = static_cast<double>(r.top5) / n;
-  metrics_.add(EvalEvent{loop_.step, epochs_done(), loss, top1, top5});
+  const double n = static_cast<double>(r.images);
+  const double loss = r.loss_sum / n;
+  const double top1 = static_cast<double>(r.top1) / n;
+  const double top5 = static_cast<double>(r.top5) / n;
+  metrics_.add(EvalEvent{.step = loop_.step, .epoch = epochs_done(), .loss = loss, .top1 = top1, .top5 = top5});
   const bool by_loss = c_.eval.monitor == "loss";
   const double value = by_loss ? loss : top1;
   const bool better = std::isfinite(value) && (!loop_.best || (by_loss ? value < *loop_.best : value > *loop_.best));
@@ -187,12 +168,18 @@ void Trainer::end_epoch() {
            evaluation_text_);
   evaluation_text_.clear();
   loop_.evaluated = true;
-  if (loop_.position == loader_.samples()) loop_.epoch += 1, loop_.position = 0, loop_.loss_sum = 0, loop_.top1 = 0;
+  if (loop_.position == loader_.samples()) {
+    loop_.epoch += 1;
+    loop_.position = 0;
+    loop_.loss_sum = 0;
+    loop_.top1 = 0;
+  }
   pull();
   save_model(folder_.last, s_.info, *s_.state);
-  if (!eval_loader_)
-    save_model(folder_.best, s_.info, *s_.state);  // nothing to compare by: the newest is the best known
-  save();                                          // last: once it is there, a resumed run does none of this again
+  // With nothing to compare by, the newest is the best known.
+  if (!eval_loader_) save_model(folder_.best, s_.info, *s_.state);
+  // The checkpoint comes last: once it is there, a resumed run does none of this again.
+  save();
 }
 
 void Trainer::diverged(const Update& u, bool loss_is_finite) {
@@ -205,9 +192,9 @@ void Trainer::diverged(const Update& u, bool loss_is_finite) {
   } catch (const Error&) {  // what matters is said below
   }
   fail(ExitCode::diverged,
-       "the {} is not finite at step {} (epoch {}, learning rate {:.4g}); first bad value: {}. Checkpoints from "
-       "before are "
-       "in {}; a lower optimizer.lr, a longer schedule.warmup_epochs or train.clip_norm may help",
+       "the {} is not finite at step {} (epoch {}, learning rate {:.4g}); first bad value: {}. "
+       "Checkpoints from before are in {}; "
+       "a lower optimizer.lr, a longer schedule.warmup_epochs or train.clip_norm may help",
        loss_is_finite ? "gradient" : "loss", loop_.step + 1, loop_.epoch + 1, u.lr, layer, folder_.checkpoints);
 }
 

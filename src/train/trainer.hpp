@@ -1,5 +1,5 @@
 // The training loop of one run: epochs of updates, evaluations, checkpoints and models, from a loop state to the end.
-// What is saved when: a checkpoint before the first update, before each evaluation, and last of all when an epoch has ended.
+// A checkpoint is saved before the first update, before each evaluation, and last of all when an epoch has ended.
 #pragma once
 #include <chrono>
 #include <deque>
@@ -10,17 +10,9 @@
 #include "train/checkpoint.hpp"
 #include "train/metrics.hpp"
 #include "train/run_folder.hpp"
-#include "train/schedule.hpp"
-#include "train/session.hpp"
+#include "train/run_length.hpp"
 
 namespace rt {
-
-struct RunLength {
-  int64_t steps_per_epoch, steps;  // updates
-};
-RunLength run_length(const Session& session);    // Error(usage) where the images do not fill a batch
-Schedule make_schedule(const Session& session);  // Error(usage) where it does not fit into the run
-std::string fingerprint(Session& session);       // what a run's bits depend on besides its configuration
 
 class Trainer {
  public:
@@ -34,20 +26,24 @@ class Trainer {
   bool evaluation_is_open() const { return loop_.position > 0 && !loop_.evaluated; }
   bool evaluation_is_due() const;
 
-  // To the end of the epoch or of the run; false when a signal asked to stop.
+  // Trains to the end of the epoch or of the run; false when a signal asked to stop.
   bool train_epoch();
 
   // An update that was enqueued, while its results are on their way. A GPU is a few steps behind the host.
   struct Update {
-    int64_t first = 0, images = 0;  // of the epoch
-    double lr = 0, wait = 0, loss = 0;
+    int64_t first = 0;  // position in the epoch of its first image
+    int64_t images = 0;
+    double lr = 0, wait_s = 0, loss = 0;
     std::vector<double> weights;  // of its micro-batches
-    size_t done = 0;              // of them, whose results are there
-    std::optional<size_t> bad;    // the first whose loss is not finite
+    size_t done = 0;              // micro-batches whose results are there
+    std::optional<size_t> bad;    // the first micro-batch whose loss is not finite
   };
 
-  bool enqueue_update();   // from up to `accumulate` micro-batches; false: the epoch has ended
-  void collect(bool all);  // the results that are there, or all that were enqueued
+  // Enqueues up to `accumulate` micro-batches and their update. False: the epoch has ended, or a signal asked to stop
+  // while a batch was prepared. An update that is incomplete then is not made.
+  bool enqueue_update();
+  // Takes the results that are there, or all of what was enqueued.
+  void collect(bool all);
   void finish_update(const Update& u, const StepResult& r);
 
   // False when a signal asked to stop.
@@ -87,7 +83,7 @@ class Trainer {
   std::string evaluation_text_;
   struct Window {
     int64_t images = 0, steps = 0;
-    double seconds = 0, wait = 0;
+    double seconds = 0, wait_s = 0;
   } window_;
 };
 

@@ -106,8 +106,7 @@ struct RefusedChange {
   std::string key, before, after;  // values as TOML text
   std::string reason;
 };
-// What differs and may not when a run is continued. Free: device, threads, data.workers, train.keep, train.log_every,
-// run.dir; train.epochs and train.steps may grow.
+// What differs and may not when a run is continued. A key's OnResume (config_keys.hpp) says what may.
 std::vector<RefusedChange> refused_on_resume(const Config& saved, const Config& wanted);
 
 // What `auto` is decided from. A fact that is not known (0, empty) leaves the values that hang on it undecided.
@@ -118,10 +117,10 @@ struct AutoFacts {
   std::string data_source_reason = {};  // "data_batch_1.bin in DIR"
   int64_t image_size = 0;               // larger side, pixels
   int64_t train_images = 0;             // without those set aside for validation
-  // Of a training step; called after model.* and precision are decided.
+  // What a training step takes, and an evaluation step. Called after model.* and precision are decided.
   std::function<int64_t(int batch)> plan_bytes = {};
-  std::function<int64_t(int batch)> eval_bytes = {};  // of an evaluation step
-  int64_t data_bytes = 0;                             // of all images, as bytes
+  std::function<int64_t(int batch)> eval_bytes = {};
+  int64_t data_bytes = 0;  // all images take so much, a byte a number
 };
 // Replaces every value that is `auto`. ExitCode::device if the batch, or not even a batch of one image, fits into
 // memory; ExitCode::usage for what the device cannot do.

@@ -12,8 +12,10 @@ namespace rt {
 namespace {
 
 constexpr int batches[] = {128, 64, 32, 16, 8, 4, 2, 1};
-constexpr double plan_share = 0.7;  // of usable memory; the rest is data, parameters and the rest of the process
-constexpr int64_t updates_of_an_epoch = 8;  // at least, so that a tiny set still teaches something
+// How much of usable memory a plan may take; the rest is data, parameters and the rest of the process.
+constexpr double plan_share = 0.7;
+// An epoch has at least so many updates, so that a tiny set still teaches something.
+constexpr int64_t updates_of_an_epoch = 8;
 constexpr double lr_per_256_images = 0.1;
 
 std::string mebibytes(double bytes) {
@@ -26,23 +28,11 @@ class Resolver {
   Resolver(LoadedConfig& loaded, const AutoFacts& facts) : loaded_(loaded), c_(loaded.config), facts_(facts) {}
 
   void run() {
-    choose("device", c_.device, facts_.device.name, facts_.device.reason);
-    const ComputeDefaults defaults = compute_defaults(facts_.device.target);
-    choose("precision", c_.precision, std::string(name_of(defaults.precision)), defaults.precision_reason);
-    choose("optimize.layout", c_.optimize.layout, true, defaults.layout_reason);
-    precision();
-    choose("optimize.recompute", c_.optimize.recompute, std::string(on_cuda() ? "none" : "cheap"),
-           on_cuda() ? "for the CPU only, unless given" : "a third less memory for a few milliseconds");
-    graph();
+    device();
     const Count& threads = facts_.machine.threads;
     choose("threads", c_.threads, static_cast<int>(threads.value), threads.reason);
     workers();
-    if (!facts_.data_source.empty()) {
-      const std::vector<std::string_view> known = source_names();
-      RT_CHECK(std::find(known.begin(), known.end(), facts_.data_source) != known.end(),
-               "data.source cannot become {}: it is {}", facts_.data_source, joined(known, " or "));
-      choose("data.source", c_.data.source, facts_.data_source, facts_.data_source_reason);
-    }
+    if (!facts_.data_source.empty()) source();
     if (facts_.image_size > 0)
       choose("model.stem", c_.model.stem, std::string(facts_.image_size <= 64 ? "cifar" : "imagenet"),
              rt::format("images of {} px, cifar up to 64 px", facts_.image_size));
@@ -61,6 +51,25 @@ class Resolver {
   bool on_cuda() const { return facts_.device.device == Device::cuda; }
   const std::string& where(std::string_view key) const { return loaded_.origins.find(key)->second.text; }
 
+  // What hangs on the device alone.
+  void device() {
+    choose("device", c_.device, facts_.device.name, facts_.device.reason);
+    const ComputeDefaults defaults = compute_defaults(facts_.device.target);
+    choose("precision", c_.precision, std::string(name_of(defaults.precision)), defaults.precision_reason);
+    choose("optimize.layout", c_.optimize.layout, true, defaults.layout_reason);
+    precision();
+    choose("optimize.recompute", c_.optimize.recompute, std::string(on_cuda() ? "none" : "cheap"),
+           on_cuda() ? "for the CPU only, unless given" : "a third less memory for a few milliseconds");
+    graph();
+  }
+
+  void source() {
+    const std::vector<std::string_view> known = source_names();
+    RT_CHECK(std::find(known.begin(), known.end(), facts_.data_source) != known.end(),
+             "data.source cannot become {}: it is {}", facts_.data_source, joined(known, " or "));
+    choose("data.source", c_.data.source, facts_.data_source, facts_.data_source_reason);
+  }
+
   void precision() {
     if (c_.precision == "f32") return;
     const bool chosen_elsewhere = where("precision").starts_with("auto: ");
@@ -68,21 +77,21 @@ class Resolver {
     if (problem.empty()) {
       if (on_cuda() && c_.precision == "f16" && facts_.device.target.capability < 70)
         log_warning(
-            "{}: precision = \"f16\" is storage only here: arithmetic stays f32, since the card computes in f16 at a 64th "
-            "of the rate; it saves memory and is not faster",
+            "{}: precision = \"f16\" is storage only here: arithmetic stays f32, "
+            "since the card computes in f16 at a 64th of the rate; it saves memory and is not faster",
             where("precision"));
       return;
     }
     if (!on_cuda() && chosen_elsewhere)
       fail(ExitCode::usage,
-           "this run computes in {}, which the CPU does not: continue it with device=cuda, or start a new run with "
-           "model.weights=RUN/last.safetensors",
+           "this run computes in {}, which the CPU does not: "
+           "continue it with device=cuda, or start a new run with model.weights=RUN/last.safetensors",
            c_.precision);
     fail(ExitCode::usage, "{}: precision = \"{}\" {}", chosen_elsewhere ? "this run" : where("precision"), c_.precision,
          problem);
   }
 
-  // What the CPU has no use for; true where it is given there.
+  // True on the CPU, which has no use for the setting; an error where it is on there.
   bool refused_on_cpu(std::string_view key, bool value) const {
     if (on_cuda()) return false;
     if (value) fail(ExitCode::usage, "{}: {} = true applies to device = \"cuda\" only; leave it out", where(key), key);
@@ -110,7 +119,7 @@ class Resolver {
     choose("optimize.resident", c_.optimize.resident, fits, reason);
   }
 
-  // A batch that the user chose: known to be too large before anything is allocated for it.
+  // Refuses a batch that the user chose and that is too large, before anything is allocated for it.
   void check_batch() {
     if (!on_cuda() || !facts_.plan_bytes) return;
     const double room = 0.95 * static_cast<double>(facts_.device.memory.value);  // libraries load their code too
@@ -124,7 +133,8 @@ class Resolver {
       largest = b;
       break;
     }
-    for (int step = largest / 2; step >= 1; step /= 2)  // between that one and its double
+    // The largest that fits lies between that one and its double.
+    for (int step = largest / 2; step >= 1; step /= 2)
       if (static_cast<double>(facts_.plan_bytes(largest + step)) <= room) largest += step;
     fail(ExitCode::device, "{}: train.batch = {} does not fit into the {}; {}{}", where("train.batch"), c_.train.batch,
          facts_.device.memory.reason,
@@ -145,10 +155,10 @@ class Resolver {
   void choose(std::string_view key, T& member, T value, const std::string& reason) {
     if (!is_auto(key)) return;
     member = std::move(value);
-    loaded_.origins.find(key)->second = {"auto: " + reason, false};
+    loaded_.origins.find(key)->second = {.text = "auto: " + reason, .automatic = false};
   }
 
-  // Few: the kernels use the cores, and preparing a batch is cheap beside computing on it.
+  // Few workers do: the kernels use the cores, and preparing a batch is cheap beside computing on it.
   void workers() {
     const Count& cpus = facts_.machine.threads;
     if (cpus.value == 1)
@@ -162,7 +172,7 @@ class Resolver {
     const Count& memory = on_cuda() ? facts_.device.memory : facts_.machine.usable_memory_bytes;
     const double budget = plan_share * static_cast<double>(memory.value);
     const int64_t by_data = std::max<int64_t>(1, facts_.train_images / updates_of_an_epoch);
-    int64_t refused_bytes = 0;  // of the next larger batch, where memory stands in its way
+    int64_t refused_bytes = 0;  // what the next larger batch takes, where memory is too small for it
     for (const int b : batches) {
       if (b > by_data) continue;
       const int64_t bytes = facts_.plan_bytes(b);
@@ -184,8 +194,8 @@ class Resolver {
       return;
     }
     fail(ExitCode::device,
-         "not enough memory: a training step on a single image takes {}, and 70 % of the {} is {}; raise the limit or "
-         "take a smaller model.arch",
+         "not enough memory: a training step on a single image takes {}, and 70 % of the {} is {}; "
+         "raise the limit or take a smaller model.arch",
          mebibytes(static_cast<double>(refused_bytes)), memory.reason, mebibytes(budget));
   }
 

@@ -10,7 +10,7 @@
 namespace rt {
 namespace {
 
-#define KEY(member) .name = #member, .slot = [](Config& c) -> Slot { return &c.member; }
+#define KEY(path) .name = #path, .member = [](Config& c) -> Member { return &c.path; }
 
 constexpr double many = 1e15;  // whole numbers up to here are exact in a double
 constexpr auto free_ = OnResume::free;
@@ -191,7 +191,7 @@ const Key& nearest_key(std::string_view name) {
 
 std::string allowed_text(const Key& key) {
   Config scratch;
-  const Slot slot = key.slot(scratch);
+  const Member member = key.member(scratch);
   if (!key.choices.empty()) {
     std::vector<std::string_view> choices = key.choices;
     if (key.automatic) choices.push_back("auto");
@@ -199,13 +199,13 @@ std::string allowed_text(const Key& key) {
   }
   std::string text =
       key.high < many ? rt::format("from {} to {}", key.low, key.high) : rt::format("from {} up", key.low);
-  if (std::holds_alternative<bool*>(slot))
+  if (std::holds_alternative<bool*>(member))
     text = "true or false";
-  else if (std::holds_alternative<std::string*>(slot))
+  else if (std::holds_alternative<std::string*>(member))
     text = "text";
-  else if (std::holds_alternative<double*>(slot))
+  else if (std::holds_alternative<double*>(member))
     text = "a number " + text;
-  else if (std::holds_alternative<std::vector<double>*>(slot))
+  else if (std::holds_alternative<std::vector<double>*>(member))
     text = "a list of numbers " + text;
   else
     text = "a whole number " + text;
@@ -213,7 +213,8 @@ std::string allowed_text(const Key& key) {
 }
 
 std::string value_text(const Config& config, const Key& key) {
-  return std::visit(ValueText{}, key.slot(const_cast<Config&>(config)));  // a slot serves reading and writing
+  // A pointer to a member serves reading and writing.
+  return std::visit(ValueText{}, key.member(const_cast<Config&>(config)));
 }
 
 }  // namespace rt

@@ -10,13 +10,13 @@
 
 namespace rt {
 
-using Slot = std::variant<bool*, int*, int64_t*, double*, std::string*, std::vector<double>*>;
+using Member = std::variant<bool*, int*, int64_t*, double*, std::string*, std::vector<double>*>;
 
 enum class OnResume { fixed, free, longer };
 
 struct Key {
   std::string_view name;  // "train.batch"
-  Slot (*slot)(Config&);
+  Member (*member)(Config&);
   std::string_view help;
   double low = 0, high = 0;                    // of numbers, inclusive
   std::vector<std::string_view> choices = {};  // of strings; empty: any text

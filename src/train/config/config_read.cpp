@@ -1,5 +1,5 @@
-// Reading TOML and key=value into a configuration, every mistake as one sentence.
-// Every value is stored through the table of keys: the file and the command line cannot differ in what they allow.
+// Reads TOML and key=value into a configuration, and says every mistake in one sentence. Every value is stored through
+// the table of keys: the file and the command line cannot differ in what they allow.
 #include "train/config/config_read.hpp"
 
 #include <toml++/toml.h>
@@ -104,12 +104,12 @@ bool put(Integer* target, const Key& key, const toml::node& node) {
 void store(LoadedConfig& loaded, const std::string& place, const Key& key, const toml::node& node,
            const std::string& shown) {
   Origin& origin = loaded.origins.find(key.name)->second;
-  origin = {place, false};
+  origin = {.text = place, .automatic = false};
   if (key.automatic && node.value<std::string>() == "auto") {
     make_automatic(loaded, key);
     return;
   }
-  const bool good = std::visit([&](auto* target) { return put(target, key, node); }, key.slot(loaded.config));
+  const bool good = std::visit([&](auto* target) { return put(target, key, node); }, key.member(loaded.config));
   if (!good) refuse(place, key, shown);
 }
 
@@ -137,8 +137,8 @@ LoadedConfig default_config() {
 
 void make_automatic(LoadedConfig& loaded, const Key& key) {
   Config fresh;
-  const auto reset = [&]<class T>(T* target) { *target = *std::get<T*>(key.slot(fresh)); };
-  std::visit(reset, key.slot(loaded.config));
+  const auto reset = [&]<class T>(T* target) { *target = *std::get<T*>(key.member(fresh)); };
+  std::visit(reset, key.member(loaded.config));
   loaded.origins.find(key.name)->second.automatic = true;
 }
 
@@ -165,7 +165,7 @@ void override_config(LoadedConfig& loaded, const std::string& setting) {
   const std::string name = setting.substr(0, equals), value = setting.substr(equals + 1);
   const Key* key = find_key(name);
   if (key == nullptr) unknown("command line", name, "write " + name.substr(name.rfind('.') + 1) + "=" + value);
-  const bool is_text = std::holds_alternative<std::string*>(key->slot(loaded.config));
+  const bool is_text = std::holds_alternative<std::string*>(key->member(loaded.config));
   toml::table parsed = parse_value(value);
   const toml::node* node = parsed.get("value");
   const bool is_auto = key->automatic && value == "auto";

@@ -48,7 +48,7 @@ std::vector<RefusedChange> refused_on_resume(const Config& saved, const Config& 
       reason = old_length == 0 || new_length == 0 ? "a run that goes on cannot change between epochs and steps"
                                                   : "a run that goes on can only become longer";
     }
-    refused.push_back({std::string(key.name), before, after, reason});
+    refused.push_back({.key = std::string(key.name), .before = before, .after = after, .reason = reason});
   }
   return refused;
 }

@@ -5,7 +5,6 @@
 #include "core/cuda.hpp"
 
 namespace rt {
-
 namespace {
 
 // The number in "cuda:N"; -1 where there is none, or it is none.
@@ -63,8 +62,9 @@ DeviceChoice choose_device(const std::string& wanted, const std::string& where) 
   choice.target = cuda_target();
   choice.reason = rt::format("{} of compute capability {}", d.name, capability_text(d.capability));
   const size_t free = cuda::free_bytes();
-  choice.memory = {static_cast<int64_t>(free),
-                   rt::format("{:.1f} GiB of memory free on the {}", static_cast<double>(free) / (1 << 30), d.name)};
+  choice.memory = {
+      .value = static_cast<int64_t>(free),
+      .reason = rt::format("{:.1f} GiB of memory free on the {}", static_cast<double>(free) / (1 << 30), d.name)};
   return choice;
 }
 

@@ -14,8 +14,10 @@ struct DeviceChoice {
   Target target = cpu_target();
   Count memory = machine().usable_memory_bytes;  // for training
 };
-bool is_device_name(const std::string& text);                          // auto, cpu, cuda, cuda:N
-std::string precision_problem(const Target& target, DType precision);  // "" where the device computes in it
+
+bool is_device_name(const std::string& text);  // auto, cpu, cuda, cuda:N
+// Why the device does not compute in it; "" where it does.
+std::string precision_problem(const Target& target, DType precision);
 // wanted: a device's name. where: who asks, for the error. On CUDA the device is in use from now on.
 DeviceChoice choose_device(const std::string& wanted, const std::string& where);
 

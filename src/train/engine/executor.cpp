@@ -21,7 +21,8 @@ Target target_of(const ExecutorOptions& options) {
   if (options.optimize.winograd) return t;
   auto refused = options.refused ? *options.refused : std::vector<RefusedRow>{};
   for (const Row& row : options.table)
-    if (row.algorithm == Algorithm::winograd) refused.push_back({row.kind, row.name, "optimize.winograd=false", false});
+    if (row.algorithm == Algorithm::winograd)
+      refused.push_back({.kind = row.kind, .name = row.name, .reason = "optimize.winograd=false", .failed = false});
   t.refused = std::make_shared<const std::vector<RefusedRow>>(std::move(refused));
   return t;
 }
@@ -39,14 +40,15 @@ Executor::Executor(const Model& net, ModelState& state, const ExecutorOptions& o
       arena_(std::make_shared<Arena>(options.device)) {
   net.check_input(options.height, options.width);
   options_.control.dynamic_scale = options.precision == DType::f16;
-  options_.augment.dtype = options.precision, options_.augment.layout = layout_;
+  options_.augment.dtype = options.precision;
+  options_.augment.layout = layout_;
   if (options.normalise) {
     normalise_ = Storage(options.normalise->spec().bytes(), options.device);
     write_to({options.normalise->spec(), normalise_.data()}, options.device, options.normalise->view().data);
   }
   // On the CPU weights stay as files hold them: its convolutions take them so.
   const Layout weights = options.device == Device::cuda ? layout_ : Layout::nchw;
-  state_.place({options.device, weights, options.precision});
+  state_.place({.device = options.device, .weights = weights, .compute = options.precision});
   if (options_.control.dynamic_scale && state_.control_values()[0] == 1) state_.control_values()[0] = first_loss_scale;
 }
 
@@ -75,7 +77,7 @@ void Executor::hold(const Dataset& data, bool training) {
   (training ? held_train_ : held_eval_) = held;
 }
 
-Var Executor::images(Tape& tape, const Key& key) {
+Var Executor::images(Tape& tape, const StepKey& key) {
   if (key.source == StepInput::Source::given)
     return convert(tape, tape.external(input_.images(key.batch), "images"), options_.precision, layout_);
   View pixels;
@@ -112,7 +114,7 @@ UpdateVars Executor::update_vars(Tape& tape, Var loss, Var control) const {
   return v;
 }
 
-Executor::Recorded Executor::record(Tape& tape, const Key& key) {
+Executor::Recorded Executor::record(Tape& tape, const StepKey& key) {
   const bool training = key.kind == Kind::train;
   const Var labels = tape.external(input_.labels(key.batch), "labels");
   const Var control = tape.external(state_.control(), "control");
@@ -139,7 +141,7 @@ Executor::Recorded Executor::record(Tape& tape, const Key& key) {
   return {logits, dloss};
 }
 
-Executor::Compiled Executor::compile(const Key& key) {
+Executor::Compiled Executor::compile(const StepKey& key) {
   Tape tape(Tape::Mode::trace, options_.table, target_);
   const Recorded recorded = record(tape, key);
   PlanOptions plan;
@@ -154,7 +156,7 @@ Executor::Compiled Executor::compile(const Key& key) {
   return {recorded.logits, std::make_unique<Plan>(std::move(tape), arena_, std::move(plan))};
 }
 
-Executor::Compiled& Executor::plan_of(const Key& key) {
+Executor::Compiled& Executor::plan_of(const StepKey& key) {
   auto it = plans_.find(key);
   if (it == plans_.end()) {
     it = plans_.emplace(key, compile(key)).first;
@@ -163,11 +165,11 @@ Executor::Compiled& Executor::plan_of(const Key& key) {
   return it->second;
 }
 
-void Executor::tune(const Key& key, Plan& plan) {
+void Executor::tune(const StepKey& key, Plan& plan) {
   if (options_.tuner && options_.optimize.plan && key.kind == Kind::train) options_.tuner->tune(plan, *arena_);
 }
 
-void Executor::run(const Key& key) {
+void Executor::run(const StepKey& key) {
   if (options_.optimize.plan) {
     Compiled& compiled = plan_of(key);
     compiled.plan->replay(observer_);
@@ -182,13 +184,13 @@ void Executor::run(const Key& key) {
 
 void Executor::enqueue(const Batch& batch, double weight, bool first, bool last, double lr) {
   send(batch, weight, lr);
-  run({Kind::train, StepInput::source_of(batch), batch.count, first, last});
+  run({.kind = Kind::train, .source = StepInput::source_of(batch), .batch = batch.count, .first = first, .last = last});
   output_.post(batch.count);
 }
 
 void Executor::enqueue_evaluation(const Batch& batch) {
   send(batch, 0, 0);
-  run({Kind::evaluate, StepInput::source_of(batch), batch.count, false, false});
+  run({.kind = Kind::evaluate, .source = StepInput::source_of(batch), .batch = batch.count});
   output_.post(batch.count);
 }
 
@@ -203,7 +205,7 @@ EvalResult Executor::evaluate(const Batch& batch) {
   enqueue_evaluation(batch);
   StepResult r;
   while (const auto next = result(true)) r = *next;
-  return {r.loss * static_cast<double>(r.images), r.images, r.top1, r.top5};
+  return {.loss_sum = r.loss * static_cast<double>(r.images), .images = r.images, .top1 = r.top1, .top5 = r.top5};
 }
 
 Tensor Executor::logits() const {
@@ -226,9 +228,12 @@ std::string Executor::first_bad_layer(const Batch& batch) {
   state_.pull();
   for (const NamedView& p : state_.parameters())
     if (bad(p.view)) return p.name;
-  // A plan even where training is eager: it has every value at hand right after the step that wrote it, and needs least memory.
+  // A plan serves even where training is eager: it has every value at hand right after the step that wrote it, and
+  // needs least memory.
   send(batch, 1, 0);
-  Plan& plan = *plan_of({Kind::train, StepInput::source_of(batch), batch.count, true, false}).plan;
+  const StepKey key{
+      .kind = Kind::train, .source = StepInput::source_of(batch), .batch = batch.count, .first = true, .last = false};
+  Plan& plan = *plan_of(key).plan;
   std::string found;
   plan.replay([&](const Step& step) {
     for (Var v : step.out)
@@ -241,40 +246,44 @@ std::string Executor::first_bad_layer(const Batch& batch) {
 
 const Plan& Executor::prepared_plan(const Batch& batch, bool training) {
   send(batch, 1, 0.1);
-  const Kind kind = training ? Kind::train : Kind::evaluate;
-  return *plan_of({kind, StepInput::source_of(batch), batch.count, training, training}).plan;
+  const StepKey key{.kind = training ? Kind::train : Kind::evaluate,
+                    .source = StepInput::source_of(batch),
+                    .batch = batch.count,
+                    .first = training,
+                    .last = training};
+  return *plan_of(key).plan;
 }
 
 MemoryFigures Executor::memory(int64_t batch, bool training) {
-  // An eager step holds every value at once.
-  const Compiled compiled =
-      compile({training ? Kind::train : Kind::evaluate, usual_source(), batch, training, training});
+  const Compiled compiled = compile(training ? update_key(batch) : evaluation_key(batch));
   const Plan& plan = *compiled.plan;
   size_t resident = 0;
   for (const auto& [data, held] : held_) resident += held->bytes.bytes();
   const bool on_cuda = options_.device == Device::cuda;
-  const int64_t copies = !on_cuda ? 1 : held_train_ ? 0 : 3;  // of a batch's bytes: in place, and on their way
+  const int64_t copies = !on_cuda ? 1 : held_train_ ? 0 : 3;  // a batch's bytes lie in place, and are on their way
   const size_t fixed = state_.step_bytes() + resident + (on_cuda ? cublas::workspace_bytes : 0) +
                        static_cast<size_t>(copies * batch * net_.config().channels * options_.height * options_.width);
-  MemoryFigures f{static_cast<int64_t>(options_.optimize.plan ? plan.arena_bytes() : plan.unshared_bytes()),
-                  static_cast<int64_t>(plan.unshared_bytes()), static_cast<int64_t>(fixed), 0};
+  // An eager step holds every value at once.
+  const size_t arena = options_.optimize.plan ? plan.arena_bytes() : plan.unshared_bytes();
+  MemoryFigures f{.arena_bytes = static_cast<int64_t>(arena),
+                  .unshared_bytes = static_cast<int64_t>(plan.unshared_bytes()),
+                  .fixed_bytes = static_cast<int64_t>(fixed),
+                  .peak_bytes = 0};
   if (on_cuda) {
     f.peak_bytes = f.arena_bytes + f.fixed_bytes;
   } else {
     f.peak_bytes = peak_resident_bytes() + f.arena_bytes;
-    if (const View copy = state_.compute_weights();
-        state_.has_compute_weights() && !copy.data)  // made by the first step
+    // The first step makes the copy of the weights.
+    if (const View copy = state_.compute_weights(); state_.has_compute_weights() && !copy.data)
       f.peak_bytes += static_cast<int64_t>(copy.spec.bytes());
   }
   return f;
 }
 
-std::string Executor::rows(int64_t batch) {
-  return compile({Kind::train, usual_source(), batch, true, true}).plan->explain();
-}
+std::string Executor::rows(int64_t batch) { return compile(update_key(batch)).plan->explain(); }
 
 std::string Executor::explain(int64_t batch) {
-  const Key key{Kind::train, usual_source(), batch, true, true};
+  const StepKey key = update_key(batch);
   const Compiled compiled = compile(key);
   tune(key, *compiled.plan);
   return compiled.plan->explain();

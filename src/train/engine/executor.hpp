@@ -52,9 +52,10 @@ struct EvalResult {
 };
 struct MemoryFigures {
   int64_t arena_bytes, unshared_bytes;  // activations and workspaces of one step, shared by lifetime and not
-  int64_t fixed_bytes;  // weights, gradients, slots, statistics, the batch; on CUDA resident images and cuBLAS's share
-  // Most at any time, by what is known before the first step: of the process, which holds program, images and parameters by
-  // then; on CUDA of the device.
+  // Weights, gradients, slots, statistics, the batch; on CUDA resident images and cuBLAS's share.
+  int64_t fixed_bytes;
+  // Most at any time, by what is known before the first step: of the process, which holds program, images and
+  // parameters by then; on CUDA of the device.
   int64_t peak_bytes;
 };
 
@@ -77,7 +78,8 @@ class Executor {
   EvalResult evaluate(const Batch& batch);
   Tensor logits() const;  // [n,classes] f32, of the latest step
 
-  // Runs the batch once more from the present weights and names the first value that is not finite. Changes gradients only.
+  // Runs the batch once more from the present weights and names the first value that is not finite. Changes gradients
+  // only.
   std::string first_bad_layer(const Batch& batch);
 
   MemoryFigures memory(int64_t batch, bool training = true);  // of a step; allocates nothing
@@ -93,12 +95,12 @@ class Executor {
 
  private:
   enum class Kind { train, evaluate };
-  struct Key {
+  struct StepKey {  // steps of one key share a plan
     Kind kind;
     StepInput::Source source;
     int64_t batch;
-    bool first, last;
-    auto operator<=>(const Key&) const = default;
+    bool first = false, last = false;
+    auto operator<=>(const StepKey&) const = default;
   };
   struct Compiled {
     Var logits;
@@ -107,17 +109,23 @@ class Executor {
   StepInput::Source usual_source() const {
     return options_.normalise ? StepInput::Source::bytes : StepInput::Source::given;
   }
-  Var images(Tape& tape, const Key& key);
+  StepKey update_key(int64_t batch) const {  // of a step that is an update by itself
+    return {.kind = Kind::train, .source = usual_source(), .batch = batch, .first = true, .last = true};
+  }
+  StepKey evaluation_key(int64_t batch) const {
+    return {.kind = Kind::evaluate, .source = usual_source(), .batch = batch};
+  }
+  Var images(Tape& tape, const StepKey& key);
   struct Recorded {
     Var logits, dloss;  // dloss: where the backward pass begins
   };
   UpdateVars update_vars(Tape& tape, Var loss, Var control) const;
-  Recorded record(Tape& tape, const Key& key);
-  Compiled compile(const Key& key);
-  void tune(const Key& key, Plan& plan);
-  Compiled& plan_of(const Key& key);
+  Recorded record(Tape& tape, const StepKey& key);
+  Compiled compile(const StepKey& key);
+  void tune(const StepKey& key, Plan& plan);
+  Compiled& plan_of(const StepKey& key);
   void send(const Batch& batch, double weight, double lr);
-  void run(const Key& key);
+  void run(const StepKey& key);
 
   const Model& net_;
   ModelState& state_;
@@ -128,7 +136,7 @@ class Executor {
   StepOutput output_;
   Storage normalise_;
   std::shared_ptr<Arena> arena_;
-  std::map<Key, Compiled> plans_;
+  std::map<StepKey, Compiled> plans_;
   struct Resident {  // a data set on the device
     Storage bytes;
     int64_t images = 0;

@@ -19,7 +19,7 @@ namespace {
 constexpr int64_t images = 4;
 constexpr int problems_per_row = 3;  // a convolution row serves many shapes, and its library picks other code for each
 
-// The same kind of net, narrow, on a few small images.
+// A step of the same kind of net, narrow, on a few small images.
 struct SmallStep {
   std::unique_ptr<Model> net;
   std::unique_ptr<ModelState> state;
@@ -34,7 +34,7 @@ struct SmallStep {
     state = std::make_unique<ModelState>(*net, options.optimizer);
     state->initialise(0);
     Rng rng(0, RngPurpose::sample);
-    std::vector<std::vector<NamedView>> lists;  // what the update would have nothing to do without
+    std::vector<std::vector<NamedView>> lists;  // without numbers in them the update would have nothing to do
     for (std::string_view slot : state->slots()) lists.push_back(state->in_slot(slot));
     lists.push_back(state->gradients());
     for (const auto& list : lists)
@@ -50,14 +50,18 @@ struct SmallStep {
     if (options.precision == DType::f16) state->control_values()[0] = 2;  // so that its update happens
     pixels.resize(static_cast<size_t>(images * config.channels * options.height * options.width));
     for (uint8_t& p : pixels) p = static_cast<uint8_t>(rng.next() >> 24);
-    for (int32_t i = 0; i < images; ++i)
-      samples.push_back(i), labels.push_back(static_cast<int32_t>(rng.below(static_cast<uint32_t>(config.classes))));
+    for (int32_t i = 0; i < images; ++i) {
+      samples.push_back(i);
+      labels.push_back(static_cast<int32_t>(rng.below(static_cast<uint32_t>(config.classes))));
+    }
     batch.count = images;
-    batch.pixels = pixels.data(), batch.samples = samples.data(), batch.labels = labels.data();
+    batch.pixels = pixels.data();
+    batch.samples = samples.data();
+    batch.labels = labels.data();
   }
 };
 
-// Runs `row` on the device from the host's inputs; "" or what is wrong with its outputs.
+// Runs `row` on the device from the host's inputs. Returns what is wrong with its outputs, or "".
 std::string check_row(const Row& row, const Step& step, std::span<const View> in, std::span<const View> in_before,
                       std::span<const View> want) {
   std::vector<Storage> memory;
@@ -69,7 +73,10 @@ std::string check_row(const Row& row, const Step& step, std::span<const View> in
     if (filled) write_to(there, Device::cuda, v.data);
     return there;
   };
-  for (size_t i = 0; i < in.size(); ++i) device_in.push_back(place(in_before[i], true)), in_specs.push_back(in[i].spec);
+  for (size_t i = 0; i < in.size(); ++i) {
+    device_in.push_back(place(in_before[i], true));
+    in_specs.push_back(in[i].spec);
+  }
   for (size_t i = 0; i < want.size(); ++i) {
     out_specs.push_back(want[i].spec);
     const auto same = std::find(step.in.begin(), step.in.end(), step.out[i]);  // state stands on both sides
@@ -94,8 +101,8 @@ std::string check_row(const Row& row, const Step& step, std::span<const View> in
   return "";
 }
 
-// The same where a library offers the row several algorithms: one that is wrong is refused, and the next tried. Only where all
-// are, the row is.
+// Does the same where a library offers the row several algorithms: one that is wrong is refused, and the next tried.
+// Only where all are wrong, the row is.
 std::string check_algorithms(const Row& row, const Step& step, std::span<const View> in,
                              std::span<const View> in_before, std::span<const View> want) {
   const auto before = cudnn::choices().refused;
@@ -104,7 +111,7 @@ std::string check_algorithms(const Row& row, const Step& step, std::span<const V
   std::vector<std::string> refused;  // said only when another one passes: else the row is refused instead of them
   for (std::string wrong = first; !wrong.empty();) {
     const std::optional<std::string> algorithm = cudnn::refuse_latest();
-    if (!algorithm) {  // it is not they who are wrong
+    if (!algorithm) {  // the algorithms are not to blame
       cudnn::choices().refused = before;
       return first;
     }
@@ -116,7 +123,7 @@ std::string check_algorithms(const Row& row, const Step& step, std::span<const V
   return "";
 }
 
-// Every step once by the reference, its values passed on; each row on its first few problems beside it.
+// Runs every step once by the reference and passes its values on; beside it each row runs on its first few problems.
 std::vector<RefusedRow> test_once(const Plan& plan, std::span<const Row> table, std::set<const Row*>& tested) {
   std::map<int, Tensor> host;
   auto value = [&](Var v) {
@@ -135,13 +142,16 @@ std::vector<RefusedRow> test_once(const Plan& plan, std::span<const Row> table, 
     for (Var v : step.out) out.push_back(value(v));
     std::vector<Tensor> before;
     std::vector<View> before_views;
-    for (const View& v : in) before.push_back(read_back(v, Device::cpu)), before_views.push_back(before.back().view());
+    for (const View& v : in) {
+      before.push_back(read_back(v, Device::cpu));
+      before_views.push_back(before.back().view());
+    }
     const Row& reference = reference_row(table, step.kind);
     run_on_host(reference.run, reference.workspace, {.kind = reference.kind, .ops = step.ops, .in = in, .out = out});
     const bool refused = std::any_of(bad.begin(), bad.end(), [&](const RefusedRow& r) { return r.kind == step.kind; });
     if (step.row->last_resort || refused || tested.contains(step.row) || done[step.row]++ >= problems_per_row) continue;
     const std::string wrong = check_algorithms(*step.row, step, in, before_views, out);
-    if (!wrong.empty()) bad.push_back({step.row->kind, step.row->name, wrong});
+    if (!wrong.empty()) bad.push_back({.kind = step.row->kind, .name = step.row->name, .reason = wrong});
   }
   for (const auto& [row, count] : done) tested.insert(row);
   return bad;

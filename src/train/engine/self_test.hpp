@@ -7,10 +7,11 @@
 
 namespace rt {
 
-// Of its model: the first convolution's channels.
+// How many channels the first convolution of its model has.
 inline constexpr int64_t self_test_width = 16;
 
-// For steps of such an executor and model: what was refused, with reasons; logged. use_cache: see above; off in tests.
+// Returns what was refused for steps of such an executor and model, with reasons, and logs it. Without use_cache
+// nothing is remembered or recalled.
 std::shared_ptr<const std::vector<RefusedRow>> self_test(const ExecutorOptions& options, const ModelConfig& net,
                                                          bool use_cache = true);
 

@@ -19,7 +19,7 @@ StepInput::StepInput(Device device, int64_t largest_batch, const Shape& image)
       list_bytes_((static_cast<size_t>(largest_batch) * sizeof(int32_t) + 63) / 64 * 64),
       block_(header + 3 * list_bytes_, device) {
   if (device == Device::cpu) return;
-  for (int i = 0; i < ring; ++i) slots_.emplace_back(block_.bytes());
+  for (int i = 0; i < ring; ++i) buffers_.emplace_back(block_.bytes());
   stages_.resize(2);
 }
 
@@ -63,24 +63,28 @@ void StepInput::send(const Batch& batch, double weight, double lr) {
     if (bulk > 0) std::memcpy(to.data, from, bulk);
     return;
   }
-  Slot& slot = slots_[sent_++ % ring];
-  slot.free.wait();
-  fill_small(slot.small.data(), batch, weight, lr);
-  cuda::copy_to_device(block_.data(), slot.small.data(), block_.bytes(), cuda::compute_stream());
-  if (bulk > 0) send_images(slot, to.data, from, bulk);
-  slot.free.record(cuda::compute_stream());
+  Buffers& host = buffers_[sent_++ % ring];
+  host.free.wait();
+  fill_small(host.small.data(), batch, weight, lr);
+  cuda::copy_to_device(block_.data(), host.small.data(), block_.bytes(), cuda::compute_stream());
+  if (bulk > 0) send_images(host, to.data, from, bulk);
+  host.free.record(cuda::compute_stream());
 }
 
-void StepInput::send_images(Slot& slot, void* to, const void* from, size_t bytes) {
-  if (slot.bulk_bytes < bytes) slot.bulk = std::make_unique<HostBuffer>(bytes, Device::cuda), slot.bulk_bytes = bytes;
+void StepInput::send_images(Buffers& host, void* to, const void* from, size_t bytes) {
+  if (host.bulk_bytes < bytes) {
+    host.bulk = std::make_unique<HostBuffer>(bytes, Device::cuda);
+    host.bulk_bytes = bytes;
+  }
   Stage& stage = stages_[staged_++ % stages_.size()];
   if (stage.memory.bytes() < bytes) {
     stage.memory = Storage(bytes, Device::cuda);
-    cuda::synchronize(cuda::compute_stream());  // memory comes in that stream's order, and is used in the other first
+    // Memory comes in that stream's order, and is used in the other one first.
+    cuda::synchronize(cuda::compute_stream());
   }
-  std::memcpy(slot.bulk->data(), from, bytes);
+  std::memcpy(host.bulk->data(), from, bytes);
   stage.consumed.hold(cuda::copy_stream());
-  cuda::copy_to_device(stage.memory.data(), slot.bulk->data(), bytes, cuda::copy_stream());
+  cuda::copy_to_device(stage.memory.data(), host.bulk->data(), bytes, cuda::copy_stream());
   stage.arrived.record(cuda::copy_stream());
   stage.arrived.hold(cuda::compute_stream());
   cuda::copy_on_device(to, stage.memory.data(), bytes, cuda::compute_stream());
@@ -89,17 +93,19 @@ void StepInput::send_images(Slot& slot, void* to, const void* from, size_t bytes
 
 StepOutput::StepOutput(Device device) : device_(device), report_(report_fields * sizeof(float), device) {
   if (device == Device::cpu) return;
-  slots_.resize(ring);
-  for (Slot& s : slots_) free_.push_back(&s);
+  ring_.resize(ring);
+  for (Posted& p : ring_) free_.push_back(&p);
 }
 
 StepResult StepOutput::read(const float* v, int64_t images) {
-  StepResult r;
-  r.images = images, r.loss = static_cast<double>(v[report_loss]);
-  r.top1 = static_cast<int64_t>(v[report_top1]), r.top5 = static_cast<int64_t>(v[report_top5]);
-  r.grad_norm = static_cast<double>(v[report_grad_norm]), r.finite = v[report_updated] != 0;
-  r.loss_scale = static_cast<double>(v[report_scale]), r.stopped = v[report_stop] != 0;
-  return r;
+  return {.images = images,
+          .loss = static_cast<double>(v[report_loss]),
+          .top1 = static_cast<int64_t>(v[report_top1]),
+          .top5 = static_cast<int64_t>(v[report_top5]),
+          .grad_norm = static_cast<double>(v[report_grad_norm]),
+          .finite = v[report_updated] != 0,
+          .loss_scale = static_cast<double>(v[report_scale]),
+          .stopped = v[report_stop] != 0};
 }
 
 void StepOutput::post(int64_t images) {
@@ -108,19 +114,20 @@ void StepOutput::post(int64_t images) {
     return;
   }
   if (free_.empty()) collect();  // as far ahead as the host may run
-  Slot* slot = free_.front();
+  Posted* const next = free_.front();
   free_.pop_front();
-  slot->images = images;
-  cuda::copy_to_host(slot->values.data(), report_.data(), report_.bytes(), cuda::compute_stream());
-  slot->there.record(cuda::compute_stream());
-  posted_.push_back(slot);
+  next->images = images;
+  cuda::copy_to_host(next->values.data(), report_.data(), report_.bytes(), cuda::compute_stream());
+  next->there.record(cuda::compute_stream());
+  posted_.push_back(next);
 }
 
 void StepOutput::collect() {
-  Slot* slot = posted_.front();
-  slot->there.wait();
-  ready_.push_back(read(reinterpret_cast<const float*>(slot->values.data()), slot->images));
-  posted_.pop_front(), free_.push_back(slot);
+  Posted* const oldest = posted_.front();
+  oldest->there.wait();
+  ready_.push_back(read(reinterpret_cast<const float*>(oldest->values.data()), oldest->images));
+  posted_.pop_front();
+  free_.push_back(oldest);
 }
 
 std::optional<StepResult> StepOutput::take(bool wait) {

@@ -1,6 +1,7 @@
-// What goes into a step and what comes out of it. A recorded step knows fixed addresses only; StepInput brings each batch
-// there, StepOutput collects each step's few numbers. On CUDA the host runs ahead: inputs travel through a ring of pinned
-// slots (images on a stream of their own, two batches deep), and results are read when the device gets to them.
+// What goes into a step and what comes out of it. A recorded step knows fixed addresses only; StepInput brings each
+// batch there, StepOutput collects each step's few numbers. On CUDA the host runs ahead: inputs travel through a ring
+// of pinned buffers (images on a stream of their own, two batches deep), and results are read when the device gets to
+// them.
 #pragma once
 #include <deque>
 #include <memory>
@@ -39,10 +40,10 @@ class StepInput {
   StepInput(Device device, int64_t largest_batch, const Shape& image);  // image [C,H,W]
 
   enum class Source {
-    given,
-    bytes,
-    resident
-  };  // f32 images of the caller's; bytes that travel; bytes on the device already
+    given,     // f32 images of the caller's
+    bytes,     // bytes that travel
+    resident,  // bytes that are on the device already
+  };
   static Source source_of(const Batch& batch);
   void send(const Batch& batch, double weight, double lr);
 
@@ -60,8 +61,8 @@ class StepInput {
  private:
   static constexpr size_t header = 64;
   static constexpr int ring = 3;
-  struct Slot {
-    explicit Slot(size_t bytes) : small(bytes, Device::cuda) {}
+  struct Buffers {  // of one batch on its way
+    explicit Buffers(size_t bytes) : small(bytes, Device::cuda) {}
     HostBuffer small;
     std::unique_ptr<HostBuffer> bulk;
     size_t bulk_bytes = 0;
@@ -74,14 +75,14 @@ class StepInput {
   void* at(size_t offset) const { return static_cast<std::byte*>(block_.data()) + offset; }
   View area(const Storage& storage, DType dtype, int64_t n) const;
   void fill_small(std::byte* to, const Batch& batch, double weight, double lr) const;
-  void send_images(Slot& slot, void* to, const void* from, size_t bytes);
+  void send_images(Buffers& host, void* to, const void* from, size_t bytes);
 
   Device device_;
   int64_t largest_batch_;
   Shape image_;
   size_t list_bytes_;
   Storage block_, pixels_, images_;
-  std::deque<Slot> slots_;
+  std::deque<Buffers> buffers_;
   std::deque<Stage> stages_;
   size_t sent_ = 0, staged_ = 0;
 };
@@ -90,23 +91,24 @@ class StepOutput {
  public:
   explicit StepOutput(Device device);
   View report() const { return {{{report_fields}, DType::f32}, report_.data()}; }  // where a step writes
-  void post(int64_t images);                                                       // after each step that was enqueued
-  std::optional<StepResult> take(bool wait);  // the oldest that was not taken; empty: none, or not there yet
+  void post(int64_t images);  // call it after each step that was enqueued
+  // The oldest result that was not taken. Empty: there is none, or it is not there yet and `wait` is false.
+  std::optional<StepResult> take(bool wait);
 
  private:
   static constexpr int ring = 4;
-  struct Slot {
-    Slot() : values(report_fields * sizeof(float), Device::cuda) {}
+  struct Posted {  // the numbers of one step on their way
+    Posted() : values(report_fields * sizeof(float), Device::cuda) {}
     HostBuffer values;
     cuda::Event there;
     int64_t images = 0;
   };
-  void collect();  // the oldest posted one, waiting for it
+  void collect();  // waits for the oldest that was posted
   static StepResult read(const float* values, int64_t images);
   Device device_;
   Storage report_;
-  std::deque<Slot> slots_;
-  std::deque<Slot*> posted_, free_;
+  std::deque<Posted> ring_;
+  std::deque<Posted*> posted_, free_;
   std::deque<StepResult> ready_;
 };
 

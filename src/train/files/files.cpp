@@ -1,6 +1,7 @@
 #include "train/files/files.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 namespace rt {
 namespace {
 
-// The number of bytes that went into the file; fewer than asked, with errno set, when it can take no more.
+// Returns the number of bytes that went into the file; fewer than asked, with errno set, when it can take no more.
 size_t write_fully(int fd, const char* data, size_t bytes) {
   size_t done = 0;
   while (done < bytes) {
@@ -24,24 +25,51 @@ size_t write_fully(int fd, const char* data, size_t bytes) {
   return done;
 }
 
+bool has_name(int fd, const std::string& path) {
+  struct stat open_file {};
+  struct stat named {};
+  return ::fstat(fd, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 && open_file.st_dev == named.st_dev &&
+         open_file.st_ino == named.st_ino;
+}
+
 }  // namespace
 
-AtomicFile::AtomicFile(const std::string& path) : path_(path), temporary_(path + ".tmp") {
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd_ < 0) fail(ExitCode::runtime, "cannot write {}: {}", path_, std::strerror(errno));
+AtomicFile::AtomicFile(const std::string& path) : path_(path) {
+  for (int n = 1; !take(n == 1 ? path + ".tmp" : rt::format("{}.{}.tmp", path, n)); ++n) {
+  }
+}
+
+// Opens and locks a temporary file under this name. False: another writer holds it.
+bool AtomicFile::take(const std::string& temporary) {
+  constexpr int attempts = 100;  // there are file systems whose inode numbers say nothing
+  for (int attempt = 1;; ++attempt) {
+    const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) fail(ExitCode::runtime, "cannot write {}: {}", path_, std::strerror(errno));
+    // Some file systems have no locks; there is nothing better to do on them than to go on.
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      ::close(fd);
+      return false;
+    }
+    if (attempt == attempts || has_name(fd, temporary)) {
+      fd_ = fd;
+      temporary_ = temporary;
+      if (::ftruncate(fd_, 0) != 0) give_up("write");
+      return true;
+    }
+    ::close(fd);  // whoever held it renamed or removed it meanwhile
+  }
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
-  ::close(fd_);
   ::unlink(temporary_.c_str());
+  ::close(fd_);
 }
 
 void AtomicFile::give_up(const char* what) {
   const int error = errno;
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = -1;
   ::unlink(temporary_.c_str());
+  ::close(std::exchange(fd_, -1));
   fail(ExitCode::runtime, "cannot {} {}: {}; the file is as it was before", what, path_, std::strerror(error));
 }
 
@@ -53,9 +81,9 @@ void AtomicFile::write(const void* data, size_t bytes) {
 void AtomicFile::commit() {
   RT_CHECK(fd_ >= 0, "{} is written and closed", path_);
   if (::fsync(fd_) != 0) give_up("sync");
-  const int fd = std::exchange(fd_, -1);
-  if (::close(fd) != 0) give_up("close");
+  // While the lock is held, or another writer would take the file over before it has its name.
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) give_up("replace");
+  ::close(std::exchange(fd_, -1));  // it is synced: nothing can fail here any more
   sync_folder(std::filesystem::path(path_).parent_path().string());
 }
 

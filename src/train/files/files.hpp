@@ -9,9 +9,10 @@
 
 namespace rt {
 
-// Writes PATH.tmp and renames it in commit(); without a commit the destructor removes it. The name is fixed, so that
-// what a killed process left behind is overwritten by the next write rather than piling up: one writer per path at a
-// time. Errors are ExitCode::runtime and name the path; the old file is then as it was.
+// Writes PATH.tmp and renames it in commit(); without a commit the destructor removes it. The name is locked (flock),
+// and a second writer of the same path takes PATH.2.tmp, so that the last commit wins and no file is a mixture. What a
+// killed process left behind is not locked, and is overwritten by the next write rather than piling up. Errors are
+// ExitCode::runtime and name the path; the old file is then as it was.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::string& path);
@@ -23,10 +24,11 @@ class AtomicFile {
   void commit();
 
  private:
+  bool take(const std::string& temporary);
   [[noreturn]] void give_up(const char* what);
 
   std::string path_, temporary_;
-  int fd_;
+  int fd_ = -1;
 };
 
 void atomic_write(const std::string& path, std::string_view bytes);

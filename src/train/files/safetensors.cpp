@@ -38,9 +38,13 @@ std::string checksum(std::span<const TensorInfo> tensors, const Metadata& metada
   };
   const auto add_text = [&](const std::string& text) { add(text.data(), text.size()); };
   for (const auto& [key, value] : metadata)
-    if (key != checksum_key) add_text(key), add_text(value);
+    if (key != checksum_key) {
+      add_text(key);
+      add_text(value);
+    }
   for (const TensorInfo& t : tensors) {
-    add_text(t.name), add_text(t.dtype);
+    add_text(t.name);
+    add_text(t.dtype);
     add(t.shape.data(), t.shape.size() * sizeof(int64_t));
     add(t.data, t.bytes);
   }
@@ -122,11 +126,11 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
   if (!in) fail(ExitCode::data, "cannot read {}: it changed or failed while it was read", path);
   for (HeaderEntry& e : header.entries) {
     file.index_[e.name] = file.tensors_.size();
-    file.tensors_.push_back({std::move(e.name),
-                             std::move(e.dtype),
-                             {e.shape.begin(), e.shape.end()},
-                             file.data_.get() + e.offsets[0],
-                             e.offsets[1] - e.offsets[0]});
+    file.tensors_.push_back({.name = std::move(e.name),
+                             .dtype = std::move(e.dtype),
+                             .shape = {e.shape.begin(), e.shape.end()},
+                             .data = file.data_.get() + e.offsets[0],
+                             .bytes = e.offsets[1] - e.offsets[0]});
   }
   file.verify();
   return file;

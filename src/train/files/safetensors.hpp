@@ -50,9 +50,9 @@ class SafetensorsFile {
   std::unique_ptr<std::byte[]> data_;
 };
 
-// Replaces the file at path atomically (train/files/files.hpp). "format": "pt" and the checksum are added to the metadata.
-// Tensors are laid out by falling alignment, then by name. Throws Error(runtime) if a tensor's bytes are not what its
-// shape says, a name comes twice, or the file cannot be written.
+// Replaces the file at path atomically (train/files/files.hpp). "format": "pt" and the checksum are added to the
+// metadata. Tensors are laid out by falling alignment, then by name. Throws Error(runtime) if a tensor's bytes are not
+// what its shape says, a name comes twice, or the file cannot be written.
 void write_safetensors(const std::string& path, std::span<const TensorInfo> tensors, Metadata metadata);
 
 }  // namespace rt

@@ -25,10 +25,12 @@ class Events : public nlohmann::json_sax<nlohmann::json> {
     if (in_ == In::nothing) {
       in_ = In::top;
     } else if (in_ == In::top && key_ == "__metadata__") {
-      in_ = In::metadata, keys_.clear();
+      in_ = In::metadata;
+      keys_.clear();
     } else if (in_ == In::top) {
-      in_ = In::tensor, keys_.clear();
-      header.entries.push_back({key_, "", {}, {}});
+      in_ = In::tensor;
+      keys_.clear();
+      header.entries.push_back({.name = key_, .dtype = {}, .shape = {}, .offsets = {}});
     } else {
       unexpected("an object");
     }
