@@ -2,7 +2,7 @@
 // against each other.
 #include "core/device.hpp"
 #include "kernels/isa.hpp"
-#include "run_row.hpp"
+#include "tests/support/run_row.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "layers/models.hpp"
-#include "temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/checkpoint.hpp"
 
 using namespace rt;

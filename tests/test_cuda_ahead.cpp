@@ -1,6 +1,6 @@
 // A host ahead of the device whose copies are ahead of its computing: images must not land where a step still reads.
 #include "emulation/emulation.hpp"
-#include "tests/cuda_model.hpp"
+#include "tests/support/cuda_model.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "core/cuda.hpp"
-#include "run_row.hpp"
+#include "tests/support/run_row.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels/linear/cublas.hpp"
-#include "tests/cuda_model.hpp"
+#include "tests/support/cuda_model.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -3,7 +3,7 @@
 
 #include "emulation/libraries.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
-#include "tests/cuda_model.hpp"
+#include "tests/support/cuda_model.hpp"
 #include "train/engine/self_test.hpp"
 
 using namespace rt;

@@ -7,7 +7,7 @@
 #include "kernels/conv2d/conv2d.hpp"
 #include "kernels/pool/pool.hpp"
 #include "kernels/table.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/config/config.hpp"
 #include "train/config/device_choice.hpp"
 

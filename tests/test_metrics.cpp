@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/check.hpp"
-#include "temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/files/files.hpp"
 #include "train/metrics.hpp"
 #include "train/progress.hpp"

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "layers/models.hpp"
-#include "temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/model_file.hpp"
 
 using namespace rt;

@@ -10,8 +10,8 @@
 
 #include "core/rng.hpp"
 #include "layers/models.hpp"
-#include "tests/cuda_test.hpp"
-#include "tests/source_folder.hpp"
+#include "tests/support/cuda_test.hpp"
+#include "tests/support/source_folder.hpp"
 #include "train/engine/executor.hpp"
 #include "train/files/safetensors.hpp"
 

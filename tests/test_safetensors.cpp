@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/check.hpp"
-#include "temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/files/safetensors.hpp"
 
 using namespace rt;

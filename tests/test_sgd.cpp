@@ -1,6 +1,6 @@
 // SGD as written, on the CPU and on the CUDA rows, fused and as the sequence of steps that it records.
 #include "kernels/update/sgd.hpp"
-#include "tests/update_model.hpp"
+#include "tests/support/update_model.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -10,8 +10,8 @@
 #include "bench/workload.hpp"
 #include "kernels/conv2d/conv2d.hpp"
 #include "kernels/tuning.hpp"
-#include "tests/run_row.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/run_row.hpp"
+#include "tests/support/temp_folder.hpp"
 
 using namespace rt;
 using namespace rt::testing;

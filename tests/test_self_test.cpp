@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
-#include "tests/cuda_model.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/cuda_model.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/engine/self_test.hpp"
 
 using namespace rt;

@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "core/probe.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 
 using namespace rt;
 

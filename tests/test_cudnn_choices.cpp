@@ -8,8 +8,8 @@
 #include "emulation/libraries.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
 #include "kernels/table.hpp"
-#include "tests/run_row.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/run_row.hpp"
+#include "tests/support/temp_folder.hpp"
 
 using namespace rt;
 using namespace rt::testing;

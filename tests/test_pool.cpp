@@ -1,6 +1,6 @@
 // The vector rows of element-wise steps and pooling, for every instruction set of this machine, in f32 and bf16: the
 // reference's bits.
-#include "run_row.hpp"
+#include "tests/support/run_row.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -8,7 +8,7 @@
 
 #include "core/rng.hpp"
 #include "layers/models.hpp"
-#include "tests/cuda_test.hpp"
+#include "tests/support/cuda_test.hpp"
 #include "tests/support/memory_dataset.hpp"
 #include "train/config/device_choice.hpp"
 #include "train/engine/executor.hpp"
