@@ -43,7 +43,7 @@ float normalised(uint8_t v, size_t c) { return (static_cast<float>(v) / 255.0f -
 
 }  // namespace
 
-TEST_CASE("normalise_table: every byte value becomes (v/255 - mean)/std of its channel") {
+TEST_CASE("augment: in the table to normalise by every byte value becomes (v/255 - mean)/std of its channel") {
   const Tensor table = normalise_table(mean, deviation);
   for (size_t c = 0; c < 3; ++c)
     for (size_t v = 0; v < 256; ++v) REQUIRE(table.as<float>()[c * 256 + v] == normalised(static_cast<uint8_t>(v), c));

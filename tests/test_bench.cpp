@@ -9,15 +9,12 @@
 #include "bench/ops.hpp"
 #include "core/check.hpp"
 #include "kernels/conv2d/winograd/conv2d_winograd.hpp"
+#include "tests/support/threads_guard.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
-
-struct Threads {
-  int before = threads_in_use();
-  ~Threads() { set_threads(before); }
-};
 
 OpBenchOptions tiny(const std::string& filter, const std::string& stem = "cifar") {
   OpBenchOptions o;
@@ -38,7 +35,7 @@ class FakePeer final : public PeerConvolution {
 }  // namespace
 
 TEST_CASE("bench: a training step's work is counted once for each layer and pass") {
-  const Threads guard;
+  const ThreadsGuard guard;
   for (bool alone : {false, true}) {
     OpBenchOptions o = tiny("conv2d");
     o.alone = alone;
@@ -73,7 +70,7 @@ TEST_CASE("bench: both ceilings of the machine are measured") {
 }
 
 TEST_CASE("bench: filters take steps by kind, layer and row, and say what there is where none matches") {
-  const Threads guard;
+  const ThreadsGuard guard;
   auto kinds = [](const std::string& filter, const std::string& stem = "cifar") {
     std::set<std::string> found;
     for (const StepTiming& t : bench_ops(tiny(filter, stem))) found.insert(t.kind);
@@ -95,7 +92,7 @@ TEST_CASE("bench: filters take steps by kind, layer and row, and say what there 
 }
 
 TEST_CASE("bench: a peer runs as often as ours, once for each pass of a step") {
-  const Threads guard;
+  const ThreadsGuard guard;
   std::multiset<ConvPass> passes;
   int runs = 0;
   const Peer peer{"fake", "", [&](const Conv2dShape& s, ConvPass pass) {

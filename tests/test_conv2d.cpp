@@ -17,12 +17,14 @@
 #include "kernels/conv2d/direct/conv2d_gemm.hpp"
 #include "kernels/linear/linear.hpp"
 #include "kernels/table.hpp"
+#include "tests/support/threads_guard.hpp"
 
 namespace rt::emulated_tiles {
 extern const GemmKernelsOf<Bf16Pair> gemm_kernels;  // tiles_emulated.cpp
 }
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -273,7 +275,7 @@ TEST_CASE("conv2d: every row agrees with the reference on odd sizes, strides, pa
     }
 }
 
-TEST_CASE("linear: every row agrees with the reference") {
+TEST_CASE("conv2d: linear is the same product, and every row agrees with the reference") {
   const int64_t shapes[][3] = {{128, 512, 10}, {1, 1, 1}, {7, 33, 1000}, {50, 300, 37}, {3, 2048, 5}};
   for (const auto& s : shapes) {
     const Recorded recorded = record_linear(s[0], s[1], s[2], false);
@@ -288,8 +290,8 @@ TEST_CASE("linear: every row agrees with the reference") {
   }
 }
 
-TEST_CASE("conv2d and linear: the bits do not depend on the number of threads") {
-  const int threads_before = threads_in_use();
+TEST_CASE("conv2d: its bits and those of linear do not depend on the number of threads") {
+  const ThreadsGuard guard;
   std::vector<Recorded> all;
   for (const Conv& s :
        {Conv{6, 20, 31, 17, 40, 3, 3, 1, 1}, Conv{3, 64, 15, 15, 72, 3, 3, 2, 1}, Conv{2, 130, 7, 7, 150, 1, 1, 2, 0},
@@ -307,7 +309,6 @@ TEST_CASE("conv2d and linear: the bits do not depend on the number of threads") 
           CHECK(std::memcmp(recorded.run(*row).view().data, alone.view().data, alone.spec().bytes()) == 0);
         }
       }
-  set_threads(threads_before);
 }
 
 TEST_CASE("conv2d: f64 and nchw go to the reference, and explain says why") {

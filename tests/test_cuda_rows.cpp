@@ -132,7 +132,7 @@ class CudaParity {
 
 }  // namespace
 
-TEST_CASE("cuda: every row matches the reference in every type and layout") {
+TEST_CASE("cuda_rows: every row matches the reference in every type and layout") {
   if (!cuda::support().problem.empty()) {
     MESSAGE("skipped: " << cuda::support().problem);
     return;

@@ -23,7 +23,7 @@ struct FreshChoices {
 
 }  // namespace
 
-TEST_CASE("cudnn self-test: a wrong algorithm is refused for every shape, and its row computes by the next") {
+TEST_CASE("cudnn_self_test: a wrong algorithm is refused for every shape, and its row computes by the next") {
   RT_NEEDS_CUDA();
   const FreshChoices fresh;
   const ForceCapability forced(80);  // the legacy API's alone
@@ -34,13 +34,13 @@ TEST_CASE("cudnn self-test: a wrong algorithm is refused for every shape, and it
   cudnn::configure({});                         // as training does, with the run's file
   ExecutorOptions options = cuda_options();
   options.refused = refused;
-  Training m(options), cpu({});
+  CudaTraining m(options), cpu({});
   CHECK(distance(m.after(1), cpu.after(1)) < 1e-4);
   CHECK(!cudnn::choices().settled.empty());
   for (const auto& [c, algorithm] : cudnn::choices().settled) CHECK(algorithm.id == 0);
 }
 
-TEST_CASE("cudnn self-test: where every algorithm is wrong the row is refused") {
+TEST_CASE("cudnn_self_test: where every algorithm is wrong the row is refused") {
   RT_NEEDS_CUDA();
   const FreshChoices fresh;
   const ForceCapability forced(80);

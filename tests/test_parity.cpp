@@ -9,13 +9,14 @@
 #include <nlohmann/json.hpp>
 
 #include "core/rng.hpp"
-#include "layers/models.hpp"
 #include "tests/support/cuda_test.hpp"
+#include "tests/support/network.hpp"
 #include "tests/support/source_folder.hpp"
 #include "train/engine/executor.hpp"
 #include "train/files/safetensors.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -31,6 +32,13 @@ struct Fixture {
   }
   const float* f32(const std::string& name) const { return reinterpret_cast<const float*>(file.find(name)->data); }
   const double* f64(const std::string& name) const { return reinterpret_cast<const double*>(file.find(name)->data); }
+  ModelConfig model() const {
+    return {.arch = options["arch"],
+            .stem = options["stem"],
+            .classes = options["classes"],
+            .channels = 3,
+            .width = options["width"]};
+  }
   Batch at(int64_t step) const {
     Batch b;
     b.count = batch;
@@ -57,16 +65,12 @@ struct Worst {
   }
 };
 
-struct Training {
-  std::unique_ptr<Model> net;
-  std::unique_ptr<ModelState> state;
+struct Trained : Network {
   std::unique_ptr<Executor> executor;
 
   // `attempt` other than 0 starts from weights that differ by some units in the last place.
-  Training(const Fixture& f, bool plan, Device device, uint32_t attempt) {
+  Trained(const Fixture& f, bool plan, Device device, uint32_t attempt) : Network(f.model()) {
     const auto& o = f.options;
-    net = make_model({o["arch"], o["stem"], o["classes"], 3, o["width"]});
-    state = std::make_unique<ModelState>(*net);
     Rng rng(1, RngPurpose::test, attempt);
     for (const NamedView& v : state->parameters()) {
       std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
@@ -93,9 +97,9 @@ bool agrees(const std::string& path, bool plan, Device device, uint32_t attempt,
   CAPTURE(path);
   CAPTURE(plan);
   const double lr = f.options["lr"];
-  Training m(f, plan, device, attempt);
+  Trained m(f, plan, device, attempt);
 
-  Training first(f, plan, device, attempt);
+  Trained first(f, plan, device, attempt);
   std::vector<double> losses;
   losses.push_back(first.executor->train(f.at(0), 1.0, true, false, 0).loss);  // no update: gradients as they are
   first.state->pull();
@@ -104,7 +108,7 @@ bool agrees(const std::string& path, bool plan, Device device, uint32_t attempt,
     gradient.see(distance(g.view.as<float>(), f.f32("grad." + g.name), g.view.numel()), g.name);
   const double logits =
       distance(first.executor->logits().as<float>(), f.f32("logits"), f.batch * f.options["classes"].get<int64_t>());
-  Training once(f, plan, device, attempt);
+  Trained once(f, plan, device, attempt);
   once.executor->train(f.at(0), 1.0, true, true, 0);  // only an update commits the statistics
   once.state->pull();
 

@@ -1,5 +1,7 @@
-// The vector rows of element-wise steps and pooling, for every instruction set of this machine, in f32 and bf16: the
-// reference's bits.
+// The vector rows of pooling, for every instruction set of this machine, in f32 and bf16: the reference's bits.
+#include "kernels/pool/pool.hpp"
+
+#include "tests/support/odd_values.hpp"
 #include "tests/support/run_row.hpp"
 
 using namespace rt;
@@ -9,51 +11,9 @@ namespace {
 
 constexpr DType types[] = {DType::f32, DType::bf16};
 
-Tensor with_oddities(Tensor t) {
-  if (t.spec().dtype != DType::f32) return as_type(with_oddities(as_type(t, DType::f32)), t.spec().dtype);
-  const float odd[] = {NAN, INFINITY, -INFINITY, -0.0f, 0.0f};
-  for (int64_t i = 0; i < t.spec().shape.numel(); i += 7) t.as<float>()[i] = odd[(i / 7) % 5];
-  return t;
-}
-
-// NaNs may differ in sign and payload; everything else must agree to the bit.
-template <class T>
-bool same_values_of(const Tensor& a, const Tensor& b) {
-  for (int64_t i = 0; i < a.spec().shape.numel(); ++i) {
-    const T p = a.as<T>()[i], q = b.as<T>()[i];
-    const bool nan = std::isnan(static_cast<float>(p));
-    if (nan != std::isnan(static_cast<float>(q)) || (!nan && std::memcmp(&p, &q, sizeof p) != 0)) return false;
-  }
-  return a.spec() == b.spec();
-}
-bool same_values(const Tensor& a, const Tensor& b) {
-  return (a.spec().dtype == DType::bf16 ? same_values_of<bf16> : same_values_of<float>)(a, b);
-}
-
 }  // namespace
 
-TEST_CASE("element-wise: every vector row gives the reference's values, NaNs included, apart and in place") {
-  std::vector<Spec> specs{{{1}}, {{1031}}, {{2, 3, 5, 7}}, nhwc({2, 3, 5, 7}), nhwc({8, 32, 16, 16})};
-  for (size_t i = specs.size(); i-- > 0;) specs.push_back(as_type(specs[i], DType::bf16));
-  specs.insert(specs.end(), {{{6400037}}, {{12800037}, DType::bf16}});  // written past the caches
-  for (const Spec& spec : specs) {
-    CAPTURE(spec.str());
-    const Tensor a = with_oddities(random(spec, 1)), b = with_oddities(random(spec, 2));
-    for (const char* kind : {"relu.forward", "relu.backward", "add.forward", "accumulate"})
-      for (const Row* row : vector_rows(kind)) {
-        CAPTURE(std::string(kind));
-        CAPTURE(std::string(row->name));
-        const auto in = row->kind == "relu.forward" ? std::vector{&a} : std::vector{&b, &a};
-        const Tensor expected = std::move(outputs_of(reference_row(kind), nullptr, in, {spec})[0]);
-        CHECK(same_values(outputs_of(*row, nullptr, in, {spec})[0], expected));
-        const Tensor both = copy(*in[0]);
-        run(*row, nullptr, in.size() == 1 ? std::vector{&both} : std::vector{&both, &a}, {&both});
-        CHECK(same_values(both, expected));
-      }
-  }
-}
-
-TEST_CASE("max_pool: every vector row gives the reference's values and indices, with ties, NaNs and infinities") {
+TEST_CASE("pool: every vector row of max_pool gives the reference's values and indices, with ties, NaNs and infinities") {
   struct Case {
     Shape x;
     MaxPoolAttrs attrs;
@@ -87,7 +47,7 @@ TEST_CASE("max_pool: every vector row gives the reference's values and indices, 
   }
 }
 
-TEST_CASE("avg_pool: every vector row agrees with the reference") {
+TEST_CASE("pool: every vector row of avg_pool agrees with the reference") {
   for (const Shape& shape : {Shape{2, 512, 4, 4}, Shape{3, 7, 7, 5}, Shape{1, 2500, 3, 3}, Shape{5, 1, 1, 1}}) {
     for (DType dtype : types) {
       CAPTURE(shape.str());
@@ -100,19 +60,6 @@ TEST_CASE("avg_pool: every vector row agrees with the reference") {
         CHECK(same_bits(outputs_of(sibling(*row, "avg_pool.backward"), nullptr, {&dy}, {x.spec()})[0],
                         outputs_of(reference_row("avg_pool.backward"), nullptr, {&dy}, {x.spec()})[0]));
       }
-    }
-  }
-}
-
-TEST_CASE("accumulate: every vector row adds gradients in bf16 to those in f32") {
-  for (int64_t n : {1, 77, 40000}) {
-    const Tensor a = with_oddities(random({{n}}, 1)), b = with_oddities(random({{n}, DType::bf16}, 2));
-    const Tensor wide = as_type(b, DType::f32);
-    for (const Row* row : vector_rows("accumulate")) {
-      const Tensor expected = std::move(outputs_of(*row, nullptr, {&a, &wide}, {a.spec()})[0]), both = copy(a);
-      CHECK(same_values(outputs_of(*row, nullptr, {&a, &b}, {a.spec()})[0], expected));
-      run(*row, nullptr, {&both, &b}, {&both});
-      CHECK(same_values(both, expected));
     }
   }
 }

@@ -50,7 +50,7 @@ bool takes(ExecutorOptions o, ModelConfig config, std::string_view kind) {
 
 }  // namespace
 
-TEST_CASE("cuda self-test: correct kernels pass; each corrupted one is named and replaced, and training goes on") {
+TEST_CASE("self_test: correct kernels pass; each corrupted one is named and replaced, and training goes on") {
   RT_NEEDS_CUDA();
   const ModelConfig config{"resnet18", "imagenet", 10, 3, 8};
   CHECK(self_test(cuda_options(), config, false)->empty());
@@ -73,7 +73,7 @@ TEST_CASE("cuda self-test: correct kernels pass; each corrupted one is named and
   }
   MESSAGE(fused.refused->size() << " rows refused of a fused step in f32, " << unfused.refused->size()
                                 << " of an unfused one in f16");
-  Training m(fused, false, "imagenet"), cpu({}, false, "imagenet");
+  CudaTraining m(fused, false, "imagenet"), cpu({}, false, "imagenet");
   const std::string explained = m.executor->explain(count);
   const auto lines = std::count(explained.begin(), explained.end(), '\n');
   int64_t replaced = 0;
@@ -82,7 +82,7 @@ TEST_CASE("cuda self-test: correct kernels pass; each corrupted one is named and
   CHECK(distance(m.after(2), cpu.after(2)) < 0.01);  // a corrupted element would count millions
 }
 
-TEST_CASE("cuda self-test: what passed is remembered for the same steps, and only what passed") {
+TEST_CASE("self_test: what passed is remembered for the same steps, and only what passed") {
   RT_NEEDS_CUDA();
   const CacheFolder cache;
   const std::string file = "rtrain/self-tests.txt";

@@ -12,16 +12,12 @@
 #include "kernels/tuning.hpp"
 #include "tests/support/run_row.hpp"
 #include "tests/support/temp_folder.hpp"
+#include "tests/support/threads_guard.hpp"
 
 using namespace rt;
 using namespace rt::testing;
 
 namespace {
-
-struct Threads {
-  int before = threads_in_use();
-  ~Threads() { set_threads(before); }
-};
 
 struct Conv {
   int64_t n, c, size, k;
@@ -102,7 +98,7 @@ int64_t lines_of(const std::string& text) { return std::count(text.begin(), text
 }  // namespace
 
 TEST_CASE("tuning: every variant of every row gives the same bits, in the workspace that the row asks for") {
-  const Threads guard;
+  const ThreadsGuard guard;
   // Many tiles with few channels, where threads work alone, and few images or many channels, where they work together.
   const Conv shapes[] = {{9, 16, 22, 32, 1}, {17, 32, 17, 16, 2}, {5, 16, 30, 32, 1}, {12, 144, 24, 128, 1},
                          {6, 32, 60, 48, 2}, {5, 16, 20, 32, 1}};  // the last one: one block, or several halves
@@ -168,7 +164,7 @@ TEST_CASE("tuning: the usual variant stays where others are slower, where the st
 }
 
 TEST_CASE("tuning: choices are remembered in a file, by number of threads, and damage to it is survived") {
-  const Threads guard;
+  const ThreadsGuard guard;
   const TempFolder folder;
   const std::string file = folder / "deep/tuning.txt";
   set_threads(2);
@@ -217,10 +213,7 @@ TEST_CASE("tuning: choices are remembered in a file, by number of threads, and d
 
 TEST_CASE(
     "tuning: training steps are tuned into the user's cache, unless optimize.autotune=false; the rows stay the same") {
-  const TempFolder folder;
-  const char* set = std::getenv("XDG_CACHE_HOME");
-  const std::string held = set ? set : "";
-  setenv("XDG_CACHE_HOME", folder.path.c_str(), 1);
+  const CacheFolder folder;
   auto stepped = [](bool autotune) {
     Workload w({.batch = 9, .settings = {autotune ? "optimize.autotune=true" : "optimize.autotune=false"}});
     const std::string rows = w.executor().rows(9);
@@ -234,5 +227,4 @@ TEST_CASE(
   CHECK(std::filesystem::is_empty(folder.path));
   CHECK(stepped(true) == loss);
   CHECK(lines_of(folder.read("rtrain/cpu-tuning.txt")) > 0);
-  set ? setenv("XDG_CACHE_HOME", held.c_str(), 1) : unsetenv("XDG_CACHE_HOME");
 }
