@@ -1,4 +1,5 @@
-// The benchmarks' counting: what a step computes and moves, which steps are one row of the table. Times are never judged.
+// The benchmarks' counting: what a step computes and moves, which steps are one row of the table. Times are never
+// judged.
 #include <doctest/doctest.h>
 
 #include <map>

@@ -51,7 +51,8 @@ TEST_CASE("checkpoint: weights, momentum, counters and loop state come back") {
   const auto found = checkpoints.load_newest();
   loaded.state->initialise(2);
   restore(found, *loaded.net, *loaded.state);
-  CHECK(std::memcmp(loaded.state->weights().data, saved.state->weights().data, saved.state->weights().spec.bytes()) == 0);
+  CHECK(std::memcmp(loaded.state->weights().data, saved.state->weights().data, saved.state->weights().spec.bytes()) ==
+        0);
   const View momentum = saved.state->slot("momentum");
   CHECK(std::memcmp(loaded.state->slot("momentum").data, momentum.data, momentum.spec.bytes()) == 0);
   CHECK(loaded.state->control_values()[0] == 1024);
@@ -103,7 +104,8 @@ TEST_CASE("checkpoint: older files, with four numbers of control and no count of
   CHECK(fresh.state->updates_done() == 12);
 
   old = rewritten(checkpoints, [](nlohmann::json& loop, auto&) { loop["control"] = {1.0, 2.0}; });
-  CHECK_THROWS_WITH_AS(restore(old, *fresh.net, *fresh.state), doctest::Contains("'rtrain.loop' cannot be read"), Error);
+  CHECK_THROWS_WITH_AS(restore(old, *fresh.net, *fresh.state), doctest::Contains("'rtrain.loop' cannot be read"),
+                       Error);
 }
 
 TEST_CASE("checkpoint: slots are tensors of their own, and one that is missing or of another size is named") {

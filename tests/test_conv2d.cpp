@@ -1,6 +1,6 @@
 // Convolution and the classifier: every row that this machine can run, on every shape of ResNet-18 and on shapes chosen
-// to break blocking. Small integers make f32 sums exact, so there any difference at all is a wrong index; Winograd's algorithm is
-// compared with sums in f64 instead.
+// to break blocking. Small integers make f32 sums exact, so there any difference at all is a wrong index; Winograd's
+// algorithm is compared with sums in f64 instead.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -165,8 +165,9 @@ constexpr std::string_view linear_kinds[] = {"linear.forward", "linear.dx", "lin
 
 bool is_winograd(const Row& row) { return row.algorithm == Algorithm::winograd; }
 
-// Direct products: the sums are exact, and so is their rounding to bf16. Winograd's transforms divide by 3 and 15: in bf16, where
-// its sums are rounded once, each result is a neighbour of the right one at most; in f32 its error is measured below.
+// Direct products: the sums are exact, and so is their rounding to bf16. Winograd's transforms divide by 3 and 15: in
+// bf16, where its sums are rounded once, each result is a neighbour of the right one at most; in f32 its error is
+// measured below.
 void check_integers(const Recorded& recorded, const ConvolutionSums& expected, DType dtype) {
   const std::vector<double>* const wanted[] = {&expected.y, &expected.dx, &expected.dw};
   for (size_t pass = 0; pass < 3; ++pass) {
@@ -199,8 +200,8 @@ void check_integers(const Conv2dShape& shape) {
   check_integers(record(s, true, DType::bf16), expected, DType::bf16);
 }
 
-// Measured: direct products 1e-7 to 1.1e-6, Winograd 4e-7 to 3.4e-6, more with more channels. A single wrong element of the
-// largest result would be 1e-3.
+// Measured: direct products 1e-7 to 1.1e-6, Winograd 4e-7 to 3.4e-6, more with more channels. A single wrong element of
+// the largest result would be 1e-3.
 void check_errors(const Conv2dShape& s) {
   bool winograd = false;
   for (const RowError& e : convolution_errors(s)) {
@@ -215,8 +216,8 @@ void check_errors(const Conv2dShape& s) {
   CHECK(winograd == (s.r == 3 && s.c > 3));
 }
 
-// With so many images the layers of 64 and 128 channels are computed chunk by chunk, each thread its own; of three images of 7x7
-// the tiles do not divide among threads.
+// With so many images the layers of 64 and 128 channels are computed chunk by chunk, each thread its own; of three
+// images of 7x7 the tiles do not divide among threads.
 const Conv2dShape of_many_images[] = {{9, 64, 32, 32, 64, 3, 3, 32, 32, 1, 1},
                                       {11, 64, 32, 32, 128, 3, 3, 16, 16, 2, 1},
                                       {9, 128, 16, 16, 128, 3, 3, 16, 16, 1, 1},

@@ -137,7 +137,7 @@ TEST_CASE("conv2d_cudnn: a recorded choice of the graph API is kept, and one mad
   CHECK(emulation::timings() == 0);
 }
 
-TEST_CASE("conv2d_cudnn: a convolution sums its output's statistics where that is faster, else they are computed apart") {
+TEST_CASE("conv2d_cudnn: a convolution sums its output's statistics where that is faster, else another step does") {
   constexpr int apart = 999;
   StatsStep s;
   CHECK(s.row.refuse(s.problem()) == "");

@@ -1,5 +1,5 @@
-// What the cases in kernels/cases cannot hold, since a distance to a NaN says nothing: NaNs and ties must come out of the
-// CUDA rows exactly where they come out of the references.
+// What the cases in kernels/cases cannot hold, since a distance to a NaN says nothing: NaNs and ties must come out of
+// the CUDA rows exactly where they come out of the references.
 #include <limits>
 
 #include "core/cuda.hpp"

@@ -1,5 +1,6 @@
-// Every CUDA row of the table against the CPU's reference, in f32, f16 and bf16 and both layouts, on every case of kernels/cases.
-// On a machine without a GPU the rows run on the emulated device: each kernel source, thread by thread, in random order.
+// Every CUDA row of the table against the CPU's reference, in f32, f16 and bf16 and both layouts, on every case of
+// kernels/cases. On a machine without a GPU the rows run on the emulated device: each kernel source, thread by thread,
+// in random order.
 #include <doctest/doctest.h>
 
 #include <algorithm>

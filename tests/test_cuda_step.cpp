@@ -1,5 +1,5 @@
-// Whole training steps on CUDA: the CPU's numbers, whatever the layout; the same bits eager, planned and as a graph, with
-// images that travel and images that are there; nothing waits; an overflow costs one update.
+// Whole training steps on CUDA: the CPU's numbers, whatever the layout; the same bits eager, planned and as a graph,
+// with images that travel and images that are there; nothing waits; an overflow costs one update.
 #include <algorithm>
 #include <cmath>
 

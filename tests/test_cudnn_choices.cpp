@@ -1,4 +1,5 @@
-// Which of cuDNN's algorithms is chosen, remembered and planned for, on the emulated library with costs that the test sets.
+// Which of cuDNN's algorithms is chosen, remembered and planned for, on the emulated library with costs that the test
+// sets.
 #include <doctest/doctest.h>
 
 #include "core/log.hpp"

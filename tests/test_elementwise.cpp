@@ -1,4 +1,5 @@
-// The vector rows of element-wise steps, for every instruction set of this machine, in f32 and bf16: the reference's bits.
+// The vector rows of element-wise steps, for every instruction set of this machine, in f32 and bf16: the reference's
+// bits.
 #include "tests/support/odd_values.hpp"
 #include "tests/support/run_row.hpp"
 

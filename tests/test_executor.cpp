@@ -44,9 +44,9 @@ double distance(const View& a, const View& b) {
   return difference == 0 ? 0 : std::sqrt(difference / norm);
 }
 
-// One step with all optimisations, and one with `options`, leave the same model but for rounding. A ReLU whose input lies
-// within rounding of zero passes its gradient on one side only (then tensors differ by some 1e-3), which some batches hold:
-// of six, one has to agree.
+// One step with all optimisations, and one with `options`, leave the same model but for rounding. A ReLU whose input
+// lies within rounding of zero passes its gradient on one side only (then tensors differ by some 1e-3), which some
+// batches hold: of six, one has to agree.
 void check_same(const ExecutorOptions& options, const std::string& stem, double tolerance, const std::string& what) {
   double worst = 0;
   for (uint32_t attempt = 0; attempt < 6; ++attempt) {
@@ -69,7 +69,8 @@ void check_same(const ExecutorOptions& options, const std::string& stem, double 
 
 }  // namespace
 
-TEST_CASE("executor: a step without one of its passes differs by nothing, or by rounding where it changes the arithmetic") {
+TEST_CASE(
+    "executor: without one of its passes a step differs by nothing, or where the arithmetic changes by rounding") {
   struct Pass {
     std::string name;
     bool Switches::*member;
@@ -130,7 +131,7 @@ TEST_CASE("executor: the state after three steps has the same hash with 1, 2, 3 
   }
 }
 
-TEST_CASE("executor: a step with a non-finite loss changes no weight, momentum or statistic, and the bad layer is named") {
+TEST_CASE("executor: a step with a non-finite loss changes no weight, momentum or statistic; the layer is named") {
   ResNet m;
   m.executor->train(random_batch(0), 1, true, true, 0.01);
   fill_zero(m.state->grads());
@@ -194,8 +195,8 @@ TEST_CASE("executor: optimize.winograd=false refuses every row of that name, bes
   const std::string broken = "not cpu.broken: failed its self-test: wrong";
   CHECK(ResNet(options).executor->explain(count).find("cpu.fake.winograd (" + broken + ")") != std::string::npos);
   options.optimize.winograd = false;
-  CHECK(ResNet(options).executor->explain(count).find(
-            "(" + broken + ", cpu.fake.winograd: optimize.winograd=false") != std::string::npos);
+  CHECK(ResNet(options).executor->explain(count).find("(" + broken + ", cpu.fake.winograd: optimize.winograd=false") !=
+        std::string::npos);
 }
 
 TEST_CASE("executor: bf16 comes close to the losses in f32, and computes with the masters, rounded") {
@@ -219,7 +220,7 @@ TEST_CASE("executor: bf16 comes close to the losses in f32, and computes with th
         0.9 * static_cast<double>(f32.executor->memory(count).unshared_bytes));
 }
 
-TEST_CASE("executor: bf16 has the same bits eager or planned, with any memory and threads, and continued from its masters") {
+TEST_CASE("executor: bf16 has the same bits eager or planned, with any threads, and continued from its masters") {
   auto after = [](ExecutorOptions options, uint32_t steps) {
     ResNet m(options);
     for (uint32_t step = 0; step < steps; ++step) m.step(step);

@@ -1,6 +1,4 @@
 // Files are replaced as a whole or not at all, and errors name them.
-#include "train/files/files.hpp"
-
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
@@ -10,6 +8,7 @@
 
 #include "tests/support/error_of.hpp"
 #include "tests/support/temp_folder.hpp"
+#include "train/files/files.hpp"
 
 using namespace rt;
 using namespace rt::testing;

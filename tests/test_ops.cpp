@@ -119,8 +119,8 @@ class Parity {
     });
   }
 
-  // The rows that are selected with fusion, for every instruction set in turn, against those of `oracle`, the references, without
-  // it: the only test of a fused step whose reference is the sequence it replaces.
+  // The rows that are selected with fusion, for every instruction set in turn, against those of `oracle`, the
+  // references, without it: the only test of a fused step whose reference is the sequence it replaces.
   void run_selected(const OpCase& c, DType dtype, Layout layout,
                     const Target& oracle = {Device::cpu, machine().isa, true}, double tolerance = 0) {
     if (tolerance == 0) tolerance = fused_tolerance(c, dtype);
@@ -238,8 +238,8 @@ class Parity {
   std::vector<std::pair<Var, Tensor>> before_;
 };
 
-// Whether the last row of this kind is a reference for others. (The gradients' norm and the statistics' commit have one row,
-// tested by its results.)
+// Whether the last row of this kind is a reference for others. (The gradients' norm and the statistics' commit have one
+// row, tested by its results.)
 bool has_reference(std::string_view kind) {
   const Row* last = nullptr;
   for (const Row& row : kernel_table())
@@ -295,8 +295,8 @@ TEST_CASE("ops: fused convolutions in several blocks that all threads share matc
       winograd.push_back({row.kind, row.name, "another oracle is wanted", false});
   direct.refused = std::make_shared<const std::vector<RefusedRow>>(winograd);
   Parity parity(kernel_table());
-  // Of 200,000 inputs of a ReLU one or two lie within rounding of zero, and pass their gradient on one side only: some 1e-3 of a
-  // tensor, and in bf16 many do. A wrong tile, of 144 or more, would be 8e-2 of it.
+  // Of 200,000 inputs of a ReLU one or two lie within rounding of zero, and pass their gradient on one side only: some
+  // 1e-3 of a tensor, and in bf16 many do. A wrong tile, of 144 or more, would be 8e-2 of it.
   for (const OpCase& c : large_cases())
     for (DType dtype : {DType::f32, DType::bf16})
       parity.run_selected(c, dtype, Layout::nhwc, direct, dtype == DType::f32 ? 1e-2 : 6e-2);

@@ -140,8 +140,8 @@ bool agrees(const std::string& path, bool plan, Device device, uint32_t attempt,
                             << final_weight.value);
   CHECK(logits < 1e-5);
   CHECK(statistic.value < 1e-5);
-  // Where rounding decides on which side of zero a ReLU's input lies, PyTorch differs from itself by more than these bounds;
-  // then that difference, which the fixture records, is the bound.
+  // Where rounding decides on which side of zero a ReLU's input lies, PyTorch differs from itself by more than these
+  // bounds; then that difference, which the fixture records, is the bound.
   const double gradient_bound = std::max(1e-4, f.options.value("gradient_noise", 0.0));
   const double early_bound = std::max(1e-4, itself_early), late_bound = std::max(1e-4, itself);
   if (demand) {
@@ -153,8 +153,8 @@ bool agrees(const std::string& path, bool plan, Device device, uint32_t attempt,
   return gradient.value < gradient_bound && early < early_bound && late <= late_bound && final_weight.value < 1e-3;
 }
 
-// The same happens to us, in a few runs of a hundred. Then a start that differs by rounding puts that input on PyTorch's side
-// of zero about every other time, while a fault stays.
+// The same happens to us, in a few runs of a hundred. Then a start that differs by rounding puts that input on
+// PyTorch's side of zero about every other time, while a fault stays.
 void compare(const std::string& path, bool plan, Device device = Device::cpu) {
   constexpr uint32_t attempts = 4;
   for (uint32_t attempt = 0; attempt < attempts; ++attempt)

@@ -1,6 +1,5 @@
 // The vector rows of pooling, for every instruction set of this machine, in f32 and bf16: the reference's bits.
 #include "kernels/pool/pool.hpp"
-
 #include "tests/support/odd_values.hpp"
 #include "tests/support/run_row.hpp"
 
@@ -13,7 +12,7 @@ constexpr DType types[] = {DType::f32, DType::bf16};
 
 }  // namespace
 
-TEST_CASE("pool: every vector row of max_pool gives the reference's values and indices, with ties, NaNs and infinities") {
+TEST_CASE("pool: every vector row of max_pool gives the reference's values and indices, also of ties and NaNs") {
   struct Case {
     Shape x;
     MaxPoolAttrs attrs;

@@ -1,5 +1,6 @@
-// What a process may use, as the kernel's files say it: CPUs that share a core, quotas of both versions of cgroups, the name of
-// the CPU. Each machine here is a folder that looks like one's /proc and /sys. What RT_FORCE_ISA does is in check_info.py.
+// What a process may use, as the kernel's files say it: CPUs that share a core, quotas of both versions of cgroups, the
+// name of the CPU. Each machine here is a folder that looks like one's /proc and /sys. What RT_FORCE_ISA does is in
+// check_info.py.
 #include <doctest/doctest.h>
 
 #include "core/probe.hpp"

@@ -1,10 +1,10 @@
 // Rules that turn steps into others, on lists of steps that nobody runs.
-#include "core/rewrite.hpp"
-
 #include <doctest/doctest.h>
 
 #include <string>
 #include <vector>
+
+#include "core/rewrite.hpp"
 
 using namespace rt;
 

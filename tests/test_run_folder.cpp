@@ -1,6 +1,4 @@
 // Names of run folders, runs/latest, and folders that are refused.
-#include "train/run_folder.hpp"
-
 #include <doctest/doctest.h>
 
 #include <ctime>
@@ -10,6 +8,7 @@
 #include "tests/support/error_of.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "train/files/files.hpp"
+#include "train/run_folder.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -1,6 +1,4 @@
 // A model's flat state: the order of parameters, initial values, the optimizer's slots.
-#include "layers/state.hpp"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -8,6 +6,7 @@
 
 #include "core/rng.hpp"
 #include "layers/models.hpp"
+#include "layers/state.hpp"
 
 using namespace rt;
 

@@ -1,6 +1,4 @@
 // Which row of a table runs a step, and what is said where none fits.
-#include "core/step.hpp"
-
 #include <doctest/doctest.h>
 
 #include <memory>
@@ -8,6 +6,7 @@
 #include <vector>
 
 #include "core/check.hpp"
+#include "core/step.hpp"
 
 using namespace rt;
 

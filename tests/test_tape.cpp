@@ -1,8 +1,7 @@
 // Recording: gradients on their way to their targets.
-#include "core/tape.hpp"
-
 #include <doctest/doctest.h>
 
+#include "core/tape.hpp"
 #include "kernels/linear/linear.hpp"
 #include "kernels/table.hpp"
 

@@ -1,5 +1,5 @@
-// Variants of a row: every one gives the same bits in the workspace that the row asks for; the tuner takes the fastest, and
-// remembers it where it should.
+// Variants of a row: every one gives the same bits in the workspace that the row asks for; the tuner takes the fastest,
+// and remembers it where it should.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -55,7 +55,8 @@ struct Case {
   }
 };
 
-// y = x, in as many milliseconds as the variant that runs is said to need: the first, second (which prefetches) or third.
+// y = x, in as many milliseconds as the variant that runs is said to need: the first, second (which prefetches) or
+// third.
 double needed_ms[4] = {};
 int runs = 0;
 int64_t latest = 0;

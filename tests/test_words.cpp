@@ -1,12 +1,11 @@
 // Words of a command line that are settings, and those that are names.
-#include "tools/words.hpp"
-
 #include <doctest/doctest.h>
 
 #include <string>
 #include <vector>
 
 #include "core/check.hpp"
+#include "tools/words.hpp"
 
 using namespace rt;
 

@@ -10,8 +10,8 @@
 
 namespace rt::testing {
 
-// Relative L2 that a case may differ by, fused against not. In bf16 a last bit that falls elsewhere is 4e-3 of its value,
-// and goes on through the layers of a net.
+// Relative L2 that a case may differ by, fused against not. In bf16 a last bit that falls elsewhere is 4e-3 of its
+// value, and goes on through the layers of a net.
 inline double fused_tolerance(const OpCase& c, DType dtype) {
   return dtype == DType::f32 ? 1e-5 : c.op == "net" ? 2e-2 : 4e-3;
 }

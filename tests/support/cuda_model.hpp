@@ -42,7 +42,8 @@ struct CudaTraining : Network {
   std::unique_ptr<Loader> loader;
   uint32_t epoch = 0;
 
-  explicit CudaTraining(ExecutorOptions o, bool resident = false, const std::string& stem = "cifar", bool stripes = false)
+  explicit CudaTraining(ExecutorOptions o, bool resident = false, const std::string& stem = "cifar",
+                        bool stripes = false)
       : Network({.arch = "resnet18", .stem = stem, .width = 8}), data(stripes) {
     o.largest_batch = count;
     o.height = o.width = side;
@@ -65,9 +66,7 @@ struct CudaTraining : Network {
     loader->start(++epoch);
     return *loader->next();
   }
-  StepResult step(double lr = 0.05) {
-    return executor->train(next(), 1, true, true, lr);
-  }
+  StepResult step(double lr = 0.05) { return executor->train(next(), 1, true, true, lr); }
   // Enqueues steps without looking at any result before the last.
   void run_ahead(int steps) {
     for (int i = 0; i < steps; ++i) executor->enqueue(next(), 1, true, true, 0.05);

@@ -71,7 +71,7 @@ struct CudnnConvolution {
 };
 
 inline std::string line_for(int algorithm, const std::string& device = "emulated device", int version = 91002,
-                     bool graph = false) {
+                            bool graph = false) {
   const cudnn::Convolution c{Conv2dPass::forward, {2, 3, 6, 5, 4, 3, 3, 6, 5, 1, 1}, DType::f32, Layout::nhwc, graph};
   return cudnn::key_of(c, true, device, version) + "\t" + std::to_string(algorithm) + "\n";
 }
