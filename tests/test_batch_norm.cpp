@@ -237,7 +237,9 @@ TEST_CASE("batch_norm: sums of some of the channels have the bits of sums of all
   };
   std::vector<double> all(2 * row), parts(2 * row);
   sums(0, row, all);
-  sums(0, 16, parts), sums(16, 80, parts), sums(96, 32, parts);
+  sums(0, 16, parts);
+  sums(16, 80, parts);
+  sums(96, 32, parts);
   CHECK(all == parts);
   double want = 0;  // of channel 5
   for (int64_t r = 0; r < rows; ++r)

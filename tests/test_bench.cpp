@@ -19,8 +19,12 @@ namespace {
 
 OpBenchOptions tiny(const std::string& filter, const std::string& stem = "cifar") {
   OpBenchOptions o;
-  o.workload.batch = 2, o.workload.side = 16, o.workload.stem = stem;
-  o.filter = filter, o.repeat = 1, o.step_seconds = 0;
+  o.workload.batch = 2;
+  o.workload.side = 16;
+  o.workload.stem = stem;
+  o.filter = filter;
+  o.repeat = 1;
+  o.step_seconds = 0;
   return o;
 }
 
@@ -44,7 +48,8 @@ TEST_CASE("bench: a training step's work is counted once for each layer and pass
     std::map<std::string, int> layers;
     for (const StepTiming& t : bench_ops(o)) {
       const std::string kind = t.kind.substr(0, t.kind.find('.', sizeof "conv2d"));  // whatever else it does
-      flops[kind] += t.work.flops_effective * t.count, layers[kind] += t.count;
+      flops[kind] += t.work.flops_effective * t.count;
+      layers[kind] += t.count;
       CHECK(t.ms_min <= t.ms);
       CHECK(t.ms <= t.ms_max);
       CHECK(t.work.flops_done <= t.work.flops_effective);

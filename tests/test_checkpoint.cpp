@@ -45,7 +45,8 @@ TEST_CASE("checkpoint: weights, momentum, counters and loop state come back") {
   saved.state->updates_done() = 4;
   saved.state->batches_tracked = 17;
   LoopState loop{.step = 5, .epoch = 2, .position = 64, .evaluated = true, .loss_sum = 1.0 / 3, .top1 = 9, .best = 0.5};
-  loop.fingerprint = "f", loop.data = "d";
+  loop.fingerprint = "f";
+  loop.data = "d";
   const CheckpointFolder checkpoints(folder.path.string(), 2);
   checkpoints.save(loop, saved.info, *saved.state);
   const auto found = checkpoints.load_newest();

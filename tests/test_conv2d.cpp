@@ -152,7 +152,8 @@ double relative_l2(const Tensor& a, const Tensor& b) {
   double error = 0, norm = 0;
   for (int64_t i = 0; i < a.spec().shape.numel(); ++i) {
     const double x = static_cast<double>(value_at(a, i)), y = static_cast<double>(value_at(b, i));
-    error += (x - y) * (x - y), norm += y * y;
+    error += (x - y) * (x - y);
+    norm += y * y;
   }
   return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
 }

@@ -38,10 +38,16 @@ struct StatsStep {
     std::vector<Tensor> want;
     std::vector<Storage> memory;
     std::vector<View> in{x.view(), w.view()}, out, device_in, device_out;
-    for (const Spec& spec : out_specs) want.emplace_back(spec), out.push_back(want.back().view());
+    for (const Spec& spec : out_specs) {
+      want.emplace_back(spec);
+      out.push_back(want.back().view());
+    }
     cpu::reference::conv2d_forward_stats({.kind = row.kind, .ops = ops, .in = in, .out = out});
     auto place = [&](const View& v) { return View{v.spec, memory.emplace_back(v.spec.bytes(), Device::cuda).data()}; };
-    for (const View& v : in) device_in.push_back(place(v)), write_to(device_in.back(), Device::cuda, v.data);
+    for (const View& v : in) {
+      device_in.push_back(place(v));
+      write_to(device_in.back(), Device::cuda, v.data);
+    }
     for (const View& v : out) device_out.push_back(place(v));
     const Storage workspace(row.workspace(problem()), Device::cuda);
     run_row(row, {.ops = ops,
@@ -142,7 +148,8 @@ TEST_CASE("conv2d_cudnn: a convolution sums its output's statistics where that i
   StatsStep s;
   CHECK(s.row.refuse(s.problem()) == "");
   emulation::set_cost(emulation::graph_algorithm, 1.5);
-  emulation::set_cost(1, 1.2), emulation::set_cost(0, 1.8);
+  emulation::set_cost(1, 1.2);
+  emulation::set_cost(0, 1.8);
   CHECK(s.run() < 2e-3);
   CHECK(s.chosen() == apart);  // by algorithm 1, then the kernel of batch norm, which costs nothing here
   const int timings = emulation::timings();
@@ -166,8 +173,8 @@ TEST_CASE("conv2d_cudnn: a convolution sums its output's statistics where that i
     cudnn::configure({.deterministic = true, .cache_file = "", .run_file = folder / "run.txt"});
   };
   configured();
-  emulation::set_cost(0, 9),
-      emulation::set_cost(1, 9);  // the graph API's is the best of both: with sums it is one kernel less
+  emulation::set_cost(0, 9);
+  emulation::set_cost(1, 9);  // the graph API's is the best of both: with sums it is one kernel less
   CHECK(s.run() < 2e-3);
   CHECK(s.chosen() == emulation::graph_algorithm);
   const std::string choices = folder.read("run.txt");

@@ -38,7 +38,8 @@ TEST_CASE("cuda_step: half precision gives what the CPU gives with the same roun
     for (CudaTraining* each : {&m, &by_cpu})
       if (half == DType::f16) each->state->control_values()[0] = 256;  // this narrow net overflows with more
     const StepResult got = m.step(), oracle = by_cpu.step();
-    m.state->pull(), by_cpu.state->pull();
+    m.state->pull();
+    by_cpu.state->pull();
     const double gradient = distance(part(m.state->gradients()), part(by_cpu.state->gradients()));
     MESSAGE(std::string(name_of(half)) << ": loss " << got.loss << ", on the CPU " << oracle.loss << ", in f32 "
                                        << want.loss << "; gradients differ by " << gradient);
@@ -102,7 +103,10 @@ TEST_CASE("cuda_step: training in half precision learns what it learns in f32") 
     }
     MESSAGE(std::string(name_of(precision))
             << ": loss from " << first << " to " << lowest << ", " << skipped << " updates skipped");
-    if (precision == DType::f32) f32 = lowest, start = first;
+    if (precision == DType::f32) {
+      f32 = lowest;
+      start = first;
+    }
     CHECK(lowest < 0.85 * start);  // with smoothed labels the least possible is 0.5
     CHECK((skipped == 0 || precision == DType::f16));
     CHECK(std::abs(lowest - f32) < 0.3 * first);  // two f32 runs with another seed differ by as much
@@ -137,7 +141,8 @@ TEST_CASE("cuda_step: a plan's memory, known before, is what training takes") {
     const size_t before = c.peak_bytes = c.allocated_bytes;
     CudaTraining m(cuda_options(precision), true);
     const MemoryFigures planned = m.executor->memory(count);
-    m.step(), m.step();
+    m.step();
+    m.step();
     const double used = static_cast<double>(c.peak_bytes - before);
     const double figure =
         static_cast<double>(planned.arena_bytes + planned.fixed_bytes - int64_t{cublas::workspace_bytes});

@@ -32,14 +32,18 @@ TEST_CASE("cudnn_choices: an algorithm far slower than the best runs a few times
 
   cudnn::configure({});
   emulation::reset_cudnn();
-  emulation::set_cost(0, 3), emulation::set_cost(1, 6.3);  // one of milliseconds is no slower to time than it must be
+  // one of milliseconds is no slower to time than it must be
+  emulation::set_cost(0, 3);
+  emulation::set_cost(1, 6.3);
   CHECK(s.chosen().id == 0);
   CHECK(emulation::runs(0) == 4 * once);
   CHECK(emulation::runs(1) == once);
 
   cudnn::configure({});
   emulation::reset_cudnn();
-  emulation::set_cost(0, 0.2), emulation::set_cost(1, 0.01);  // a single run of so little says little
+  // a single run of so little says little
+  emulation::set_cost(0, 0.2);
+  emulation::set_cost(1, 0.01);
   CHECK(s.chosen().id == 1);
   CHECK(emulation::runs(0) > once);
 }

@@ -28,7 +28,7 @@ TEST_CASE("cudnn_self_test: a wrong algorithm is refused for every shape, and it
   const FreshChoices fresh;
   const ForceCapability forced(80);  // the legacy API's alone
   emulation::set_wrong(1);
-  const auto refused = self_test(cuda_options(), {"resnet18", "cifar", 10, 3, 8}, false);
+  const auto refused = self_test(cuda_options(), {.arch = "resnet18", .stem = "cifar", .width = 8}, false);
   CHECK(refused->empty());
   CHECK(cudnn::choices().refused.size() == 3);  // of three passes
   cudnn::configure({});                         // as training does, with the run's file
@@ -46,7 +46,7 @@ TEST_CASE("cudnn_self_test: where every algorithm is wrong the row is refused") 
   const ForceCapability forced(80);
   emulation::set_workspace(0, size_t{1} << 40);  // leaves algorithm 1
   emulation::set_wrong(1);
-  const auto refused = self_test(cuda_options(), {"resnet18", "cifar", 10, 3, 8}, false);
+  const auto refused = self_test(cuda_options(), {.arch = "resnet18", .stem = "cifar", .width = 8}, false);
   for (const char* kind : {"conv2d.forward", "conv2d.dx", "conv2d.dw"})
     CHECK(std::any_of(refused->begin(), refused->end(), [&](const RefusedRow& r) { return r.kind == kind; }));
 }

@@ -7,22 +7,18 @@
 #include "kernels/conv2d/conv2d.hpp"
 #include "kernels/pool/pool.hpp"
 #include "kernels/table.hpp"
+#include "tests/support/error_of.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "train/config/config.hpp"
 #include "train/config/device_choice.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
 std::string refusal(const std::string& device, ExitCode code) {
-  try {
-    choose_device(device, "command line");
-  } catch (const Error& e) {
-    CHECK(e.code() == code);
-    return e.what();
-  }
-  return "none";
+  return error_of([&] { choose_device(device, "command line"); }, code);
 }
 
 struct Card {  // of another capability, for as long as this lives

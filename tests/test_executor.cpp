@@ -39,7 +39,8 @@ double distance(const View& a, const View& b) {
   double difference = 0, norm = 0;
   for (int64_t i = 0; i < a.numel(); ++i) {
     const double x = static_cast<double>(a.as<float>()[i]), y = static_cast<double>(b.as<float>()[i]);
-    difference += (x - y) * (x - y), norm += y * y;
+    difference += (x - y) * (x - y);
+    norm += y * y;
   }
   return difference == 0 ? 0 : std::sqrt(difference / norm);
 }
@@ -59,7 +60,10 @@ void check_same(const ExecutorOptions& options, const std::string& stem, double 
     std::string where;
     const auto a = with.everything(), b = without.everything();
     for (size_t i = 0; i < a.size(); ++i)
-      if (const double d = distance(b[i].view, a[i].view); d > worst || std::isnan(d)) worst = d, where = a[i].name;
+      if (const double d = distance(b[i].view, a[i].view); d > worst || std::isnan(d)) {
+        worst = d;
+        where = a[i].name;
+      }
     MESSAGE(what << ", " << stem << " stem: worst tensor differs by " << worst << " " << where << ", loss by "
                  << loss_differs);
     if (worst <= tolerance) break;
@@ -94,7 +98,8 @@ TEST_CASE(
     unfused.optimize.fuse = false;
     eager.optimize.plan = false;
     ResNet p(unfused, stem), e(eager, stem);
-    p.executor->train(batch, 1, true, true, 0.01), e.executor->train(batch, 1, true, true, 0.01);
+    p.executor->train(batch, 1, true, true, 0.01);
+    e.executor->train(batch, 1, true, true, 0.01);
     CHECK(p.hash() == e.hash());
   }
 }
@@ -154,7 +159,8 @@ TEST_CASE("executor: a step with a non-finite loss changes no weight, momentum o
 TEST_CASE("executor: micro-batches give the weighted sum of their gradients and one update") {
   const Batch first = random_batch(0, 6), second = random_batch(1, 2);
   ResNet a, b, both;
-  a.executor->train(first, 0.75, true, false, 0), b.executor->train(second, 0.25, true, false, 0);
+  a.executor->train(first, 0.75, true, false, 0);
+  b.executor->train(second, 0.25, true, false, 0);
   both.executor->train(first, 0.75, true, false, 0);
   const StepResult r = both.executor->train(second, 0.25, false, true, 0.01);
   CHECK(r.finite);
@@ -185,7 +191,8 @@ TEST_CASE("executor: optimize.winograd=false refuses every row of that name, bes
     Row row = *std::find_if(table.begin(), table.end(), [](const Row& r) {
       return r.kind == "conv2d.forward" && r.algorithm == Algorithm::winograd;
     });
-    row.name = name, row.min_capability = isa_scalar;
+    row.name = name;
+    row.min_capability = isa_scalar;
     table.insert(table.begin(), row);
   }
   ExecutorOptions options;
@@ -253,8 +260,10 @@ TEST_CASE("executor: bf16 has the same bits eager or planned, with any threads, 
 TEST_CASE("executor: bf16 gradients of micro-batches add up in f32") {
   const Batch first = random_batch(0, 6), second = random_batch(1, 2);
   ResNet a(in_bf16()), b(in_bf16()), both(in_bf16());
-  a.executor->train(first, 0.75, true, false, 0), b.executor->train(second, 0.25, true, false, 0);
-  both.executor->train(first, 0.75, true, false, 0), both.executor->train(second, 0.25, false, true, 0.01);
+  a.executor->train(first, 0.75, true, false, 0);
+  b.executor->train(second, 0.25, true, false, 0);
+  both.executor->train(first, 0.75, true, false, 0);
+  both.executor->train(second, 0.25, false, true, 0.01);
   double worst = 0;
   const float *ga = a.state->grads().as<float>(), *gb = b.state->grads().as<float>(),
               *g = both.state->grads().as<float>();

@@ -28,8 +28,14 @@ constexpr const char* header = "event,step,epoch,loss,lr,grad_norm,images_per_s,
 void two_epochs(const TempFolder& folder) {
   Metrics metrics(folder / "m.csv", folder / "m.jsonl");
   for (int step = 1; step <= 4; ++step) {
-    metrics.add(TrainEvent{step, step / 2.0, 2.5, 0.1, 1, 30, 0});
-    if (step % 2 == 0) metrics.add(EvalEvent{step, step / 2.0, 1.5, 0.5, 0.9});
+    metrics.add(TrainEvent{.step = step,
+                           .epoch = step / 2.0,
+                           .loss = 2.5,
+                           .lr = 0.1,
+                           .grad_norm = 1,
+                           .images_per_s = 30,
+                           .data_wait_ms = 0});
+    if (step % 2 == 0) metrics.add(EvalEvent{.step = step, .epoch = step / 2.0, .loss = 1.5, .top1 = 0.5, .top5 = 0.9});
   }
 }
 
@@ -39,10 +45,17 @@ TEST_CASE("metrics: both files hold every event with every digit") {
   const TempFolder folder;
   {
     Metrics metrics(folder / "m.csv", folder / "m.jsonl");
-    metrics.add(TrainEvent{10, 0.1, 0.1 + 0.2, 1e-5, std::nan(""), 1.0 / 3, 0});
+    metrics.add(TrainEvent{.step = 10,
+                           .epoch = 0.1,
+                           .loss = 0.1 + 0.2,
+                           .lr = 1e-5,
+                           .grad_norm = std::nan(""),
+                           .images_per_s = 1.0 / 3,
+                           .data_wait_ms = 0});
     CHECK(lines_of(folder.read("m.csv")).size() == 2);  // there when the call returns
   }
-  Metrics(folder / "m.csv", folder / "m.jsonl").add(EvalEvent{20, 1, 1.25, 0.5, INFINITY});
+  Metrics(folder / "m.csv", folder / "m.jsonl")
+      .add(EvalEvent{.step = 20, .epoch = 1, .loss = 1.25, .top1 = 0.5, .top5 = INFINITY});
   const std::vector<std::string> json = lines_of(folder.read("m.jsonl")), csv = lines_of(folder.read("m.csv"));
   REQUIRE(json.size() == 2);
   const auto train = nlohmann::json::parse(json[0]), eval = nlohmann::json::parse(json[1]);
@@ -97,7 +110,8 @@ TEST_CASE("metrics: a half-written last line goes, absent files stay away, and e
   truncate_metrics_after(folder / "m.csv", folder / "m.jsonl", 100, true);
   CHECK(lines_of(folder.read("m.csv")).size() == 6);
   CHECK(lines_of(folder.read("m.jsonl")).size() == 5);
-  Metrics(folder / "m.csv", folder / "m.jsonl").add(EvalEvent{4, 2, 1.5, 0.5, 0.9});
+  Metrics(folder / "m.csv", folder / "m.jsonl")
+      .add(EvalEvent{.step = 4, .epoch = 2, .loss = 1.5, .top1 = 0.5, .top5 = 0.9});
   CHECK(folder.read("m.csv") == csv);
   CHECK(folder.read("m.jsonl") == json);
   truncate_metrics_after(folder / "no.csv", folder / "no.jsonl", 1, true);

@@ -28,7 +28,9 @@ struct Fixture {
   explicit Fixture(const std::string& path) : file(SafetensorsFile::open(path)) {
     options = nlohmann::json::parse(file.metadata().at("options"));
     const auto& shape = file.find("images")->shape;
-    steps = shape[0], batch = shape[1], side = shape[3];
+    steps = shape[0];
+    batch = shape[1];
+    side = shape[3];
   }
   const float* f32(const std::string& name) const { return reinterpret_cast<const float*>(file.find(name)->data); }
   const double* f64(const std::string& name) const { return reinterpret_cast<const double*>(file.find(name)->data); }
@@ -61,7 +63,10 @@ struct Worst {
   double value = 0;
   std::string name;
   void see(double v, const std::string& n) {
-    if (v > value || std::isnan(v)) value = v, name = n;
+    if (v > value || std::isnan(v)) {
+      value = v;
+      name = n;
+    }
   }
 };
 
@@ -86,7 +91,8 @@ struct Trained : Network {
     e.optimizer_attrs = {.momentum = o["momentum"], .nesterov = o["nesterov"], .weight_decay = o["weight_decay"]};
     e.control.clip_norm = o["clip_norm"];
     e.decay_all = o["decay_all"];
-    e.largest_batch = f.batch, e.height = e.width = f.side;
+    e.largest_batch = f.batch;
+    e.height = e.width = f.side;
     executor = std::make_unique<Executor>(*net, *state, e);
   }
 };

@@ -37,7 +37,8 @@ struct TinyNet {
     const Var p = tape.external(filled({shape}, low, high).view(), "w", true);
     const Var g = tape.external(filled({shape}, 0, 0).view(), "dw");
     tape.set_gradient_target(p, g, false);
-    params.push_back(p), grads.push_back(g);
+    params.push_back(p);
+    grads.push_back(g);
     return p;
   }
   Var conv_bn(Tape& tape, Var x, int64_t k, int64_t size, Conv2dAttrs attrs) {

@@ -17,7 +17,10 @@ using namespace rt::testing;
 TEST_CASE("progress: the line shows what is known, and its bar and estimate fit the count") {
   ProgressState s{.label = "epoch 3/30", .done = 164, .total = 391, .elapsed_s = 21};
   CHECK(format_progress(s, 0) == "epoch 3/30   41% 164/391 [00:21<00:29]");
-  s.images_per_s = 995.4, s.loss = 1.2341, s.top1 = 0.561, s.lr = 0.09981;
+  s.images_per_s = 995.4;
+  s.loss = 1.2341;
+  s.top1 = 0.561;
+  s.lr = 0.09981;
   CHECK(format_progress(s, 10) ==
         "epoch 3/30   41%|####      | 164/391 [00:21<00:29, 995 images/s, loss 1.234, top-1 56.1 %, lr 0.0998]");
   s = {.label = "evaluation", .done = 8, .total = 8, .elapsed_s = 4, .images_per_s = 3.21};

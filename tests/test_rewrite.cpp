@@ -16,8 +16,12 @@ TEST_CASE("rewrite: a rule leaves its steps alone where a value that vanishes is
     const std::vector<Value> values(4, value);
     const Var x{0}, t{1}, other{2}, y{3};
     std::vector<Step> steps(2);
-    steps[0].kind = "relu.forward", steps[0].in = {x}, steps[0].out = {t};
-    steps[1].kind = "add.forward", steps[1].in = {t, same ? t : other}, steps[1].out = {y};
+    steps[0].kind = "relu.forward";
+    steps[0].in = {x};
+    steps[0].out = {t};
+    steps[1].kind = "add.forward";
+    steps[1].in = {t, same ? t : other};
+    steps[1].out = {y};
     const std::vector<Var> keep = {y};
     CHECK(rewrite(steps, values, std::span(&rule, 1), keep) == std::vector<int>{same ? 0 : 1});
     CHECK(steps.size() == (same ? 2 : 1));
@@ -31,7 +35,10 @@ TEST_CASE("rewrite: steps of a kind that are alike become one, but for those tha
   values[4].spec = values[5].spec = {{5}};
   const auto step = [](std::string_view kind, int in, int out) {
     Step s;
-    s.kind = kind, s.in = {Var{in}}, s.out = {Var{out}}, s.label = rt::format("{}", out);
+    s.kind = kind;
+    s.in = {Var{in}};
+    s.out = {Var{out}};
+    s.label = rt::format("{}", out);
     return s;
   };
   const std::vector<Step> before = {step("move", 0, 1), step("move", 2, 3),  step("other", 1, 6), step("move", 4, 5),

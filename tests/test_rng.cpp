@@ -32,7 +32,8 @@ TEST_CASE("rng: uniform, below and normal have the moments they should") {
   int counts[7] = {};
   for (int i = 0; i < 70000; ++i) {
     const double z = rng.normal();
-    mean += z / 70000, square += z * z / 70000;
+    mean += z / 70000;
+    square += z * z / 70000;
     ++counts[rng.below(7)];
     const float u = rng.uniform();
     CHECK((u >= 0.0f && u < 1.0f));

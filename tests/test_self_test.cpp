@@ -39,7 +39,8 @@ std::vector<Row> corrupted_table(std::index_sequence<i...>) {
 // Whether the self-test's step has this kind at all: a card's library may sum no convolution's output.
 bool takes(ExecutorOptions o, ModelConfig config, std::string_view kind) {
   config.width = self_test_width;
-  o.largest_batch = count, o.height = o.width = 64;
+  o.largest_batch = count;
+  o.height = o.width = 64;
   const auto net = make_model(config);
   ModelState state(*net);
   std::istringstream lines(Executor(*net, state, o).rows(count));
@@ -52,7 +53,7 @@ bool takes(ExecutorOptions o, ModelConfig config, std::string_view kind) {
 
 TEST_CASE("self_test: correct kernels pass; each corrupted one is named and replaced, and training goes on") {
   RT_NEEDS_CUDA();
-  const ModelConfig config{"resnet18", "imagenet", 10, 3, 8};
+  const ModelConfig config{.arch = "resnet18", .stem = "imagenet", .width = 8};
   CHECK(self_test(cuda_options(), config, false)->empty());
 
   const std::vector<Row> table = corrupted_table(std::make_index_sequence<most_rows>());
@@ -86,7 +87,7 @@ TEST_CASE("self_test: what passed is remembered for the same steps, and only wha
   RT_NEEDS_CUDA();
   const CacheFolder cache;
   const std::string file = "rtrain/self-tests.txt";
-  const ModelConfig config{"resnet18", "cifar", 10, 3, 8};
+  const ModelConfig config{.arch = "resnet18", .stem = "cifar", .width = 8};
   const ExecutorOptions options = cuda_options();
   ExecutorOptions unfused = options, wrong = options;
   unfused.optimize.unfused = "bn_relu.forward";

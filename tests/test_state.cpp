@@ -11,7 +11,7 @@
 using namespace rt;
 
 TEST_CASE("state: decaying parameters stand first and initialisation follows torchvision") {
-  auto net = make_model({"resnet18", "cifar", 10});
+  auto net = make_model({.arch = "resnet18", .stem = "cifar"});
   ModelState state(*net);
   state.initialise(1);
   const float* start = state.weights().as<float>();
@@ -33,7 +33,8 @@ TEST_CASE("state: decaying parameters stand first and initialisation follows tor
       for (int64_t i = 0; i < 10; ++i) CHECK(std::abs(p.view.as<float>()[i]) <= 1 / std::sqrt(512.0f));
   }
   ModelState again(*net), other(*net);
-  again.initialise(1), other.initialise(2);
+  again.initialise(1);
+  other.initialise(2);
   CHECK(again.parameters()[5].view.as<float>()[7] == state.parameters()[5].view.as<float>()[7]);
   CHECK(other.parameters()[3].view.as<float>()[7] != state.parameters()[3].view.as<float>()[7]);
 }
@@ -56,7 +57,7 @@ TEST_CASE("state: a flat buffer per slot of the optimizer, by name; for evaluati
 }
 
 TEST_CASE("state: a parameter drawn in parts, by any number of threads, holds one stream") {
-  auto net = make_model({"resnet18", "cifar", 10});
+  auto net = make_model({.arch = "resnet18", .stem = "cifar"});
   ModelState state(*net, nullptr, DType::f64);
   state.initialise(3);
   const std::vector<NamedView> parameters = state.parameters();

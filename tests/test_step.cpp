@@ -12,10 +12,11 @@ using namespace rt;
 
 TEST_CASE("step: when nothing fits the error lists why") {
   const Row rows[] = {
-      {"f", "cuda.fast", Device::cuda, 80, nullptr, nullptr},
-      {"f", "cpu.wide", Device::cpu, isa_avx512, nullptr, nullptr},
-      {"f", "cpu.even", Device::cpu, isa_scalar,
-       [](const Problem& p) -> std::string { return p.in[0].shape[0] % 2 ? "odd size" : ""; }, nullptr}};
+      {.kind = "f", .name = "cuda.fast", .device = Device::cuda, .min_capability = 80},
+      {.kind = "f", .name = "cpu.wide", .min_capability = isa_avx512},
+      {.kind = "f", .name = "cpu.even", .min_capability = isa_scalar, .refuse = [](const Problem& p) -> std::string {
+         return p.in[0].shape[0] % 2 ? "odd size" : "";
+       }}};
   const Spec odd[] = {{{3}}}, even[] = {{{4}}};
   const Target target{Device::cpu, isa_avx2, false};
   CHECK(select_row(rows, target, {.kind = "f", .in = even, .out = even}).name == "cpu.even");
@@ -31,11 +32,14 @@ TEST_CASE("step: when nothing fits the error lists why") {
 }
 
 TEST_CASE("step: a row that a switch refuses opens no last resort, one that failed its self-test does") {
-  const Row rows[] = {{.kind = "f", .name = "cpu.host", .last_resort = true}, {"f", "cpu.winograd"}, {"f", "cpu"}};
+  const Row rows[] = {{.kind = "f", .name = "cpu.host", .last_resort = true},
+                      {.kind = "f", .name = "cpu.winograd"},
+                      {.kind = "f", .name = "cpu"}};
   const Spec spec[] = {{{4}}};
   auto with = [&](bool failed) {
     Target t{Device::cpu, isa_avx2, false};
-    t.refused = std::make_shared<std::vector<RefusedRow>>(1, RefusedRow{"f", "cpu.winograd", "a reason", failed});
+    t.refused = std::make_shared<std::vector<RefusedRow>>(
+        1, RefusedRow{.kind = "f", .name = "cpu.winograd", .reason = "a reason", .failed = failed});
     return t;
   };
   CHECK(select_row(rows, with(true), {.kind = "f", .in = spec, .out = spec}).name == "cpu.host");

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "core/check.hpp"
+#include "tests/support/error_of.hpp"
 #include "tools/verb.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -52,13 +54,7 @@ int run(const std::vector<std::string>& words) {
 
 std::string refusal(const std::vector<std::string>& words) {
   CommandLine line(words);
-  try {
-    check_verb(program, line.argv);
-  } catch (const Error& e) {
-    CHECK(e.code() == ExitCode::usage);
-    return e.what();
-  }
-  return "";
+  return error_of([&] { check_verb(program, line.argv); }, ExitCode::usage);
 }
 
 }  // namespace

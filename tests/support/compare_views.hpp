@@ -27,7 +27,10 @@ inline double relative_l2(const View& got, const View& want) {
     return std::memcmp(got.data, want.data, want.spec.bytes()) == 0 ? 0 : INFINITY;
   const std::vector<double> a = widened(got), b = widened(want);
   double difference = 0, norm = 0;
-  for (size_t i = 0; i < b.size(); ++i) difference += (a[i] - b[i]) * (a[i] - b[i]), norm += b[i] * b[i];
+  for (size_t i = 0; i < b.size(); ++i) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
   return std::sqrt(difference) / std::max(std::sqrt(norm), 1e-30);
 }
 
