@@ -143,7 +143,8 @@ def main():
 def evaluates_as_trained(rtrain, run):
     """What `rtrain eval` says of the run is what its best evaluation said."""
     best = max(r["top1"] for r in metrics(run) if r["event"] == "eval")
-    shown = subprocess.run([rtrain, "eval", run, "--json"], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    shown = subprocess.run([rtrain, "eval", run, "--json"], check=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL)
     top1 = json.loads(shown.stdout)["top1"]
     assert abs(top1 - best) < 1e-6, f"eval gives a top-1 of {top1}, training had {best}"
 

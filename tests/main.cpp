@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "core/threads.hpp"
+#include "tests/support/temp_folder.hpp"
 
 #ifdef RT_TESTS_GPU
 #include "core/cuda.hpp"
@@ -17,5 +18,6 @@ int main(int argc, char** argv) {
     return 77;
   }
 #endif
+  const CacheFolder caches;  // what is tuned and chosen here stays out of the user's cache
   return doctest::Context(argc, argv).run();
 }

@@ -15,7 +15,7 @@ build() { cmake --build "$work/build" --target rt_tests >"$work/build.log" 2>&1;
 # Cases of src/kernels/cases by name, or other tests: what the fault must make fail.
 passes() {
   if [[ $1 == test:* ]]; then "$work/build/tests/rt_tests" --test-case="${1#test:}" >"$work/test.log" 2>&1
-  else RT_TEST_OP=$1 "$work/build/tests/rt_tests" --test-case='cuda: every row*' >"$work/test.log" 2>&1; fi
+  else RT_TEST_OP=$1 "$work/build/tests/rt_tests" --test-case='cuda_rows: every row*' >"$work/test.log" 2>&1; fi
 }
 build || { tail -n 20 "$work/build.log"; exit 99; }
 unnoticed=0

@@ -43,7 +43,7 @@ float normalised(uint8_t v, size_t c) { return (static_cast<float>(v) / 255.0f -
 
 }  // namespace
 
-TEST_CASE("normalise_table: every byte value becomes (v/255 - mean)/std of its channel") {
+TEST_CASE("augment: in the table to normalise by every byte value becomes (v/255 - mean)/std of its channel") {
   const Tensor table = normalise_table(mean, deviation);
   for (size_t c = 0; c < 3; ++c)
     for (size_t v = 0; v < 256; ++v) REQUIRE(table.as<float>()[c * 256 + v] == normalised(static_cast<uint8_t>(v), c));
@@ -68,7 +68,10 @@ TEST_CASE("augment: exactly the crop of the padded image, mirrored, that the thr
   constexpr int height = 6, width = 9, count = 200;
   const Tensor pixels = bytes({2, 3, height, width});
   std::vector<int32_t> rows, samples;
-  for (int i = 0; i < count; ++i) rows.push_back(i % 2), samples.push_back(1000 - i);
+  for (int i = 0; i < count; ++i) {
+    rows.push_back(i % 2);
+    samples.push_back(1000 - i);
+  }
   std::set<int> shifts_seen;
   int mirrored = 0;
   struct Options {
@@ -84,7 +87,10 @@ TEST_CASE("augment: exactly the crop of the padded image, mirrored, that the thr
         const int top = static_cast<int>(draws.below(static_cast<uint32_t>(2 * p + 1)));
         const int left = static_cast<int>(draws.below(static_cast<uint32_t>(2 * p + 1)));
         const bool mirror = draws.next() >= 0x80000000u && flip;
-        if (p == 4 && layout == Layout::nchw) shifts_seen.insert(top * 9 + left), mirrored += mirror;
+        if (p == 4 && layout == Layout::nchw) {
+          shifts_seen.insert(top * 9 + left);
+          mirrored += mirror;
+        }
         for (int c = 0; c < 3; ++c) {
           const uint8_t* plane = pixels.as<uint8_t>() + (rows[n] * 3 + c) * height * width;
           const float* got = images.as<float>() + (static_cast<int>(n) * 3 + c) * height * width;

@@ -2,7 +2,8 @@
 // against each other.
 #include "core/device.hpp"
 #include "kernels/isa.hpp"
-#include "run_row.hpp"
+#include "tests/support/run_row.hpp"
+#include "tests/support/threads_guard.hpp"
 
 using namespace rt;
 using namespace rt::testing;
@@ -59,11 +60,6 @@ constexpr DType types[] = {DType::f32, DType::bf16};
 
 // In bf16 few results are rounded the other way, and distance() counts those that differ; of a reduction they are f32.
 double tolerance(const Tensor& result) { return result.spec().dtype == DType::bf16 ? 0x1p-7 : 2e-6; }
-
-struct WithThreads {
-  explicit WithThreads(int n) { set_threads(n); }
-  ~WithThreads() { set_threads(static_cast<int>(machine().threads.value)); }
-};
 
 }  // namespace
 
@@ -122,7 +118,7 @@ TEST_CASE("batch_norm: no bit depends on the number of threads") {
         CAPTURE(std::string(row->name));
         std::vector<Tensor> first;
         for (int threads : {1, 2, 3, 4}) {
-          const WithThreads with(threads);
+          const ThreadsGuard with(threads);
           std::vector<Tensor> out = outputs_of(*row, op, v.in(kind), v.out(kind));
           if (first.empty())
             first = std::move(out);
@@ -241,7 +237,9 @@ TEST_CASE("batch_norm: sums of some of the channels have the bits of sums of all
   };
   std::vector<double> all(2 * row), parts(2 * row);
   sums(0, row, all);
-  sums(0, 16, parts), sums(16, 80, parts), sums(96, 32, parts);
+  sums(0, 16, parts);
+  sums(16, 80, parts);
+  sums(96, 32, parts);
   CHECK(all == parts);
   double want = 0;  // of channel 5
   for (int64_t r = 0; r < rows; ++r)

@@ -1,4 +1,5 @@
-// The benchmarks' counting: what a step computes and moves, which steps are one row of the table. Times are never judged.
+// The benchmarks' counting: what a step computes and moves, which steps are one row of the table. Times are never
+// judged.
 #include <doctest/doctest.h>
 
 #include <map>
@@ -9,20 +10,21 @@
 #include "bench/ops.hpp"
 #include "core/check.hpp"
 #include "kernels/conv2d/winograd/conv2d_winograd.hpp"
+#include "tests/support/threads_guard.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
-struct Threads {
-  int before = threads_in_use();
-  ~Threads() { set_threads(before); }
-};
-
 OpBenchOptions tiny(const std::string& filter, const std::string& stem = "cifar") {
   OpBenchOptions o;
-  o.workload.batch = 2, o.workload.side = 16, o.workload.stem = stem;
-  o.filter = filter, o.repeat = 1, o.step_seconds = 0;
+  o.workload.batch = 2;
+  o.workload.side = 16;
+  o.workload.stem = stem;
+  o.filter = filter;
+  o.repeat = 1;
+  o.step_seconds = 0;
   return o;
 }
 
@@ -38,7 +40,7 @@ class FakePeer final : public PeerConvolution {
 }  // namespace
 
 TEST_CASE("bench: a training step's work is counted once for each layer and pass") {
-  const Threads guard;
+  const ThreadsGuard guard;
   for (bool alone : {false, true}) {
     OpBenchOptions o = tiny("conv2d");
     o.alone = alone;
@@ -46,7 +48,8 @@ TEST_CASE("bench: a training step's work is counted once for each layer and pass
     std::map<std::string, int> layers;
     for (const StepTiming& t : bench_ops(o)) {
       const std::string kind = t.kind.substr(0, t.kind.find('.', sizeof "conv2d"));  // whatever else it does
-      flops[kind] += t.work.flops_effective * t.count, layers[kind] += t.count;
+      flops[kind] += t.work.flops_effective * t.count;
+      layers[kind] += t.count;
       CHECK(t.ms_min <= t.ms);
       CHECK(t.ms <= t.ms_max);
       CHECK(t.work.flops_done <= t.work.flops_effective);
@@ -73,7 +76,7 @@ TEST_CASE("bench: both ceilings of the machine are measured") {
 }
 
 TEST_CASE("bench: filters take steps by kind, layer and row, and say what there is where none matches") {
-  const Threads guard;
+  const ThreadsGuard guard;
   auto kinds = [](const std::string& filter, const std::string& stem = "cifar") {
     std::set<std::string> found;
     for (const StepTiming& t : bench_ops(tiny(filter, stem))) found.insert(t.kind);
@@ -95,7 +98,7 @@ TEST_CASE("bench: filters take steps by kind, layer and row, and say what there 
 }
 
 TEST_CASE("bench: a peer runs as often as ours, once for each pass of a step") {
-  const Threads guard;
+  const ThreadsGuard guard;
   std::multiset<Conv2dPass> passes;
   int runs = 0;
   const Peer peer{"fake", "", [&](const Conv2dShape& s, Conv2dPass pass) {

@@ -8,21 +8,19 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "layers/models.hpp"
-#include "temp_folder.hpp"
+#include "tests/support/network.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/checkpoint.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 namespace fs = std::filesystem;
 
 namespace {
 
-struct SmallModel {
-  std::unique_ptr<Model> net = make_model({"resnet18", "cifar", 3, 3, 2});
-  ModelState state{*net};
+struct SmallModel : Network {
   ModelInfo info;
-  SmallModel() {
-    state.initialise(1);
+  SmallModel() : Network({.arch = "resnet18", .stem = "cifar", .classes = 3, .width = 2}) {
     info.net = net->config();
     info.classes = {"a", "b", "c"};
     info.height = info.width = 32;
@@ -42,23 +40,25 @@ std::string step(const fs::path& folder, int n) { return rt::format("{}/step-{:0
 TEST_CASE("checkpoint: weights, momentum, counters and loop state come back") {
   const TempFolder folder;
   SmallModel saved, loaded;
-  saved.state.slot("momentum").as<float>()[3] = 0.25f;
-  saved.state.control_values()[0] = 1024;
-  saved.state.updates_done() = 4;
-  saved.state.batches_tracked = 17;
+  saved.state->slot("momentum").as<float>()[3] = 0.25f;
+  saved.state->control_values()[0] = 1024;
+  saved.state->updates_done() = 4;
+  saved.state->batches_tracked = 17;
   LoopState loop{.step = 5, .epoch = 2, .position = 64, .evaluated = true, .loss_sum = 1.0 / 3, .top1 = 9, .best = 0.5};
-  loop.fingerprint = "f", loop.data = "d";
+  loop.fingerprint = "f";
+  loop.data = "d";
   const CheckpointFolder checkpoints(folder.path.string(), 2);
-  checkpoints.save(loop, saved.info, saved.state);
+  checkpoints.save(loop, saved.info, *saved.state);
   const auto found = checkpoints.load_newest();
-  loaded.state.initialise(2);
-  restore(found, *loaded.net, loaded.state);
-  CHECK(std::memcmp(loaded.state.weights().data, saved.state.weights().data, saved.state.weights().spec.bytes()) == 0);
-  const View momentum = saved.state.slot("momentum");
-  CHECK(std::memcmp(loaded.state.slot("momentum").data, momentum.data, momentum.spec.bytes()) == 0);
-  CHECK(loaded.state.control_values()[0] == 1024);
-  CHECK(loaded.state.updates_done() == 4);
-  CHECK(loaded.state.batches_tracked == 17);
+  loaded.state->initialise(2);
+  restore(found, *loaded.net, *loaded.state);
+  CHECK(std::memcmp(loaded.state->weights().data, saved.state->weights().data, saved.state->weights().spec.bytes()) ==
+        0);
+  const View momentum = saved.state->slot("momentum");
+  CHECK(std::memcmp(loaded.state->slot("momentum").data, momentum.data, momentum.spec.bytes()) == 0);
+  CHECK(loaded.state->control_values()[0] == 1024);
+  CHECK(loaded.state->updates_done() == 4);
+  CHECK(loaded.state->batches_tracked == 17);
   CHECK(found.loop.step == 5);
   CHECK(found.loop.epoch == 2);
   CHECK(found.loop.position == 64);
@@ -85,34 +85,35 @@ CheckpointFolder::Loaded rewritten(const CheckpointFolder& checkpoints,
 TEST_CASE("checkpoint: older files, with four numbers of control and no count of updates, or neither, go on") {
   const TempFolder folder;
   SmallModel saved, loaded;
-  saved.state.slot("momentum").as<float>()[3] = 0.25f;
+  saved.state->slot("momentum").as<float>()[3] = 0.25f;
   const CheckpointFolder checkpoints(folder.path.string(), 1);
-  checkpoints.save({.step = 12}, saved.info, saved.state);
+  checkpoints.save({.step = 12}, saved.info, *saved.state);
   auto old = rewritten(checkpoints, [](nlohmann::json& loop, auto&) {
     CHECK(loop.erase("updates") == 1);
     loop["control"] = {2048.0, 7.0, 3.0, 0.0};
   });
-  restore(old, *loaded.net, loaded.state);
-  const float* control = loaded.state.control_values();
+  restore(old, *loaded.net, *loaded.state);
+  const float* control = loaded.state->control_values();
   CHECK(std::vector<float>(control, control + 4) == std::vector<float>{2048, 7, 3, 0});
-  CHECK(loaded.state.updates_done() == 9);  // of 12 steps 3 were skipped
-  CHECK(loaded.state.slot("momentum").as<float>()[3] == 0.25f);
+  CHECK(loaded.state->updates_done() == 9);  // of 12 steps 3 were skipped
+  CHECK(loaded.state->slot("momentum").as<float>()[3] == 0.25f);
 
   SmallModel fresh;
   old = rewritten(checkpoints, [](nlohmann::json& loop, auto&) { loop.erase("control"); });
-  restore(old, *fresh.net, fresh.state);
-  CHECK(fresh.state.control_values()[0] == 1);
-  CHECK(fresh.state.updates_done() == 12);
+  restore(old, *fresh.net, *fresh.state);
+  CHECK(fresh.state->control_values()[0] == 1);
+  CHECK(fresh.state->updates_done() == 12);
 
   old = rewritten(checkpoints, [](nlohmann::json& loop, auto&) { loop["control"] = {1.0, 2.0}; });
-  CHECK_THROWS_WITH_AS(restore(old, *fresh.net, fresh.state), doctest::Contains("'rtrain.loop' cannot be read"), Error);
+  CHECK_THROWS_WITH_AS(restore(old, *fresh.net, *fresh.state), doctest::Contains("'rtrain.loop' cannot be read"),
+                       Error);
 }
 
 TEST_CASE("checkpoint: slots are tensors of their own, and one that is missing or of another size is named") {
   const TempFolder folder;
   SmallModel m;
   const CheckpointFolder checkpoints(folder.path.string(), 1);
-  checkpoints.save({.step = 1}, m.info, m.state);
+  checkpoints.save({.step = 1}, m.info, *m.state);
   const std::string name = "optimizer.momentum.layer1.0.conv1.weight";
   const CheckpointFolder::Loaded found = checkpoints.load_newest();
   REQUIRE(found.file.find(name) != nullptr);
@@ -124,11 +125,11 @@ TEST_CASE("checkpoint: slots are tensors of their own, and one that is missing o
     t.bytes /= 2;
     t.shape[0] = 1;
   });
-  CHECK_THROWS_WITH_AS(restore(smaller, *m.net, m.state),
+  CHECK_THROWS_WITH_AS(restore(smaller, *m.net, *m.state),
                        doctest::Contains((name + "' is F32 [1,2,3,3], this model needs F32 [2,2,3,3]").c_str()), Error);
   const auto missing =
       rewritten(checkpoints, [&](auto&, std::vector<TensorInfo>& tensors) { std::erase_if(tensors, named); });
-  CHECK_THROWS_WITH_AS(restore(missing, *m.net, m.state), doctest::Contains((name + "' is missing").c_str()), Error);
+  CHECK_THROWS_WITH_AS(restore(missing, *m.net, *m.state), doctest::Contains((name + "' is missing").c_str()), Error);
 }
 
 TEST_CASE("checkpoint: the newest whole one is loaded, and pruning never costs a good one for a damaged one") {
@@ -136,17 +137,17 @@ TEST_CASE("checkpoint: the newest whole one is loaded, and pruning never costs a
   const SmallModel m;
   const CheckpointFolder checkpoints(folder.path.string(), 1);
   const CheckpointFolder both(folder.path.string(), 2);
-  both.save({.step = 100}, m.info, m.state);
-  both.save({.step = 200}, m.info, m.state);
+  both.save({.step = 100}, m.info, *m.state);
+  both.save({.step = 200}, m.info, *m.state);
   damage(step(folder.path, 200));
   CHECK(checkpoints.load_newest().loop.step == 100);
-  checkpoints.save({.step = 110}, m.info, m.state);
+  checkpoints.save({.step = 110}, m.info, *m.state);
   CHECK(checkpoints.load_newest().loop.step == 110);
   CHECK(!fs::exists(step(folder.path, 100)));
   CHECK(fs::exists(step(folder.path, 200) + ".damaged"));
 
   std::ofstream(step(folder.path, 120) + ".tmp") << "half";
-  checkpoints.save({.step = 130}, m.info, m.state);
+  checkpoints.save({.step = 130}, m.info, *m.state);
   CHECK(!fs::exists(step(folder.path, 120) + ".tmp"));
   damage(step(folder.path, 130));
   CHECK_THROWS_WITH_AS(checkpoints.load_newest(), doctest::Contains("step-000000130"), Error);

@@ -11,7 +11,7 @@
 
 #include "tests/support/cifar_files.hpp"
 #include "tests/support/memory_dataset.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -7,8 +7,8 @@
 
 #include "core/check.hpp"
 #include "layers/models.hpp"
-#include "tests/config_test.hpp"
-#include "tests/source_folder.hpp"
+#include "tests/support/config_test.hpp"
+#include "tests/support/source_folder.hpp"
 
 using namespace rt;
 using namespace rt::testing;

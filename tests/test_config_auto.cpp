@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/check.hpp"
-#include "tests/config_test.hpp"
+#include "tests/support/config_test.hpp"
 
 using namespace rt;
 using namespace rt::testing;

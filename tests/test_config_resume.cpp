@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/check.hpp"
-#include "tests/config_test.hpp"
+#include "tests/support/config_test.hpp"
 
 using namespace rt;
 using namespace rt::testing;
@@ -67,14 +67,26 @@ TEST_CASE("config_resume: only what cannot change the result may differ on resum
   using Keys = std::vector<std::string>;
   CHECK(refused_keys([](Config&) {}).empty());
   CHECK(refused_keys([](Config& c) {
-          c.device = "cpu", c.threads = 9, c.data.workers = 5, c.train.keep = 8, c.train.log_every = 3, c.run.dir = "x";
-          c.train.epochs = 31, c.train.steps = 101, c.optimize.autotune = false;
+          c.device = "cpu";
+          c.threads = 9;
+          c.data.workers = 5;
+          c.train.keep = 8;
+          c.train.log_every = 3;
+          c.run.dir = "x";
+          c.train.epochs = 31;
+          c.train.steps = 101;
+          c.optimize.autotune = false;
         }).empty());
   CHECK(refused_keys([](Config& c) { c.train.steps = 99; }) == Keys{"train.steps"});
   CHECK(refused_keys([](Config& c) { c.train.steps = 0; }) == Keys{"train.steps"});
-  CHECK(refused_keys([](Config& c) { c.train.epochs = 29, c.run.seed = 1, c.optimize.fuse = false; }) ==
-        Keys{"run.seed", "train.epochs", "optimize.fuse"});
+  CHECK(refused_keys([](Config& c) {
+          c.train.epochs = 29;
+          c.run.seed = 1;
+          c.optimize.fuse = false;
+        }) == Keys{"run.seed", "train.epochs", "optimize.fuse"});
   CHECK(refused_keys([](Config& c) { c.optimize.winograd = false; }) == Keys{"optimize.winograd"});
-  CHECK(refused_keys([](Config& c) { c.precision = "f32", c.schedule.milestones = {1}; }) ==
-        Keys{"precision", "schedule.milestones"});
+  CHECK(refused_keys([](Config& c) {
+          c.precision = "f32";
+          c.schedule.milestones = {1};
+        }) == Keys{"precision", "schedule.milestones"});
 }

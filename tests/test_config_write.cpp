@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/config_test.hpp"
+#include "tests/support/config_test.hpp"
 #include "train/config/config_keys.hpp"
 
 using namespace rt;

@@ -1,7 +1,7 @@
 // What stands around an optimizer's steps: what a bad step may change, when the loss scale moves, that a stop holds,
 // which updates count. On the CPU and on the CUDA rows.
 #include "kernels/update/control.hpp"
-#include "tests/update_model.hpp"
+#include "tests/support/update_model.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -1,6 +1,6 @@
 // Convolution and the classifier: every row that this machine can run, on every shape of ResNet-18 and on shapes chosen
-// to break blocking. Small integers make f32 sums exact, so there any difference at all is a wrong index; Winograd's algorithm is
-// compared with sums in f64 instead.
+// to break blocking. Small integers make f32 sums exact, so there any difference at all is a wrong index; Winograd's
+// algorithm is compared with sums in f64 instead.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -17,12 +17,14 @@
 #include "kernels/conv2d/direct/conv2d_gemm.hpp"
 #include "kernels/linear/linear.hpp"
 #include "kernels/table.hpp"
+#include "tests/support/threads_guard.hpp"
 
 namespace rt::emulated_tiles {
 extern const GemmKernelsOf<Bf16Pair> gemm_kernels;  // tiles_emulated.cpp
 }
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -150,7 +152,8 @@ double relative_l2(const Tensor& a, const Tensor& b) {
   double error = 0, norm = 0;
   for (int64_t i = 0; i < a.spec().shape.numel(); ++i) {
     const double x = static_cast<double>(value_at(a, i)), y = static_cast<double>(value_at(b, i));
-    error += (x - y) * (x - y), norm += y * y;
+    error += (x - y) * (x - y);
+    norm += y * y;
   }
   return norm > 0 ? std::sqrt(error / norm) : std::sqrt(error);
 }
@@ -163,8 +166,9 @@ constexpr std::string_view linear_kinds[] = {"linear.forward", "linear.dx", "lin
 
 bool is_winograd(const Row& row) { return row.algorithm == Algorithm::winograd; }
 
-// Direct products: the sums are exact, and so is their rounding to bf16. Winograd's transforms divide by 3 and 15: in bf16, where
-// its sums are rounded once, each result is a neighbour of the right one at most; in f32 its error is measured below.
+// Direct products: the sums are exact, and so is their rounding to bf16. Winograd's transforms divide by 3 and 15: in
+// bf16, where its sums are rounded once, each result is a neighbour of the right one at most; in f32 its error is
+// measured below.
 void check_integers(const Recorded& recorded, const ConvolutionSums& expected, DType dtype) {
   const std::vector<double>* const wanted[] = {&expected.y, &expected.dx, &expected.dw};
   for (size_t pass = 0; pass < 3; ++pass) {
@@ -197,8 +201,8 @@ void check_integers(const Conv2dShape& shape) {
   check_integers(record(s, true, DType::bf16), expected, DType::bf16);
 }
 
-// Measured: direct products 1e-7 to 1.1e-6, Winograd 4e-7 to 3.4e-6, more with more channels. A single wrong element of the
-// largest result would be 1e-3.
+// Measured: direct products 1e-7 to 1.1e-6, Winograd 4e-7 to 3.4e-6, more with more channels. A single wrong element of
+// the largest result would be 1e-3.
 void check_errors(const Conv2dShape& s) {
   bool winograd = false;
   for (const RowError& e : convolution_errors(s)) {
@@ -213,8 +217,8 @@ void check_errors(const Conv2dShape& s) {
   CHECK(winograd == (s.r == 3 && s.c > 3));
 }
 
-// With so many images the layers of 64 and 128 channels are computed chunk by chunk, each thread its own; of three images of 7x7
-// the tiles do not divide among threads.
+// With so many images the layers of 64 and 128 channels are computed chunk by chunk, each thread its own; of three
+// images of 7x7 the tiles do not divide among threads.
 const Conv2dShape of_many_images[] = {{9, 64, 32, 32, 64, 3, 3, 32, 32, 1, 1},
                                       {11, 64, 32, 32, 128, 3, 3, 16, 16, 2, 1},
                                       {9, 128, 16, 16, 128, 3, 3, 16, 16, 1, 1},
@@ -273,7 +277,7 @@ TEST_CASE("conv2d: every row agrees with the reference on odd sizes, strides, pa
     }
 }
 
-TEST_CASE("linear: every row agrees with the reference") {
+TEST_CASE("conv2d: linear is the same product, and every row agrees with the reference") {
   const int64_t shapes[][3] = {{128, 512, 10}, {1, 1, 1}, {7, 33, 1000}, {50, 300, 37}, {3, 2048, 5}};
   for (const auto& s : shapes) {
     const Recorded recorded = record_linear(s[0], s[1], s[2], false);
@@ -288,8 +292,8 @@ TEST_CASE("linear: every row agrees with the reference") {
   }
 }
 
-TEST_CASE("conv2d and linear: the bits do not depend on the number of threads") {
-  const int threads_before = threads_in_use();
+TEST_CASE("conv2d: its bits and those of linear do not depend on the number of threads") {
+  const ThreadsGuard guard;
   std::vector<Recorded> all;
   for (const Conv& s :
        {Conv{6, 20, 31, 17, 40, 3, 3, 1, 1}, Conv{3, 64, 15, 15, 72, 3, 3, 2, 1}, Conv{2, 130, 7, 7, 150, 1, 1, 2, 0},
@@ -307,7 +311,6 @@ TEST_CASE("conv2d and linear: the bits do not depend on the number of threads") 
           CHECK(std::memcmp(recorded.run(*row).view().data, alone.view().data, alone.spec().bytes()) == 0);
         }
       }
-  set_threads(threads_before);
 }
 
 TEST_CASE("conv2d: f64 and nchw go to the reference, and explain says why") {

@@ -121,7 +121,10 @@ TEST_CASE("cross_entropy: the batch's mean and counts, when the batch fills neit
     for (int i = 0; i < n; ++i) {
       labels.push_back(i % k);  // the i-th logits fall from the (i % 3)-th on, cyclically
       double sum = 0;
-      for (int j = 0; j < k; ++j) z.push_back(static_cast<float>(-((j + k - i % 3) % k))), sum += std::exp(z.back());
+      for (int j = 0; j < k; ++j) {
+        z.push_back(static_cast<float>(-((j + k - i % 3) % k)));
+        sum += std::exp(z.back());
+      }
       loss += std::log(sum) - static_cast<double>(z[static_cast<size_t>(i * k + i % k)]);
     }
     int top1 = 0, top5 = 0;

@@ -1,9 +1,9 @@
-// What the cases in kernels/cases cannot hold, since a distance to a NaN says nothing: NaNs and ties must come out of the
-// CUDA rows exactly where they come out of the references.
+// What the cases in kernels/cases cannot hold, since a distance to a NaN says nothing: NaNs and ties must come out of
+// the CUDA rows exactly where they come out of the references.
 #include <limits>
 
 #include "core/cuda.hpp"
-#include "run_row.hpp"
+#include "tests/support/run_row.hpp"
 
 using namespace rt;
 using namespace rt::testing;
@@ -60,7 +60,7 @@ Tensor awkward(const Spec& spec) {
 
 }  // namespace
 
-TEST_CASE("cuda: batch normalisation passes a NaN on as the reference does") {
+TEST_CASE("cuda_nan: batch normalisation passes a NaN on as the reference does") {
   if (!have_device()) return;
   for (Layout layout : {Layout::nchw, Layout::nhwc}) {
     const Spec spec{{2, 8, 4, 4}, DType::f32, layout}, c{{8}};
@@ -87,7 +87,7 @@ TEST_CASE("cuda: batch normalisation passes a NaN on as the reference does") {
   }
 }
 
-TEST_CASE("cuda: max pooling takes the first of equal values, and a NaN before any") {
+TEST_CASE("cuda_nan: max pooling takes the first of equal values, and a NaN before any") {
   if (!have_device()) return;
   for (Layout layout : {Layout::nchw, Layout::nhwc})
     for (int kernel : {2, 3}) {

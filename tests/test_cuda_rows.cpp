@@ -1,5 +1,6 @@
-// Every CUDA row of the table against the CPU's reference, in f32, f16 and bf16 and both layouts, on every case of kernels/cases.
-// On a machine without a GPU the rows run on the emulated device: each kernel source, thread by thread, in random order.
+// Every CUDA row of the table against the CPU's reference, in f32, f16 and bf16 and both layouts, on every case of
+// kernels/cases. On a machine without a GPU the rows run on the emulated device: each kernel source, thread by thread,
+// in random order.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -132,7 +133,7 @@ class CudaParity {
 
 }  // namespace
 
-TEST_CASE("cuda: every row matches the reference in every type and layout") {
+TEST_CASE("cuda_rows: every row matches the reference in every type and layout") {
   if (!cuda::support().problem.empty()) {
     MESSAGE("skipped: " << cuda::support().problem);
     return;

@@ -1,21 +1,21 @@
-// Whole training steps on CUDA: the CPU's numbers, whatever the layout; the same bits eager, planned and as a graph, with
-// images that travel and images that are there; nothing waits; an overflow costs one update.
+// Whole training steps on CUDA: the CPU's numbers, whatever the layout; the same bits eager, planned and as a graph,
+// with images that travel and images that are there; nothing waits; an overflow costs one update.
 #include <algorithm>
 #include <cmath>
 
 #include "kernels/linear/cublas.hpp"
-#include "tests/cuda_model.hpp"
+#include "tests/support/cuda_model.hpp"
 
 using namespace rt;
 using namespace rt::testing;
 
-TEST_CASE("cuda step: f32 gives the CPU's weights in both layouts, half precision comes near them") {
+TEST_CASE("cuda_step: f32 gives the CPU's weights in both layouts, half precision comes near them") {
   RT_NEEDS_CUDA();
-  Training cpu({});
+  CudaTraining cpu({});
   const std::vector<float> want = cpu.after(1), later = cpu.after(2);
   for (int capability : {61, 90}) {
     const ForceCapability forced(capability);
-    Training m(cuda_options());
+    CudaTraining m(cuda_options());
     const double d = distance(m.after(1), want), grown = distance(m.after(2), later);
     MESSAGE("rows of compute capability " << capability << ", f32: differs by " << d << ", after 3 steps by " << grown);
     CHECK(d < 1e-5);
@@ -23,22 +23,23 @@ TEST_CASE("cuda step: f32 gives the CPU's weights in both layouts, half precisio
   }
 }
 
-TEST_CASE("cuda step: half precision gives what the CPU gives with the same roundings, and a loss near f32's") {
+TEST_CASE("cuda_step: half precision gives what the CPU gives with the same roundings, and a loss near f32's") {
   RT_NEEDS_CUDA();
-  const StepResult want = Training({}).step();
+  const StepResult want = CudaTraining({}).step();
   for (DType half : {DType::bf16, DType::f16}) {
     if (!computes_in(half)) continue;
     ExecutorOptions o = cuda_options(half);
-    Training m(o);
+    CudaTraining m(o);
     auto refused = std::make_shared<std::vector<RefusedRow>>();
     for (const Row& row : kernel_table())
       if (row.device == Device::cuda && !row.last_resort) refused->push_back({row.kind, row.name, "of a test"});
     o.refused = refused;
-    Training by_cpu(o);
-    for (Training* each : {&m, &by_cpu})
+    CudaTraining by_cpu(o);
+    for (CudaTraining* each : {&m, &by_cpu})
       if (half == DType::f16) each->state->control_values()[0] = 256;  // this narrow net overflows with more
     const StepResult got = m.step(), oracle = by_cpu.step();
-    m.state->pull(), by_cpu.state->pull();
+    m.state->pull();
+    by_cpu.state->pull();
     const double gradient = distance(part(m.state->gradients()), part(by_cpu.state->gradients()));
     MESSAGE(std::string(name_of(half)) << ": loss " << got.loss << ", on the CPU " << oracle.loss << ", in f32 "
                                        << want.loss << "; gradients differ by " << gradient);
@@ -51,34 +52,34 @@ TEST_CASE("cuda step: half precision gives what the CPU gives with the same roun
   }
 }
 
-TEST_CASE("cuda step: eager, planned, as a graph, with resident images: the same bits") {
+TEST_CASE("cuda_step: eager, planned, as a graph, with resident images: the same bits") {
   RT_NEEDS_CUDA();
   for (DType precision : {DType::f32, DType::f16}) {
-    Training graph(cuda_options(precision));
+    CudaTraining graph(cuda_options(precision));
     const std::vector<float> want = graph.after(8);
     CHECK(cuda::counters().graph_launches > 0);
     ExecutorOptions o = cuda_options(precision);
     o.optimize.graph = false;
-    CHECK(same(Training(o).after(8), want));
-    CHECK(same(Training(cuda_options(precision), true).after(8), want));
+    CHECK(same(CudaTraining(o).after(8), want));
+    CHECK(same(CudaTraining(cuda_options(precision), true).after(8), want));
     ExecutorOptions unfused = o, eager = o;
     unfused.optimize.fuse = false;
     eager.optimize.plan = false;
-    CHECK(same(Training(eager).after(3), Training(unfused).after(3)));
+    CHECK(same(CudaTraining(eager).after(3), CudaTraining(unfused).after(3)));
   }
 }
 
-TEST_CASE("cuda step: a host that runs eight steps ahead of the device disturbs no image of an earlier one") {
+TEST_CASE("cuda_step: a host that runs eight steps ahead of the device disturbs no image of an earlier one") {
   RT_NEEDS_CUDA();
-  const std::vector<float> want = Training(cuda_options(), true).after(8);
+  const std::vector<float> want = CudaTraining(cuda_options(), true).after(8);
   for (bool resident : {true, false}) {
-    Training m(cuda_options(), resident);
+    CudaTraining m(cuda_options(), resident);
     m.run_ahead(8);  // more than there are slots and stages: each is used again while its step waits
     CHECK(same(m.after(0), want));
   }
 }
 
-TEST_CASE("cuda step: training in half precision learns what it learns in f32") {
+TEST_CASE("cuda_step: training in half precision learns what it learns in f32") {
   RT_NEEDS_CUDA();
 #if defined(__SANITIZE_ADDRESS__)
   MESSAGE("skipped under the address sanitizer: minutes, of steps that the other cases run too");
@@ -87,7 +88,7 @@ TEST_CASE("cuda step: training in half precision learns what it learns in f32") 
   double f32 = 0, start = 0;  // f32: the lowest loss of an epoch, the first one's
   for (DType precision : {DType::f32, DType::bf16, DType::f16}) {
     if (!computes_in(precision)) continue;
-    Training m(cuda_options(precision), true, "cifar", true);
+    CudaTraining m(cuda_options(precision), true, "cifar", true);
     double first = 0, lowest = 0;
     int skipped = 0;
     for (int epoch = 0; epoch < 12; ++epoch) {
@@ -102,16 +103,19 @@ TEST_CASE("cuda step: training in half precision learns what it learns in f32") 
     }
     MESSAGE(std::string(name_of(precision))
             << ": loss from " << first << " to " << lowest << ", " << skipped << " updates skipped");
-    if (precision == DType::f32) f32 = lowest, start = first;
+    if (precision == DType::f32) {
+      f32 = lowest;
+      start = first;
+    }
     CHECK(lowest < 0.85 * start);  // with smoothed labels the least possible is 0.5
     CHECK((skipped == 0 || precision == DType::f16));
     CHECK(std::abs(lowest - f32) < 0.3 * first);  // two f32 runs with another seed differ by as much
   }
 }
 
-TEST_CASE("cuda step: once warm it allocates nothing, waits for nothing and, with resident data, sends no image") {
+TEST_CASE("cuda_step: once warm it allocates nothing, waits for nothing and, with resident data, sends no image") {
   RT_NEEDS_CUDA();
-  Training m(cuda_options(DType::f16), true);
+  CudaTraining m(cuda_options(DType::f16), true);
   m.after(6);  // two epochs: both sizes of batch have been captured
   m.loader->start(2);
   const Batch* batch = m.loader->next();
@@ -128,16 +132,17 @@ TEST_CASE("cuda step: once warm it allocates nothing, waits for nothing and, wit
   CHECK(m.executor->result(true).has_value());
 }
 
-TEST_CASE("cuda step: a plan's memory, known before, is what training takes") {
+TEST_CASE("cuda_step: a plan's memory, known before, is what training takes") {
   RT_NEEDS_CUDA();
-  Training(cuda_options()).step();  // what libraries take once is there
+  CudaTraining(cuda_options()).step();  // what libraries take once is there
   for (DType precision : {DType::f32, DType::bf16}) {
     if (!computes_in(precision)) continue;
     cuda::Counters& c = cuda::counters();
     const size_t before = c.peak_bytes = c.allocated_bytes;
-    Training m(cuda_options(precision), true);
+    CudaTraining m(cuda_options(precision), true);
     const MemoryFigures planned = m.executor->memory(count);
-    m.step(), m.step();
+    m.step();
+    m.step();
     const double used = static_cast<double>(c.peak_bytes - before);
     const double figure =
         static_cast<double>(planned.arena_bytes + planned.fixed_bytes - int64_t{cublas::workspace_bytes});
@@ -146,7 +151,7 @@ TEST_CASE("cuda step: a plan's memory, known before, is what training takes") {
   }
 }
 
-TEST_CASE("cuda step: an overflow in f16 skips exactly one update and halves the scale; in f32 it stops all updates") {
+TEST_CASE("cuda_step: an overflow in f16 skips exactly one update and halves the scale; in f32 it stops all updates") {
   RT_NEEDS_CUDA();
   std::vector<float> images(static_cast<size_t>(count * 3 * side * side));
   Rng rng(4, RngPurpose::test);
@@ -159,9 +164,9 @@ TEST_CASE("cuda step: an overflow in f16 skips exactly one update and halves the
   std::vector<float> large(images);
   large[7] = INFINITY;
   bad.images = large.data();
-  auto train = [](Training& m, const Batch& b) { return m.executor->train(b, 1, true, true, 0.01); };
+  auto train = [](CudaTraining& m, const Batch& b) { return m.executor->train(b, 1, true, true, 0.01); };
 
-  Training half(cuda_options(DType::f16));
+  CudaTraining half(cuda_options(DType::f16));
   CHECK(half.state->control_values()[0] == 65536);
   half.state->control_values()[0] = 256;
   const StepResult first = train(half, good);
@@ -179,7 +184,7 @@ TEST_CASE("cuda step: an overflow in f16 skips exactly one update and halves the
   CHECK(!same(half.after(0), before));
   CHECK(half.state->updates_done() == 2);  // of three steps
 
-  Training full(cuda_options(DType::f32));
+  CudaTraining full(cuda_options(DType::f32));
   train(full, good);
   const std::vector<float> kept = full.after(0);
   const StepResult stop = train(full, bad);

@@ -3,7 +3,7 @@
 
 #include "emulation/libraries.hpp"
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
-#include "tests/cuda_model.hpp"
+#include "tests/support/cuda_model.hpp"
 #include "train/engine/self_test.hpp"
 
 using namespace rt;
@@ -23,30 +23,30 @@ struct FreshChoices {
 
 }  // namespace
 
-TEST_CASE("cudnn self-test: a wrong algorithm is refused for every shape, and its row computes by the next") {
+TEST_CASE("cudnn_self_test: a wrong algorithm is refused for every shape, and its row computes by the next") {
   RT_NEEDS_CUDA();
   const FreshChoices fresh;
   const ForceCapability forced(80);  // the legacy API's alone
   emulation::set_wrong(1);
-  const auto refused = self_test(cuda_options(), {"resnet18", "cifar", 10, 3, 8}, false);
+  const auto refused = self_test(cuda_options(), {.arch = "resnet18", .stem = "cifar", .width = 8}, false);
   CHECK(refused->empty());
   CHECK(cudnn::choices().refused.size() == 3);  // of three passes
   cudnn::configure({});                         // as training does, with the run's file
   ExecutorOptions options = cuda_options();
   options.refused = refused;
-  Training m(options), cpu({});
+  CudaTraining m(options), cpu({});
   CHECK(distance(m.after(1), cpu.after(1)) < 1e-4);
   CHECK(!cudnn::choices().settled.empty());
   for (const auto& [c, algorithm] : cudnn::choices().settled) CHECK(algorithm.id == 0);
 }
 
-TEST_CASE("cudnn self-test: where every algorithm is wrong the row is refused") {
+TEST_CASE("cudnn_self_test: where every algorithm is wrong the row is refused") {
   RT_NEEDS_CUDA();
   const FreshChoices fresh;
   const ForceCapability forced(80);
   emulation::set_workspace(0, size_t{1} << 40);  // leaves algorithm 1
   emulation::set_wrong(1);
-  const auto refused = self_test(cuda_options(), {"resnet18", "cifar", 10, 3, 8}, false);
+  const auto refused = self_test(cuda_options(), {.arch = "resnet18", .stem = "cifar", .width = 8}, false);
   for (const char* kind : {"conv2d.forward", "conv2d.dx", "conv2d.dw"})
     CHECK(std::any_of(refused->begin(), refused->end(), [&](const RefusedRow& r) { return r.kind == kind; }));
 }

@@ -7,22 +7,18 @@
 #include "kernels/conv2d/conv2d.hpp"
 #include "kernels/pool/pool.hpp"
 #include "kernels/table.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/error_of.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/config/config.hpp"
 #include "train/config/device_choice.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
 std::string refusal(const std::string& device, ExitCode code) {
-  try {
-    choose_device(device, "command line");
-  } catch (const Error& e) {
-    CHECK(e.code() == code);
-    return e.what();
-  }
-  return "none";
+  return error_of([&] { choose_device(device, "command line"); }, code);
 }
 
 struct Card {  // of another capability, for as long as this lives
@@ -32,7 +28,7 @@ struct Card {  // of another capability, for as long as this lives
 
 }  // namespace
 
-TEST_CASE("device: its names") {
+TEST_CASE("device_choice: its names") {
   for (const char* name : {"auto", "cpu", "cuda", "cuda:0", "cuda:12"}) CHECK(is_device_name(name));
   for (const char* name : {"", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda:1x", "cuda:99999999999", "cuda 0"}) {
     CAPTURE(std::string(name));
@@ -40,7 +36,7 @@ TEST_CASE("device: its names") {
   }
 }
 
-TEST_CASE("device: what was asked for is chosen, or refused with a word") {
+TEST_CASE("device_choice: what was asked for is chosen, or refused with a word") {
   CHECK(choose_device("cpu", "").device == Device::cpu);
   CHECK(choose_device("cpu", "").reason == "asked for");
   for (const char* name : {"auto", "cuda", "cuda:0"}) {
@@ -56,7 +52,7 @@ TEST_CASE("device: what was asked for is chosen, or refused with a word") {
   CHECK(refusal("gpu", ExitCode::usage).find("\"gpu\" must be cpu, cuda, cuda:N or auto") != std::string::npos);
 }
 
-TEST_CASE("device: f16 on a card without tensor cores is storage, and the user is told") {
+TEST_CASE("device_choice: f16 on a card without tensor cores is storage, and the user is told") {
   const Card card(61);
   const TempFolder folder;
   log_to_file(folder / "log.txt");
@@ -66,7 +62,7 @@ TEST_CASE("device: f16 on a card without tensor cores is storage, and the user i
   CHECK(folder.read("log.txt").find("storage only here: arithmetic stays f32") != std::string::npos);
 }
 
-TEST_CASE("cuda: values of 2^31 elements are refused, with the batch that fits") {
+TEST_CASE("device_choice: on CUDA values of 2^31 elements are refused, with the batch that fits") {
   cuda::use(0);
   Tape tape(Tape::Mode::trace, kernel_table(), cuda_target());
   const Var x = tape.make({{40000, 64, 32, 32}, DType::f16, Layout::nhwc}),

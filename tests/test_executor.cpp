@@ -1,64 +1,32 @@
 // Whole training steps: each optimisation switched off changes nothing that it may not change, nor does the number of
 // threads; a bad step changes nothing at all; micro-batches add up.
 #include <doctest/doctest.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
-#include "core/rng.hpp"
-#include "layers/models.hpp"
-#include "train/engine/executor.hpp"
+#include "tests/support/threads_guard.hpp"
+#include "tests/support/training.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
 constexpr int64_t count = 8;
 
-Batch random_batch(uint32_t which, int64_t images = count, int64_t side = 32) {
-  Batch b;
-  b.count = images;
-  b.image_storage.resize(static_cast<size_t>(images * 3 * side * side));
-  b.label_storage.resize(static_cast<size_t>(images));
-  Rng rng(3, RngPurpose::test, which);
-  for (float& x : b.image_storage) x = rng.uniform(-2, 2);
-  for (int32_t& y : b.label_storage) y = static_cast<int32_t>(rng.below(10));
-  b.images = b.image_storage.data(), b.labels = b.label_storage.data();
-  return b;
-}
-
-struct Training {
-  std::unique_ptr<Model> net;
-  std::unique_ptr<ModelState> state;
-  std::unique_ptr<Executor> executor;
-
-  explicit Training(ExecutorOptions options = {}, const std::string& stem = "cifar")
-      : net(make_model({"resnet18", stem, 10, 3, 16})) {
-    options.largest_batch = count;
-    if (stem == "imagenet") options.height = options.width = 64;
-    state = std::make_unique<ModelState>(*net);
-    state->initialise(1);
-    executor = std::make_unique<Executor>(*net, *state, options);
-  }
+// A narrow ResNet-18.
+struct ResNet : Training {
+  explicit ResNet(const ExecutorOptions& options = {}, const std::string& stem = "cifar")
+      : Training({.arch = "resnet18", .stem = stem, .width = 16}, options, count, stem == "imagenet" ? 64 : 32) {}
   std::vector<NamedView> everything() const {
     std::vector<NamedView> all = state->parameters();
     for (auto& list : {state->gradients(), state->in_slot("momentum"), state->statistics()})
       all.insert(all.end(), list.begin(), list.end());
     return all;
   }
-  StepResult step(uint32_t which, double lr = 0.02) { return executor->train(random_batch(which), 1, true, true, lr); }
-  uint64_t hash() const {
-    XXH64_state_t h;
-    XXH64_reset(&h, 0);
-    for (const View& v :
-         {state->weights(), state->grads(), state->slot("momentum"), state->running(), state->running_fresh()})
-      XXH64_update(&h, v.data, v.spec.bytes());
-    return XXH64_digest(&h);
-  }
+  StepResult step(uint32_t which, double lr = 0.02) { return Training::step(random_batch(which), lr); }
 };
 
 ExecutorOptions in_bf16() {
@@ -71,18 +39,19 @@ double distance(const View& a, const View& b) {
   double difference = 0, norm = 0;
   for (int64_t i = 0; i < a.numel(); ++i) {
     const double x = static_cast<double>(a.as<float>()[i]), y = static_cast<double>(b.as<float>()[i]);
-    difference += (x - y) * (x - y), norm += y * y;
+    difference += (x - y) * (x - y);
+    norm += y * y;
   }
   return difference == 0 ? 0 : std::sqrt(difference / norm);
 }
 
-// One step with all optimisations, and one with `options`, leave the same model but for rounding. A ReLU whose input lies
-// within rounding of zero passes its gradient on one side only (then tensors differ by some 1e-3), which some batches hold:
-// of six, one has to agree.
+// One step with all optimisations, and one with `options`, leave the same model but for rounding. A ReLU whose input
+// lies within rounding of zero passes its gradient on one side only (then tensors differ by some 1e-3), which some
+// batches hold: of six, one has to agree.
 void check_same(const ExecutorOptions& options, const std::string& stem, double tolerance, const std::string& what) {
   double worst = 0;
   for (uint32_t attempt = 0; attempt < 6; ++attempt) {
-    Training with({}, stem), without(options, stem);
+    ResNet with({}, stem), without(options, stem);
     const Batch images = random_batch(attempt, count, stem == "imagenet" ? 64 : 32);
     const double loss = with.executor->train(images, 1, true, true, 0.01).loss;
     const double loss_differs = std::abs(without.executor->train(images, 1, true, true, 0.01).loss - loss) / loss;
@@ -91,7 +60,10 @@ void check_same(const ExecutorOptions& options, const std::string& stem, double 
     std::string where;
     const auto a = with.everything(), b = without.everything();
     for (size_t i = 0; i < a.size(); ++i)
-      if (const double d = distance(b[i].view, a[i].view); d > worst || std::isnan(d)) worst = d, where = a[i].name;
+      if (const double d = distance(b[i].view, a[i].view); d > worst || std::isnan(d)) {
+        worst = d;
+        where = a[i].name;
+      }
     MESSAGE(what << ", " << stem << " stem: worst tensor differs by " << worst << " " << where << ", loss by "
                  << loss_differs);
     if (worst <= tolerance) break;
@@ -101,7 +73,8 @@ void check_same(const ExecutorOptions& options, const std::string& stem, double 
 
 }  // namespace
 
-TEST_CASE("passes: a step without one of them differs by nothing, or by rounding where it changes the arithmetic") {
+TEST_CASE(
+    "executor: without one of its passes a step differs by nothing, or where the arithmetic changes by rounding") {
   struct Pass {
     std::string name;
     bool Switches::*member;
@@ -124,13 +97,14 @@ TEST_CASE("passes: a step without one of them differs by nothing, or by rounding
     ExecutorOptions unfused, eager;
     unfused.optimize.fuse = false;
     eager.optimize.plan = false;
-    Training p(unfused, stem), e(eager, stem);
-    p.executor->train(batch, 1, true, true, 0.01), e.executor->train(batch, 1, true, true, 0.01);
+    ResNet p(unfused, stem), e(eager, stem);
+    p.executor->train(batch, 1, true, true, 0.01);
+    e.executor->train(batch, 1, true, true, 0.01);
     CHECK(p.hash() == e.hash());
   }
 }
 
-TEST_CASE("optimize.unfused: each rule of fusion can be left out, and a wrong name lists them") {
+TEST_CASE("executor: with optimize.unfused each rule of fusion can be left out, and a wrong name lists them") {
   for (const Rewrite& rule : fusion_rules()) {
     ExecutorOptions options;
     options.optimize.unfused = rule.name;
@@ -139,10 +113,10 @@ TEST_CASE("optimize.unfused: each rule of fusion can be left out, and a wrong na
   }
   ExecutorOptions all, wrong;
   for (const Rewrite& rule : fusion_rules()) all.optimize.unfused += std::string(rule.name) + " ";
-  CHECK(Training(all).executor->explain(count).find("bn_relu") == std::string::npos);
+  CHECK(ResNet(all).executor->explain(count).find("bn_relu") == std::string::npos);
   wrong.optimize.unfused = "conv2d.statistics";
   try {
-    Training(wrong).executor->explain(count);
+    ResNet(wrong).executor->explain(count);
     FAIL("must throw");
   } catch (const Error& e) {
     CHECK(e.code() == ExitCode::usage);
@@ -150,20 +124,20 @@ TEST_CASE("optimize.unfused: each rule of fusion can be left out, and a wrong na
   }
 }
 
-TEST_CASE("threads: the state after three steps has the same hash with 1, 2, 3 and 4 threads") {
+TEST_CASE("executor: the state after three steps has the same hash with 1, 2, 3 and 4 threads") {
+  const ThreadsGuard guard;
   uint64_t expected = 0;
   for (int threads : {1, 2, 3, 4}) {
     set_threads(threads);
-    Training m;
+    ResNet m;
     for (uint32_t step = 0; step < 3; ++step) m.executor->train(random_batch(step), 1, true, true, 0.05);
     if (threads == 1) expected = m.hash();
     CHECK(m.hash() == expected);
   }
-  set_threads(static_cast<int>(machine().threads.value));
 }
 
-TEST_CASE("a step with a non-finite loss changes no weight, momentum or statistic, and the bad layer is named") {
-  Training m;
+TEST_CASE("executor: a step with a non-finite loss changes no weight, momentum or statistic; the layer is named") {
+  ResNet m;
   m.executor->train(random_batch(0), 1, true, true, 0.01);
   fill_zero(m.state->grads());
   const uint64_t before = m.hash();
@@ -182,10 +156,11 @@ TEST_CASE("a step with a non-finite loss changes no weight, momentum or statisti
   CHECK(layer.find("layer2.0") != std::string::npos);
 }
 
-TEST_CASE("accumulation: micro-batches give the weighted sum of their gradients and one update") {
+TEST_CASE("executor: micro-batches give the weighted sum of their gradients and one update") {
   const Batch first = random_batch(0, 6), second = random_batch(1, 2);
-  Training a, b, both;
-  a.executor->train(first, 0.75, true, false, 0), b.executor->train(second, 0.25, true, false, 0);
+  ResNet a, b, both;
+  a.executor->train(first, 0.75, true, false, 0);
+  b.executor->train(second, 0.25, true, false, 0);
   both.executor->train(first, 0.75, true, false, 0);
   const StepResult r = both.executor->train(second, 0.25, false, true, 0.01);
   CHECK(r.finite);
@@ -198,8 +173,8 @@ TEST_CASE("accumulation: micro-batches give the weighted sum of their gradients 
   CHECK(distance(both.state->weights(), a.state->weights()) > 0);
 }
 
-TEST_CASE("evaluation leaves every number of the model as it is, and plans of all kinds share one arena") {
-  Training m;
+TEST_CASE("executor: evaluation leaves every number of the model as it is, and plans of all kinds share one arena") {
+  ResNet m;
   m.executor->train(random_batch(0), 1, true, true, 0.01);
   const uint64_t before = m.hash();
   const EvalResult r = m.executor->evaluate(random_batch(1, 5));
@@ -210,13 +185,14 @@ TEST_CASE("evaluation leaves every number of the model as it is, and plans of al
   CHECK(f.arena_bytes < f.unshared_bytes);
 }
 
-TEST_CASE("optimize.winograd=false refuses every row of that name, beside what the self-test refused") {
+TEST_CASE("executor: optimize.winograd=false refuses every row of that name, beside what the self-test refused") {
   std::vector<Row> table(kernel_table().begin(), kernel_table().end());
   for (const char* name : {"cpu.fake.winograd", "cpu.broken"}) {
     Row row = *std::find_if(table.begin(), table.end(), [](const Row& r) {
       return r.kind == "conv2d.forward" && r.algorithm == Algorithm::winograd;
     });
-    row.name = name, row.min_capability = isa_scalar;
+    row.name = name;
+    row.min_capability = isa_scalar;
     table.insert(table.begin(), row);
   }
   ExecutorOptions options;
@@ -224,15 +200,14 @@ TEST_CASE("optimize.winograd=false refuses every row of that name, beside what t
   options.optimize.fuse = false;  // fused with what follows it, a convolution is of another kind
   options.refused = std::make_shared<std::vector<RefusedRow>>(1, RefusedRow{"conv2d.forward", "cpu.broken", "wrong"});
   const std::string broken = "not cpu.broken: failed its self-test: wrong";
-  CHECK(Training(options).executor->explain(count).find("cpu.fake.winograd (" + broken + ")") != std::string::npos);
+  CHECK(ResNet(options).executor->explain(count).find("cpu.fake.winograd (" + broken + ")") != std::string::npos);
   options.optimize.winograd = false;
-  CHECK(Training(options).executor->explain(count).find(
-            "(" + broken + ", cpu.fake.winograd: optimize.winograd=false") != std::string::npos);
+  CHECK(ResNet(options).executor->explain(count).find("(" + broken + ", cpu.fake.winograd: optimize.winograd=false") !=
+        std::string::npos);
 }
 
-TEST_CASE(
-    "bf16: the losses of a short run are close to those in f32, and the weights computed with are the masters, rounded") {
-  Training f32, half(in_bf16());
+TEST_CASE("executor: bf16 comes close to the losses in f32, and computes with the masters, rounded") {
+  ResNet f32, half(in_bf16());
   for (uint32_t step = 0; step < 4; ++step) {
     const StepResult want = f32.step(step, 0.005), got = half.step(step, 0.005);
     MESSAGE("step " << step << ": loss " << got.loss << ", in f32 " << want.loss);
@@ -252,10 +227,9 @@ TEST_CASE(
         0.9 * static_cast<double>(f32.executor->memory(count).unshared_bytes));
 }
 
-TEST_CASE(
-    "bf16: eager or planned, memory shared or not, with any number of threads, and continued from its masters: the same bits") {
+TEST_CASE("executor: bf16 has the same bits eager or planned, with any threads, and continued from its masters") {
   auto after = [](ExecutorOptions options, uint32_t steps) {
-    Training m(options);
+    ResNet m(options);
     for (uint32_t step = 0; step < steps; ++step) m.step(step);
     return m.hash();
   };
@@ -267,11 +241,12 @@ TEST_CASE(
   const uint64_t unfused = after(without, 2);
   without.optimize.plan = false;
   CHECK(after(without, 2) == unfused);
-  set_threads(3);
-  CHECK(after(in_bf16(), 2) == want);
-  set_threads(static_cast<int>(machine().threads.value));
+  {
+    const ThreadsGuard three(3);
+    CHECK(after(in_bf16(), 2) == want);
+  }
 
-  Training first(in_bf16()), resumed(in_bf16());
+  ResNet first(in_bf16()), resumed(in_bf16());
   first.step(0);
   const ModelState &from = *first.state, &to = *resumed.state;
   for (const auto& [a, b] :
@@ -282,11 +257,13 @@ TEST_CASE(
   CHECK(resumed.hash() == want);
 }
 
-TEST_CASE("bf16: gradients of micro-batches add up in f32") {
+TEST_CASE("executor: bf16 gradients of micro-batches add up in f32") {
   const Batch first = random_batch(0, 6), second = random_batch(1, 2);
-  Training a(in_bf16()), b(in_bf16()), both(in_bf16());
-  a.executor->train(first, 0.75, true, false, 0), b.executor->train(second, 0.25, true, false, 0);
-  both.executor->train(first, 0.75, true, false, 0), both.executor->train(second, 0.25, false, true, 0.01);
+  ResNet a(in_bf16()), b(in_bf16()), both(in_bf16());
+  a.executor->train(first, 0.75, true, false, 0);
+  b.executor->train(second, 0.25, true, false, 0);
+  both.executor->train(first, 0.75, true, false, 0);
+  both.executor->train(second, 0.25, false, true, 0.01);
   double worst = 0;
   const float *ga = a.state->grads().as<float>(), *gb = b.state->grads().as<float>(),
               *g = both.state->grads().as<float>();

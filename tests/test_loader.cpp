@@ -326,7 +326,7 @@ TEST_CASE("loader: workers leave signals to other threads, and the caller's mask
   for (int s : {SIGINT, SIGTERM, SIGHUP}) CHECK(sigismember(&before, s) == sigismember(&after, s));
 }
 
-TEST_CASE("split_indices: two sorted parts of everything, chosen by the seed") {
+TEST_CASE("loader: split_indices gives two sorted parts of everything, chosen by the seed") {
   const auto [train, val] = split_indices(1000, 0.1, 3);
   CHECK(train.size() == 900);
   CHECK(val.size() == 100);

@@ -1,23 +1,18 @@
 // Model files: what they say of a model, which weights they give to another one, and what is refused.
 #include <doctest/doctest.h>
 
-#include "layers/models.hpp"
-#include "temp_folder.hpp"
+#include "tests/support/network.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/model_file.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
-struct SmallModel {
-  std::unique_ptr<Model> net;
-  std::unique_ptr<ModelState> state;
-
+struct SmallModel : Network {
   SmallModel(const std::string& arch, const std::string& stem, int64_t classes, uint64_t seed)
-      : net(make_model({.arch = arch, .stem = stem, .classes = classes, .channels = 3, .width = 2})),
-        state(std::make_unique<ModelState>(*net)) {
-    state->initialise(seed);
-  }
+      : Network({.arch = arch, .stem = stem, .classes = classes, .width = 2}, seed) {}
   SafetensorsFile saved_in(const TempFolder& folder) const {
     ModelInfo info;
     info.net = net->config();
@@ -28,12 +23,6 @@ struct SmallModel {
     const std::string path = (folder.path / "model.safetensors").string();
     save_model(path, info, *state);
     return SafetensorsFile::open(path);
-  }
-  float first_weight(const std::string& name) const {
-    for (const NamedView& p : state->parameters())
-      if (p.name == name) return *p.view.as<float>();
-    FAIL("no parameter " << name);
-    return 0;
   }
 };
 

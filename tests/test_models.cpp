@@ -3,15 +3,15 @@
 
 #include <set>
 
-#include "core/rng.hpp"
 #include "kernels/table.hpp"
 #include "layers/models.hpp"
 #include "layers/state.hpp"
-#include "tests/cuda_test.hpp"
-#include "train/engine/executor.hpp"
+#include "tests/support/cuda_test.hpp"
+#include "tests/support/training.hpp"
 #include "train/engine/self_test.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -25,28 +25,10 @@ std::set<std::string> names(const ModelConfig& config) {
 }
 
 // A narrow network on a few random images.
-struct Training {
-  static constexpr int64_t images = 8, side = 16;
-  std::unique_ptr<Model> net;
-  std::unique_ptr<ModelState> state;
-  std::unique_ptr<Executor> executor;
-  Batch batch;
-
-  Training(const std::string& arch, ExecutorOptions options) : net(make_model({.arch = arch, .width = 8})) {
-    options.largest_batch = images;
-    options.height = options.width = side;
-    state = std::make_unique<ModelState>(*net);
-    state->initialise(1);
-    executor = std::make_unique<Executor>(*net, *state, options);
-    batch.count = images;
-    batch.image_storage.resize(static_cast<size_t>(images * 3 * side * side));
-    Rng rng(3, RngPurpose::test);
-    for (float& x : batch.image_storage) x = rng.uniform(-2, 2);
-    for (int32_t i = 0; i < images; ++i) batch.label_storage.push_back(i);
-    batch.images = batch.image_storage.data();
-    batch.labels = batch.label_storage.data();
-  }
-  double step() { return executor->train(batch, 1, true, true, 0.05).loss; }
+struct Plain : Training {
+  explicit Plain(const ExecutorOptions& options) : Training({.arch = "vgg11", .width = 8}, options, 8, 16) {}
+  double step() { return Training::step(batch, 0.05).loss; }
+  const Batch batch = random_batch(0, 8, 16);
 };
 
 }  // namespace
@@ -133,9 +115,9 @@ TEST_CASE("models: a plain network learns, and computes the same without a plan 
   eager.optimize.plan = false;
   ExecutorOptions unfused;
   unfused.optimize.fuse = false;
-  Training m("vgg11", {});
-  Training by_steps("vgg11", eager);
-  Training apart("vgg11", unfused);
+  Plain m({});
+  Plain by_steps(eager);
+  Plain apart(unfused);
   const double first = m.step();
   CHECK(by_steps.step() == doctest::Approx(first).epsilon(1e-5));
   CHECK(apart.step() == doctest::Approx(first).epsilon(1e-5));

@@ -1,6 +1,5 @@
-// Every row of the table against the reference in f32 and bf16, and every pass of the plan against itself switched off, on
-// every case of kernels/cases. Rows are found in the table: a new one is tested without a word here, and one that no case reaches
-// fails.
+// Every row of the table against the reference in f32 and bf16, on every case of kernels/cases. Rows are found in the
+// table: a new one is tested without a word here, and one that no case reaches fails.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -14,8 +13,11 @@
 #include "kernels/elementwise/elementwise.hpp"
 #include "kernels/fusion.hpp"
 #include "kernels/table.hpp"
+#include "tests/support/compare_views.hpp"
+#include "tests/support/threads_guard.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -25,27 +27,6 @@ double tolerance_of(std::string_view kind) {
   for (std::string_view exact : {"relu.", "add.", "accumulate", "convert", "max_pool.forward"})
     if (kind.starts_with(exact)) return 0;
   return kind.starts_with("conv2d.") ? 1e-5 : 2e-6;
-}
-
-// The same of whole cases, fused against not. In bf16 a last bit that falls elsewhere is 4e-3 of its value, and goes on through
-// the layers of a net.
-double fused_tolerance(const OpCase& c, DType dtype) {
-  return dtype == DType::f32 ? 1e-5 : c.op == "net" ? 2e-2 : 4e-3;
-}
-
-std::vector<double> widened(const View& v) {
-  const Tensor wide({v.shape(), DType::f64, v.spec.layout});
-  copy_convert(v, wide.view());
-  return {wide.as<double>(), wide.as<double>() + v.numel()};
-}
-
-double relative_l2(const View& got, const View& want) {
-  if (want.spec.dtype == DType::i32 || want.spec.dtype == DType::u8)  // indices and counts are right or wrong
-    return std::memcmp(got.data, want.data, want.spec.bytes()) == 0 ? 0 : INFINITY;
-  const std::vector<double> a = widened(got), b = widened(want);
-  double difference = 0, norm = 0;
-  for (size_t i = 0; i < b.size(); ++i) difference += (a[i] - b[i]) * (a[i] - b[i]), norm += b[i] * b[i];
-  return std::sqrt(difference) / std::max(std::sqrt(norm), 1e-30);
 }
 
 // In bf16 both sides round one f32 number that may differ in its last bits: few of the results differ, and those by one
@@ -72,10 +53,6 @@ std::string bf16_mismatch(const View& got, const View& want, std::string_view ki
   if (differ > want.numel() / 50 + 2) return rt::format("{} of {} elements differ", differ, want.numel());
   return "";
 }
-bool same_bits(const View& a, const View& b) {
-  return a.spec == b.spec && std::memcmp(a.data, b.data, a.spec.bytes()) == 0;
-}
-
 // Memory with a guard behind it. Starts as NaNs, so that what a row leaves unwritten shows.
 class Guarded {
  public:
@@ -142,8 +119,8 @@ class Parity {
     });
   }
 
-  // The rows that are selected with fusion, for every instruction set in turn, against those of `oracle`, the references, without
-  // it: the only test of a fused step whose reference is the sequence it replaces.
+  // The rows that are selected with fusion, for every instruction set in turn, against those of `oracle`, the
+  // references, without it: the only test of a fused step whose reference is the sequence it replaces.
   void run_selected(const OpCase& c, DType dtype, Layout layout,
                     const Target& oracle = {Device::cpu, machine().isa, true}, double tolerance = 0) {
     if (tolerance == 0) tolerance = fused_tolerance(c, dtype);
@@ -261,17 +238,8 @@ class Parity {
   std::vector<std::pair<Var, Tensor>> before_;
 };
 
-class Threads {  // one thread for small problems; where it matters, Parity tries more
- public:
-  Threads() { set_threads(1); }
-  ~Threads() { set_threads(before_); }
-
- private:
-  const int before_ = threads_in_use();
-};
-
-// Whether the last row of this kind is a reference for others. (The gradients' norm and the statistics' commit have one row,
-// tested by its results.)
+// Whether the last row of this kind is a reference for others. (The gradients' norm and the statistics' commit have one
+// row, tested by its results.)
 bool has_reference(std::string_view kind) {
   const Row* last = nullptr;
   for (const Row& row : kernel_table())
@@ -286,49 +254,10 @@ bool is_fused(std::string_view kind) {
   return false;
 }
 
-struct Switches {
-  bool plan, fuse, memory, select;
-};
-// out, gradients and state of a case after one forward and backward.
-std::vector<Tensor> results(const OpCase& c, DType dtype, Layout layout, Switches on) {
-  CaseRun run(c, dtype, layout);
-  const Target target{Device::cpu, machine().isa, !on.select};
-  Tape tape(on.plan ? Tape::Mode::trace : Tape::Mode::eager, kernel_table(), target);
-  run.record(tape);
-  const std::vector<Var> vars = run.outputs(tape);
-  std::vector<Tensor> list;
-  auto collect = [&](auto& source) {
-    for (Var v : vars) {
-      list.emplace_back(source.spec(v));
-      copy_convert(source.view(v), list.back().view());
-    }
-  };
-  if (!on.plan) {
-    collect(tape);
-    return list;
-  }
-  Plan plan(std::move(tape), std::make_shared<Arena>(),
-            {on.fuse ? fusion_rules() : std::span<const Rewrite>{}, on.memory, vars});
-  plan.replay();
-  collect(plan);
-  return list;
-}
-void check_close(const OpCase& c, const std::string& what, const std::vector<Tensor>& a, const std::vector<Tensor>& b,
-                 double tolerance) {
-  REQUIRE(a.size() == b.size());
-  for (size_t i = 0; i < a.size(); ++i) {
-    Tensor same_layout(b[i].spec());
-    copy_convert(a[i].view(), same_layout.view());
-    const double error = relative_l2(same_layout.view(), b[i].view());
-    INFO(c.op, " ", c.label, ", ", what, ": value ", i, " of ", a.size(), " differs by ", error);
-    CHECK(error <= tolerance);
-  }
-}
-
 }  // namespace
 
 TEST_CASE("ops: every row matches the reference on every case, and no row and no fusion rule goes untested") {
-  const Threads guard;
+  const ThreadsGuard guard(1);  // for small problems; where it matters, Parity tries more
   Parity parity(kernel_table());
   for (const OpCase& c : parity_cases())
     for (Layout layout : layouts_of(c)) {
@@ -358,7 +287,7 @@ TEST_CASE("ops: every row matches the reference on every case, and no row and no
 }
 
 TEST_CASE("ops: fused convolutions in several blocks that all threads share match direct ones that are not fused") {
-  const Threads guard;
+  const ThreadsGuard guard(1);  // for small problems; where it matters, Parity tries more
   Target direct = cpu_target();
   std::vector<RefusedRow> winograd;
   for (const Row& row : kernel_table())
@@ -366,8 +295,8 @@ TEST_CASE("ops: fused convolutions in several blocks that all threads share matc
       winograd.push_back({row.kind, row.name, "another oracle is wanted", false});
   direct.refused = std::make_shared<const std::vector<RefusedRow>>(winograd);
   Parity parity(kernel_table());
-  // Of 200,000 inputs of a ReLU one or two lie within rounding of zero, and pass their gradient on one side only: some 1e-3 of a
-  // tensor, and in bf16 many do. A wrong tile, of 144 or more, would be 8e-2 of it.
+  // Of 200,000 inputs of a ReLU one or two lie within rounding of zero, and pass their gradient on one side only: some
+  // 1e-3 of a tensor, and in bf16 many do. A wrong tile, of 144 or more, would be 8e-2 of it.
   for (const OpCase& c : large_cases())
     for (DType dtype : {DType::f32, DType::bf16})
       parity.run_selected(c, dtype, Layout::nhwc, direct, dtype == DType::f32 ? 1e-2 : 6e-2);
@@ -381,7 +310,7 @@ TEST_CASE("ops: fused convolutions in several blocks that all threads share matc
 }
 
 TEST_CASE("ops: a row that is slightly wrong, writes too much or too little, or depends on the threads is caught") {
-  const Threads guard;
+  const ThreadsGuard guard(1);  // for small problems; where it matters, Parity tries more
   struct Fault {
     std::string message;
     void (*run)(const Args&);
@@ -445,32 +374,4 @@ TEST_CASE("ops: a row that is slightly wrong, writes too much or too little, or 
   for (const Fault& fault : faults) caught(fault, "relu.forward", DType::f32);
   for (const Fault& fault : bf16_faults)
     caught(fault, fault.message == "elements differ" ? "batch_norm.apply" : "relu.forward", DType::bf16);
-}
-
-TEST_CASE("ops: the plan, shared memory and, on reference rows, fusion leave every bit as it is") {
-  const Threads guard;
-  for (const OpCase& c : parity_cases())
-    for (DType dtype : {DType::f32, DType::bf16})
-      for (Layout layout : layouts_of(c))
-        for (bool select : {false, true}) {
-          const std::vector<Tensor> plain = results(c, dtype, layout, {true, false, false, select});
-          const std::vector<Tensor> fused = results(c, dtype, layout, {true, true, false, select});
-          check_close(c, "eager", results(c, dtype, layout, {false, false, false, select}), plain, 0);
-          check_close(c, "memory", results(c, dtype, layout, {true, false, true, select}), plain, 0);
-          check_close(c, "memory and fuse", results(c, dtype, layout, {true, true, true, select}), fused, 0);
-          check_close(c, "fuse", fused, plain, select ? fused_tolerance(c, dtype) : 0);
-        }
-}
-
-TEST_CASE("ops: selecting rows, and the layout, change results by rounding only") {
-  const Threads guard;
-  for (const OpCase& c : parity_cases())
-    for (DType dtype : {DType::f32, DType::bf16}) {
-      const std::vector<Tensor> reference = results(c, dtype, Layout::nchw, {true, false, true, false});
-      for (Layout layout : layouts_of(c))
-        for (bool select : {false, true})
-          check_close(c,
-                      rt::format("{} {} {}", name_of(dtype), name_of(layout), select ? "selected rows" : "reference"),
-                      results(c, dtype, layout, {true, true, true, select}), reference, fused_tolerance(c, dtype));
-    }
 }

@@ -9,13 +9,14 @@
 #include <nlohmann/json.hpp>
 
 #include "core/rng.hpp"
-#include "layers/models.hpp"
-#include "tests/cuda_test.hpp"
-#include "tests/source_folder.hpp"
+#include "tests/support/cuda_test.hpp"
+#include "tests/support/network.hpp"
+#include "tests/support/source_folder.hpp"
 #include "train/engine/executor.hpp"
 #include "train/files/safetensors.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -27,10 +28,19 @@ struct Fixture {
   explicit Fixture(const std::string& path) : file(SafetensorsFile::open(path)) {
     options = nlohmann::json::parse(file.metadata().at("options"));
     const auto& shape = file.find("images")->shape;
-    steps = shape[0], batch = shape[1], side = shape[3];
+    steps = shape[0];
+    batch = shape[1];
+    side = shape[3];
   }
   const float* f32(const std::string& name) const { return reinterpret_cast<const float*>(file.find(name)->data); }
   const double* f64(const std::string& name) const { return reinterpret_cast<const double*>(file.find(name)->data); }
+  ModelConfig model() const {
+    return {.arch = options["arch"],
+            .stem = options["stem"],
+            .classes = options["classes"],
+            .channels = 3,
+            .width = options["width"]};
+  }
   Batch at(int64_t step) const {
     Batch b;
     b.count = batch;
@@ -53,20 +63,19 @@ struct Worst {
   double value = 0;
   std::string name;
   void see(double v, const std::string& n) {
-    if (v > value || std::isnan(v)) value = v, name = n;
+    if (v > value || std::isnan(v)) {
+      value = v;
+      name = n;
+    }
   }
 };
 
-struct Training {
-  std::unique_ptr<Model> net;
-  std::unique_ptr<ModelState> state;
+struct Trained : Network {
   std::unique_ptr<Executor> executor;
 
   // `attempt` other than 0 starts from weights that differ by some units in the last place.
-  Training(const Fixture& f, bool plan, Device device, uint32_t attempt) {
+  Trained(const Fixture& f, bool plan, Device device, uint32_t attempt) : Network(f.model()) {
     const auto& o = f.options;
-    net = make_model({o["arch"], o["stem"], o["classes"], 3, o["width"]});
-    state = std::make_unique<ModelState>(*net);
     Rng rng(1, RngPurpose::test, attempt);
     for (const NamedView& v : state->parameters()) {
       std::memcpy(v.view.data, f.f32("model." + v.name), v.view.spec.bytes());
@@ -82,7 +91,8 @@ struct Training {
     e.optimizer_attrs = {.momentum = o["momentum"], .nesterov = o["nesterov"], .weight_decay = o["weight_decay"]};
     e.control.clip_norm = o["clip_norm"];
     e.decay_all = o["decay_all"];
-    e.largest_batch = f.batch, e.height = e.width = f.side;
+    e.largest_batch = f.batch;
+    e.height = e.width = f.side;
     executor = std::make_unique<Executor>(*net, *state, e);
   }
 };
@@ -93,9 +103,9 @@ bool agrees(const std::string& path, bool plan, Device device, uint32_t attempt,
   CAPTURE(path);
   CAPTURE(plan);
   const double lr = f.options["lr"];
-  Training m(f, plan, device, attempt);
+  Trained m(f, plan, device, attempt);
 
-  Training first(f, plan, device, attempt);
+  Trained first(f, plan, device, attempt);
   std::vector<double> losses;
   losses.push_back(first.executor->train(f.at(0), 1.0, true, false, 0).loss);  // no update: gradients as they are
   first.state->pull();
@@ -104,7 +114,7 @@ bool agrees(const std::string& path, bool plan, Device device, uint32_t attempt,
     gradient.see(distance(g.view.as<float>(), f.f32("grad." + g.name), g.view.numel()), g.name);
   const double logits =
       distance(first.executor->logits().as<float>(), f.f32("logits"), f.batch * f.options["classes"].get<int64_t>());
-  Training once(f, plan, device, attempt);
+  Trained once(f, plan, device, attempt);
   once.executor->train(f.at(0), 1.0, true, true, 0);  // only an update commits the statistics
   once.state->pull();
 
@@ -136,8 +146,8 @@ bool agrees(const std::string& path, bool plan, Device device, uint32_t attempt,
                             << final_weight.value);
   CHECK(logits < 1e-5);
   CHECK(statistic.value < 1e-5);
-  // Where rounding decides on which side of zero a ReLU's input lies, PyTorch differs from itself by more than these bounds;
-  // then that difference, which the fixture records, is the bound.
+  // Where rounding decides on which side of zero a ReLU's input lies, PyTorch differs from itself by more than these
+  // bounds; then that difference, which the fixture records, is the bound.
   const double gradient_bound = std::max(1e-4, f.options.value("gradient_noise", 0.0));
   const double early_bound = std::max(1e-4, itself_early), late_bound = std::max(1e-4, itself);
   if (demand) {
@@ -149,8 +159,8 @@ bool agrees(const std::string& path, bool plan, Device device, uint32_t attempt,
   return gradient.value < gradient_bound && early < early_bound && late <= late_bound && final_weight.value < 1e-3;
 }
 
-// The same happens to us, in a few runs of a hundred. Then a start that differs by rounding puts that input on PyTorch's side
-// of zero about every other time, while a fault stays.
+// The same happens to us, in a few runs of a hundred. Then a start that differs by rounding puts that input on
+// PyTorch's side of zero about every other time, while a fault stays.
 void compare(const std::string& path, bool plan, Device device = Device::cpu) {
   constexpr uint32_t attempts = 4;
   for (uint32_t attempt = 0; attempt < attempts; ++attempt)

@@ -1,15 +1,12 @@
 // Values made again instead of stored: where that is possible, where it is not, and that it changes no bit of a step.
 #include <doctest/doctest.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 #include <cstring>
 
-#include "core/rng.hpp"
-#include "layers/models.hpp"
-#include "train/engine/executor.hpp"
+#include "tests/support/training.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -97,61 +94,39 @@ TEST_CASE(
 
 namespace {
 
-struct Training {
-  std::unique_ptr<Model> net;
-  std::unique_ptr<ModelState> state;
-  std::unique_ptr<Executor> executor;
+int64_t side_of(const ModelConfig& config) { return config.stem == "imagenet" ? 64 : 32; }
 
-  Training(const ModelConfig& config, ExecutorOptions options, int64_t batch) : net(make_model(config)) {
-    options.largest_batch = batch;
-    options.height = options.width = config.stem == "imagenet" ? 64 : 32;
-    state = std::make_unique<ModelState>(*net);
-    state->initialise(1);
-    executor = std::make_unique<Executor>(*net, *state, options);
+// After some updates of two micro-batches, which hold the same images.
+uint64_t hash_after(int steps, Training& t, int64_t images) {
+  for (int s = 0; s < steps; ++s) {
+    const Batch b = random_batch(static_cast<uint32_t>(s), images, side_of(t.net->config()));
+    t.executor->train(b, 0.5, true, false, 0);
+    t.executor->train(b, 0.5, false, true, 0.05);
   }
-  uint64_t hash_after(int steps, int64_t images) {
-    const int64_t side = net->config().stem == "imagenet" ? 64 : 32;
-    for (int s = 0; s < steps; ++s) {
-      Batch b;
-      b.count = images;
-      b.image_storage.resize(static_cast<size_t>(images * 3 * side * side));
-      b.label_storage.resize(static_cast<size_t>(images));
-      Rng rng(3, RngPurpose::test, static_cast<uint32_t>(s));
-      for (float& x : b.image_storage) x = rng.uniform(-2, 2);
-      for (int32_t& y : b.label_storage) y = static_cast<int32_t>(rng.below(10));
-      b.images = b.image_storage.data(), b.labels = b.label_storage.data();
-      executor->train(b, 0.5, true, false, 0);
-      executor->train(b, 0.5, false, true, 0.05);
-    }
-    XXH64_state_t h;
-    XXH64_reset(&h, 0);
-    for (const View& v :
-         {state->weights(), state->grads(), state->slot("momentum"), state->running(), state->running_fresh()})
-      XXH64_update(&h, v.data, v.spec.bytes());
-    return XXH64_digest(&h);
-  }
-};
+  return t.hash();
+}
 
 }  // namespace
 
 TEST_CASE("recompute: weights, gradients, momentum and statistics have the same bits after two updates") {
   constexpr int64_t images = 8;
-  using Net = std::pair<std::string, std::string>;
-  for (const auto& [arch, stem] : {Net("resnet18", "cifar"), Net("resnet18", "imagenet"), Net("resnet50", "cifar")})
+  const ModelConfig configs[] = {{.arch = "resnet18", .stem = "cifar", .width = 8},
+                                 {.arch = "resnet18", .stem = "imagenet", .width = 8},
+                                 {.arch = "resnet50", .stem = "cifar", .width = 8}};
+  for (const ModelConfig& config : configs)
     for (const bool fuse : {true, false}) {
-      if (!fuse && arch == "resnet50") continue;
-      CAPTURE(arch);
-      CAPTURE(stem);
+      if (!fuse && config.arch == "resnet50") continue;
+      CAPTURE(config.arch);
+      CAPTURE(config.stem);
       CAPTURE(fuse);
-      const ModelConfig config{arch, stem, 10, 3, 8};
       uint64_t expected = 0;
       int64_t bytes = 0;
       for (const std::string what : {"none", "cheap", "blocks"}) {
         ExecutorOptions options;
         options.optimize.fuse = fuse;
         options.optimize.recompute = what;
-        Training t(config, options, images);
-        const uint64_t hash = t.hash_after(2, images);
+        Training t(config, options, images, side_of(config));
+        const uint64_t hash = hash_after(2, t, images);
         const int64_t arena = t.executor->memory(images).arena_bytes;
         if (what == "none") {
           expected = hash;
@@ -169,12 +144,12 @@ TEST_CASE("recompute: what a step of ResNet-18 and ResNet-50 saves, for tracing 
   auto arena_mib = [](const std::string& arch, const std::string& what) {
     ExecutorOptions options;
     options.optimize.recompute = what;
-    return static_cast<double>(Training({arch, "cifar", 10}, options, 128).executor->memory(128).arena_bytes) /
+    return static_cast<double>(Training({arch, "cifar", 10}, options, 128, 32).executor->memory(128).arena_bytes) /
            (1 << 20);
   };
-  // A batch of 128 has 32 MiB per value in layer1 and 16 in layer2. Three of the former and two of the latter are outputs
-  // of blocks or the stem (convolutions compute what lies within a block as they read); but for one or two that are in use,
-  // none is there at the peak.
+  // A batch of 128 has 32 MiB per value in layer1 and 16 in layer2. Three of the former and two of the latter are
+  // outputs of blocks or the stem (convolutions compute what lies within a block as they read); but for one or two that
+  // are in use, none is there at the peak.
   const double stored = arena_mib("resnet18", "none"), cheap = arena_mib("resnet18", "cheap"),
                blocks = arena_mib("resnet18", "blocks");
   CHECK(stored - cheap > 3 * 32 + 2 * 16 - 2 * 32);

@@ -7,10 +7,12 @@
 #include <vector>
 
 #include "core/check.hpp"
-#include "temp_folder.hpp"
+#include "tests/support/error_of.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/files/safetensors.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -46,16 +48,6 @@ std::string refusal(const std::string& bytes) {
     return text.substr(path.size() + 1);
   }
   return "opened";
-}
-
-template <class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
 }
 
 }  // namespace

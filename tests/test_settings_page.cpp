@@ -6,7 +6,7 @@
 #include <sstream>
 #include <string>
 
-#include "tests/source_folder.hpp"
+#include "tests/support/source_folder.hpp"
 #include "train/config/config_keys.hpp"
 #include "train/config/settings_page.hpp"
 

@@ -1,6 +1,7 @@
 // SGD as written, on the CPU and on the CUDA rows, fused and as the sequence of steps that it records.
 #include "kernels/update/sgd.hpp"
-#include "tests/update_model.hpp"
+#include "tests/support/threads_guard.hpp"
+#include "tests/support/update_model.hpp"
 
 using namespace rt;
 using namespace rt::testing;
@@ -25,10 +26,7 @@ TEST_CASE("sgd: SGD as written, and the weights to compute with are the first on
 }
 
 TEST_CASE("sgd: in one pass or in two it is the sequence of steps, bit for bit, at any thread count") {
-  struct Threads {
-    ~Threads() { set_threads(before); }
-    int before = threads_in_use();
-  } guard;
+  const ThreadsGuard guard;
   struct Settings {
     OptimizerAttrs attrs;
     double clip_norm = 0;

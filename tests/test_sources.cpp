@@ -7,7 +7,7 @@
 #include <string>
 
 #include "tests/support/cifar_files.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/config/config_keys.hpp"
 
 using namespace rt;

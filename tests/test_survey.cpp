@@ -12,7 +12,7 @@
 #include "data/survey.hpp"
 #include "tests/support/cifar_files.hpp"
 #include "tests/support/memory_dataset.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 
 using namespace rt;
 using namespace rt::testing;

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "tests/support/memory_dataset.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/survey_file.hpp"
 
 using namespace rt;

@@ -13,8 +13,10 @@
 #include "core/check.hpp"
 #include "core/device.hpp"
 #include "core/threads.hpp"
+#include "tests/support/threads_guard.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -46,11 +48,6 @@ bool user_places_threads() {
   return false;
 }
 
-struct Threads {
-  ~Threads() { set_threads(before); }
-  int before = threads_in_use();
-};
-
 }  // namespace
 
 TEST_CASE("threads: waits are limited where the user has not decided how threads wait") {
@@ -72,7 +69,7 @@ TEST_CASE("threads: this program runs with what limit_waiting() set, which its m
 
 TEST_CASE("threads: none is pinned unless asked for, and one pinned before is free again") {
   if (user_places_threads()) return;
-  const Threads restored;
+  const ThreadsGuard restored;
   const std::vector<int> all = process_cpus();
   const int threads = static_cast<int>(std::min<size_t>(all.size(), 8));
   set_threads(threads);
@@ -84,7 +81,7 @@ TEST_CASE("threads: none is pinned unless asked for, and one pinned before is fr
 
 TEST_CASE("threads: pinned workers have a CPU each, and the calling thread stays free") {
   if (user_places_threads()) return;
-  const Threads restored;
+  const ThreadsGuard restored;
   const std::vector<int> all = process_cpus();
   const int threads = static_cast<int>(std::min<size_t>(all.size(), 8));
   set_threads(threads, true);
@@ -102,7 +99,7 @@ TEST_CASE("threads: pinned workers have a CPU each, and the calling thread stays
 
 TEST_CASE("threads: more threads than CPUs are not pinned") {
   if (user_places_threads()) return;
-  const Threads restored;
+  const ThreadsGuard restored;
   const std::vector<int> all = process_cpus();
   const int threads = static_cast<int>(all.size()) + 1;
   set_threads(threads, true);
@@ -110,7 +107,7 @@ TEST_CASE("threads: more threads than CPUs are not pinned") {
 }
 
 TEST_CASE("threads: a number outside 1 to 1024 is refused, and changes nothing") {
-  const Threads restored;
+  const ThreadsGuard restored;
   set_threads(2);
   CHECK_THROWS_AS(set_threads(0), Error);
   CHECK_THROWS_AS(set_threads(1025), Error);

@@ -1,5 +1,5 @@
-// Variants of a row: every one gives the same bits in the workspace that the row asks for; the tuner takes the fastest, and
-// remembers it where it should.
+// Variants of a row: every one gives the same bits in the workspace that the row asks for; the tuner takes the fastest,
+// and remembers it where it should.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -10,18 +10,14 @@
 #include "bench/workload.hpp"
 #include "kernels/conv2d/conv2d.hpp"
 #include "kernels/tuning.hpp"
-#include "tests/run_row.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/run_row.hpp"
+#include "tests/support/temp_folder.hpp"
+#include "tests/support/threads_guard.hpp"
 
 using namespace rt;
 using namespace rt::testing;
 
 namespace {
-
-struct Threads {
-  int before = threads_in_use();
-  ~Threads() { set_threads(before); }
-};
 
 struct Conv {
   int64_t n, c, size, k;
@@ -38,10 +34,22 @@ struct Case {
     const Spec x = nhwc({s.n, s.c, s.size, s.size}), w{{s.k, s.c, 3, 3}};
     const Spec y = tape.spec(conv2d(tape, tape.make(x), tape.make(w), {.stride = s.stride, .pad = 1}));
     op = tape.steps()[0].ops[0];
-    if (kind == "conv2d.forward") in = {x, w}, out = {y};
-    if (kind == "conv2d.dx") in = {y, w}, out = {x};
-    if (kind == "conv2d.dw") in = {y, x}, out = {w};
-    if (kind == "conv2d.backward") in = {y, x, w}, out = {x, w};
+    if (kind == "conv2d.forward") {
+      in = {x, w};
+      out = {y};
+    }
+    if (kind == "conv2d.dx") {
+      in = {y, w};
+      out = {x};
+    }
+    if (kind == "conv2d.dw") {
+      in = {y, x};
+      out = {w};
+    }
+    if (kind == "conv2d.backward") {
+      in = {y, x, w};
+      out = {x, w};
+    }
   }
   Problem problem() const { return {.kind = kind, .ops = {&op, 1}, .in = in, .out = out}; }
   std::vector<Tensor> run(const Row& row, Variant variant) const {
@@ -51,7 +59,10 @@ struct Case {
     for (const Tensor& t : memory) from.push_back(t.view());
     std::vector<Tensor> results;
     for (const Spec& s : out) results.emplace_back(s);
-    for (const Tensor& t : results) to.push_back(t.view()), std::memset(to.back().data, 0xff, t.spec().bytes());
+    for (const Tensor& t : results) {
+      to.push_back(t.view());
+      std::memset(to.back().data, 0xff, t.spec().bytes());
+    }
     const Storage workspace(workspace_bytes(row, problem()));
     std::memset(workspace.data(), 0xff, workspace.bytes());
     run_row(row, {.ops = {&op, 1}, .in = from, .out = to, .workspace = workspace.data(), .variant = variant});
@@ -59,7 +70,8 @@ struct Case {
   }
 };
 
-// y = x, in as many milliseconds as the variant that runs is said to need: the first, second (which prefetches) or third.
+// y = x, in as many milliseconds as the variant that runs is said to need: the first, second (which prefetches) or
+// third.
 double needed_ms[4] = {};
 int runs = 0;
 int64_t latest = 0;
@@ -68,7 +80,8 @@ const Row sleeper[] = {{.kind = "sleep",
                         .name = "cpu.sleeper",
                         .run =
                             [](const Args& a) {
-                              ++runs, latest = number_of(a.variant);
+                              ++runs;
+                              latest = number_of(a.variant);
                               const double ms = needed_ms[latest == 0 ? 1 : latest];
                               std::this_thread::sleep_for(std::chrono::duration<double, std::milli>(ms));
                               std::memcpy(a.out[0].data, a.in[0].data, a.in[0].spec.bytes());
@@ -83,7 +96,9 @@ struct Sleep {
   std::shared_ptr<Arena> arena = std::make_shared<Arena>();
   Plan plan;
   Sleep(double first, double second, double third) : plan(trace(), arena, {}) {
-    needed_ms[1] = first, needed_ms[2] = second, needed_ms[3] = third;
+    needed_ms[1] = first;
+    needed_ms[2] = second;
+    needed_ms[3] = third;
     runs = 0;
   }
   Tape trace() const {
@@ -102,7 +117,7 @@ int64_t lines_of(const std::string& text) { return std::count(text.begin(), text
 }  // namespace
 
 TEST_CASE("tuning: every variant of every row gives the same bits, in the workspace that the row asks for") {
-  const Threads guard;
+  const ThreadsGuard guard;
   // Many tiles with few channels, where threads work alone, and few images or many channels, where they work together.
   const Conv shapes[] = {{9, 16, 22, 32, 1}, {17, 32, 17, 16, 2}, {5, 16, 30, 32, 1}, {12, 144, 24, 128, 1},
                          {6, 32, 60, 48, 2}, {5, 16, 20, 32, 1}};  // the last one: one block, or several halves
@@ -155,9 +170,12 @@ TEST_CASE("tuning: the fastest variant is taken, shown and replayed, and no stat
 TEST_CASE("tuning: the usual variant stays where others are slower, where the step is short, and where time is up") {
   Sleep slower(5, 30, 60), brief(0, 0, 0), late(60, 5, 30);
   Tuner tuner("");
-  needed_ms[1] = 5, needed_ms[2] = 30, needed_ms[3] = 60;
+  needed_ms[1] = 5;
+  needed_ms[2] = 30;
+  needed_ms[3] = 60;
   CHECK(slower.tuned(tuner) == 1);
-  needed_ms[1] = needed_ms[2] = needed_ms[3] = 0, runs = 0;
+  needed_ms[1] = needed_ms[2] = needed_ms[3] = 0;
+  runs = 0;
   Tuner other("");
   CHECK(brief.tuned(other) == 1);
   CHECK(runs == 2);  // of the usual one alone
@@ -168,7 +186,7 @@ TEST_CASE("tuning: the usual variant stays where others are slower, where the st
 }
 
 TEST_CASE("tuning: choices are remembered in a file, by number of threads, and damage to it is survived") {
-  const Threads guard;
+  const ThreadsGuard guard;
   const TempFolder folder;
   const std::string file = folder / "deep/tuning.txt";
   set_threads(2);
@@ -217,22 +235,20 @@ TEST_CASE("tuning: choices are remembered in a file, by number of threads, and d
 
 TEST_CASE(
     "tuning: training steps are tuned into the user's cache, unless optimize.autotune=false; the rows stay the same") {
-  const TempFolder folder;
-  const char* set = std::getenv("XDG_CACHE_HOME");
-  const std::string held = set ? set : "";
-  setenv("XDG_CACHE_HOME", folder.path.c_str(), 1);
+  const CacheFolder folder;
   auto stepped = [](bool autotune) {
     Workload w({.batch = 9, .settings = {autotune ? "optimize.autotune=true" : "optimize.autotune=false"}});
     const std::string rows = w.executor().rows(9);
-    w.step(), w.finish();
+    w.step();
+    w.finish();
     CHECK(w.executor().rows(9) == rows);
     CHECK((w.executor().explain(9).find("tuned to") != std::string::npos) == autotune);
-    w.step(), w.finish();
+    w.step();
+    w.finish();
     return w.loss();
   };
   const double loss = stepped(false);
   CHECK(std::filesystem::is_empty(folder.path));
   CHECK(stepped(true) == loss);
   CHECK(lines_of(folder.read("rtrain/cpu-tuning.txt")) > 0);
-  set ? setenv("XDG_CACHE_HOME", held.c_str(), 1) : unsetenv("XDG_CACHE_HOME");
 }

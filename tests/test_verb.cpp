@@ -6,10 +6,11 @@
 #include <vector>
 
 #include "core/check.hpp"
+#include "tests/support/error_of.hpp"
 #include "tools/verb.hpp"
-#include "tools/words.hpp"
 
 using namespace rt;
+using namespace rt::testing;
 
 namespace {
 
@@ -53,13 +54,7 @@ int run(const std::vector<std::string>& words) {
 
 std::string refusal(const std::vector<std::string>& words) {
   CommandLine line(words);
-  try {
-    check_verb(program, line.argv);
-  } catch (const Error& e) {
-    CHECK(e.code() == ExitCode::usage);
-    return e.what();
-  }
-  return "";
+  return error_of([&] { check_verb(program, line.argv); }, ExitCode::usage);
 }
 
 }  // namespace
@@ -89,14 +84,4 @@ TEST_CASE("verb: an unknown one is refused with the nearest and all known ones, 
   CHECK(refusal({"group", "data", "anything"}).empty());
   CHECK(refusal({"--help"}).empty());
   CHECK(refusal({}).empty());
-}
-
-TEST_CASE("verb: words with an equals sign are settings, the others names, of which one may be a data folder") {
-  const Words words = split_words({"DIR", "train.batch=8", "data.dir=a=b"});
-  CHECK(words.names == std::vector<std::string>{"DIR"});
-  CHECK(words.settings == std::vector<std::string>{"train.batch=8", "data.dir=a=b"});
-  CHECK(one_data_folder(words.names) == "DIR");
-  CHECK(one_data_folder({}).empty());
-  CHECK_THROWS_WITH(one_data_folder({"a", "b"}),
-                    "two data folders, 'a' and 'b': name one; settings are written key=value");
 }

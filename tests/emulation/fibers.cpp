@@ -124,7 +124,9 @@ std::unique_ptr<Fiber> make_fiber() {
   f->stack_pointer = slot;
 #else
   getcontext(&f->context);
-  f->context.uc_stack.ss_sp = f->stack.get(), f->context.uc_stack.ss_size = stack_bytes, f->context.uc_link = nullptr;
+  f->context.uc_stack.ss_sp = f->stack.get();
+  f->context.uc_stack.ss_size = stack_bytes;
+  f->context.uc_link = nullptr;
   makecontext(&f->context, fiber_main, 0);
 #endif
   return f;

@@ -1,11 +1,10 @@
+// Random numbers: streams that depend on their name alone, distributions, shuffles.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include "core/check.hpp"
-#include "core/device.hpp"
 #include "core/rng.hpp"
 
 using namespace rt;
@@ -33,7 +32,8 @@ TEST_CASE("rng: uniform, below and normal have the moments they should") {
   int counts[7] = {};
   for (int i = 0; i < 70000; ++i) {
     const double z = rng.normal();
-    mean += z / 70000, square += z * z / 70000;
+    mean += z / 70000;
+    square += z * z / 70000;
     ++counts[rng.below(7)];
     const float u = rng.uniform();
     CHECK((u >= 0.0f && u < 1.0f));
@@ -65,23 +65,4 @@ TEST_CASE("rng: shuffled is a permutation that changes with the epoch") {
   CHECK(a != b);
   std::sort(a.begin(), a.end());
   for (uint32_t i = 0; i < 1000; ++i) CHECK(a[i] == i);
-}
-
-TEST_CASE("machine: every limit has a reason and leaves at least one thread") {
-  const Machine& m = machine();
-  CHECK(m.threads.value >= 1);
-  CHECK(m.threads.value <= m.affinity_cpus);
-  CHECK(!m.threads.reason.empty());
-  CHECK(m.usable_memory_bytes.value > 0);
-  CHECK(!m.usable_memory_bytes.reason.empty());
-}
-
-TEST_CASE("errors carry their sentence and their exit code") {
-  try {
-    fail(ExitCode::data, "{} has {} bytes", "x.bin", 3);
-  } catch (const Error& e) {
-    CHECK(e.code() == ExitCode::data);
-    CHECK(std::string(e.what()) == "x.bin has 3 bytes");
-  }
-  CHECK_THROWS_AS(RT_CHECK(1 == 2, "no"), Error);
 }

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/config/config.hpp"
 
 namespace rt::testing {

@@ -1,4 +1,5 @@
-// The folder of rtrain's sources, which holds fixtures and recipes. RT_SOURCES names it where the tests were built elsewhere.
+// The folder of rtrain's sources, which holds fixtures and recipes. RT_SOURCES names it where the tests were built
+// elsewhere.
 #pragma once
 #include <cstdlib>
 #include <filesystem>

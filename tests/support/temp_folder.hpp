@@ -46,3 +46,10 @@ struct CacheFolder : TempFolder {
  private:
   std::string before_;
 };
+
+// The working folder is this one for as long as it lives.
+struct InFolder {
+  std::filesystem::path before = std::filesystem::current_path();
+  explicit InFolder(const std::filesystem::path& path) { std::filesystem::current_path(path); }
+  ~InFolder() { std::filesystem::current_path(before); }
+};

@@ -1,4 +1,5 @@
-// For tests that need a CUDA device: the emulated one in rt_tests, the real one in rt_tests_gpu. `return` where there is none.
+// For tests that need a CUDA device: the emulated one in rt_tests, the real one in rt_tests_gpu. `return` where there
+// is none.
 #pragma once
 #include <doctest/doctest.h>
 

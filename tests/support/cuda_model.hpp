@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "core/rng.hpp"
-#include "layers/models.hpp"
-#include "tests/cuda_test.hpp"
+#include "tests/support/cuda_test.hpp"
 #include "tests/support/memory_dataset.hpp"
+#include "tests/support/network.hpp"
 #include "train/config/device_choice.hpp"
 #include "train/engine/executor.hpp"
 
@@ -36,42 +36,40 @@ inline std::vector<float> part(const std::vector<NamedView>& list) {
   return all;
 }
 
-struct Training {
+struct CudaTraining : Network {
   Images data;
-  std::unique_ptr<Model> net;
-  std::unique_ptr<ModelState> state;
   std::unique_ptr<Executor> executor;
   std::unique_ptr<Loader> loader;
   uint32_t epoch = 0;
 
-  explicit Training(ExecutorOptions o, bool resident = false, const std::string& stem = "cifar", bool stripes = false)
-      : data(stripes) {
-    net = make_model({"resnet18", stem, 10, 3, 8});
-    state = std::make_unique<ModelState>(*net);
-    state->initialise(1);
-    o.largest_batch = count, o.height = o.width = side;
+  explicit CudaTraining(ExecutorOptions o, bool resident = false, const std::string& stem = "cifar",
+                        bool stripes = false)
+      : Network({.arch = "resnet18", .stem = stem, .width = 8}), data(stripes) {
+    o.largest_batch = count;
+    o.height = o.width = side;
     o.augment = {.crop_padding = 2, .flip = true, .random = true, .seed = 3};
     const float mean[] = {0.5f, 0.4f, 0.3f}, deviation[] = {0.2f, 0.25f, 0.3f};
     o.normalise = std::make_shared<Tensor>(normalise_table(mean, deviation));
     executor = std::make_unique<Executor>(*net, *state, o);
     if (resident) executor->hold(data, true);
     LoaderOptions l;
-    l.batch = count, l.shuffle = true, l.seed = 2, l.gather = !resident;
+    l.batch = count;
+    l.shuffle = true;
+    l.seed = 2;
+    l.gather = !resident;
     loader = std::make_unique<Loader>(data, l);
     loader->start(0);
   }
-  StepResult step(double lr = 0.05) {
+  const Batch& next() {
     const Batch* batch = loader->next();
-    if (!batch) loader->start(++epoch), batch = loader->next();
-    return executor->train(*batch, 1, true, true, lr);
+    if (batch) return *batch;
+    loader->start(++epoch);
+    return *loader->next();
   }
+  StepResult step(double lr = 0.05) { return executor->train(next(), 1, true, true, lr); }
   // Enqueues steps without looking at any result before the last.
   void run_ahead(int steps) {
-    for (int i = 0; i < steps; ++i) {
-      const Batch* batch = loader->next();
-      if (!batch) loader->start(++epoch), batch = loader->next();
-      executor->enqueue(*batch, 1, true, true, 0.05);
-    }
+    for (int i = 0; i < steps; ++i) executor->enqueue(next(), 1, true, true, 0.05);
     while (executor->result(true)) {
     }
   }
@@ -88,7 +86,8 @@ struct Training {
 
 inline ExecutorOptions cuda_options(DType precision = DType::f32) {
   ExecutorOptions o;
-  o.device = Device::cuda, o.precision = precision;
+  o.device = Device::cuda;
+  o.precision = precision;
   return o;
 }
 

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "kernels/conv2d/cudnn/cudnn_choices.hpp"
-#include "tests/cuda_model.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/cuda_model.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "train/engine/self_test.hpp"
 
 using namespace rt;
@@ -39,7 +39,8 @@ std::vector<Row> corrupted_table(std::index_sequence<i...>) {
 // Whether the self-test's step has this kind at all: a card's library may sum no convolution's output.
 bool takes(ExecutorOptions o, ModelConfig config, std::string_view kind) {
   config.width = self_test_width;
-  o.largest_batch = count, o.height = o.width = 64;
+  o.largest_batch = count;
+  o.height = o.width = 64;
   const auto net = make_model(config);
   ModelState state(*net);
   std::istringstream lines(Executor(*net, state, o).rows(count));
@@ -50,9 +51,9 @@ bool takes(ExecutorOptions o, ModelConfig config, std::string_view kind) {
 
 }  // namespace
 
-TEST_CASE("cuda self-test: correct kernels pass; each corrupted one is named and replaced, and training goes on") {
+TEST_CASE("self_test: correct kernels pass; each corrupted one is named and replaced, and training goes on") {
   RT_NEEDS_CUDA();
-  const ModelConfig config{"resnet18", "imagenet", 10, 3, 8};
+  const ModelConfig config{.arch = "resnet18", .stem = "imagenet", .width = 8};
   CHECK(self_test(cuda_options(), config, false)->empty());
 
   const std::vector<Row> table = corrupted_table(std::make_index_sequence<most_rows>());
@@ -73,7 +74,7 @@ TEST_CASE("cuda self-test: correct kernels pass; each corrupted one is named and
   }
   MESSAGE(fused.refused->size() << " rows refused of a fused step in f32, " << unfused.refused->size()
                                 << " of an unfused one in f16");
-  Training m(fused, false, "imagenet"), cpu({}, false, "imagenet");
+  CudaTraining m(fused, false, "imagenet"), cpu({}, false, "imagenet");
   const std::string explained = m.executor->explain(count);
   const auto lines = std::count(explained.begin(), explained.end(), '\n');
   int64_t replaced = 0;
@@ -82,11 +83,11 @@ TEST_CASE("cuda self-test: correct kernels pass; each corrupted one is named and
   CHECK(distance(m.after(2), cpu.after(2)) < 0.01);  // a corrupted element would count millions
 }
 
-TEST_CASE("cuda self-test: what passed is remembered for the same steps, and only what passed") {
+TEST_CASE("self_test: what passed is remembered for the same steps, and only what passed") {
   RT_NEEDS_CUDA();
   const CacheFolder cache;
   const std::string file = "rtrain/self-tests.txt";
-  const ModelConfig config{"resnet18", "cifar", 10, 3, 8};
+  const ModelConfig config{.arch = "resnet18", .stem = "cifar", .width = 8};
   const ExecutorOptions options = cuda_options();
   ExecutorOptions unfused = options, wrong = options;
   unfused.optimize.unfused = "bn_relu.forward";

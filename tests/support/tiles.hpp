@@ -1,5 +1,5 @@
-// AMX's tile unit in plain C++, for machines that have none: kernels/gemm/gemm_amx_simd.cpp includes it as RT_TILES. What the processor
-// refuses to do ends the program here too.
+// AMX's tile unit in plain C++, for machines that have none: kernels/gemm/gemm_amx_simd.cpp includes it as RT_TILES.
+// What the processor refuses to do ends the program here too.
 #pragma once
 #include <cmath>
 #include <cstdint>

@@ -1,9 +1,10 @@
-// What a process may use, as the kernel's files say it: CPUs that share a core, quotas of both versions of cgroups, the name of
-// the CPU. Each machine here is a folder that looks like one's /proc and /sys. What RT_FORCE_ISA does is in check_info.py.
+// What a process may use, as the kernel's files say it: CPUs that share a core, quotas of both versions of cgroups, the
+// name of the CPU. Each machine here is a folder that looks like one's /proc and /sys. What RT_FORCE_ISA does is in
+// check_info.py.
 #include <doctest/doctest.h>
 
 #include "core/probe.hpp"
-#include "tests/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 
 using namespace rt;
 
@@ -37,7 +38,7 @@ struct FakeMachine {
 
 }  // namespace
 
-TEST_CASE("machine: two hyper-threads of a core are one thread's worth, and the affinity mask counts") {
+TEST_CASE("probe: two hyper-threads of a core are one thread's worth, and the affinity mask counts") {
   const FakeMachine machine(8, 4);
   CHECK(machine.with_all().threads.value == 4);
   CHECK(machine.with_all().threads.reason == "4 physical cores");
@@ -49,7 +50,7 @@ TEST_CASE("machine: two hyper-threads of a core are one thread's worth, and the 
   CHECK(silent.with({0, 1, 2}).threads.value == 3);
 }
 
-TEST_CASE("machine: OMP_NUM_THREADS is the number of threads, as far as there are CPUs and quota for them") {
+TEST_CASE("probe: OMP_NUM_THREADS is the number of threads, as far as there are CPUs and quota for them") {
   FakeMachine machine(8, 4);
   CHECK(machine.with_all("3").threads.value == 3);
   CHECK(machine.with_all("3").threads.reason == "OMP_NUM_THREADS=3");
@@ -69,7 +70,7 @@ TEST_CASE("machine: OMP_NUM_THREADS is the number of threads, as far as there ar
   CHECK(machine.with_all("1").threads.reason == "OMP_NUM_THREADS=1");
 }
 
-TEST_CASE("machine: a CPU quota of cgroups version 2 counts, the tightest on the way to the root, rounded down") {
+TEST_CASE("probe: a CPU quota of cgroups version 2 counts, the tightest on the way to the root, rounded down") {
   FakeMachine machine(8, 8, "0::/user/job\n");
   machine.root.write("sys/fs/cgroup/user/job/cpu.max", "max 100000\n");
   CHECK(machine.with_all().threads.value == 8);
@@ -83,7 +84,7 @@ TEST_CASE("machine: a CPU quota of cgroups version 2 counts, the tightest on the
   CHECK(machine.with({0}).threads.value == 1);  // the mask is tighter
 }
 
-TEST_CASE("machine: a CPU quota of cgroups version 1 counts, in a container as well") {
+TEST_CASE("probe: a CPU quota of cgroups version 1 counts, in a container as well") {
   FakeMachine machine(4, 4, "5:memory:/job\n4:cpu,cpuacct:/job\n0::/\n");
   machine.root.write("sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "-1\n");
   machine.root.write("sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "100000\n");
@@ -102,7 +103,7 @@ TEST_CASE("machine: a CPU quota of cgroups version 1 counts, in a container as w
   CHECK(container.with_all().threads.value == 2);
 }
 
-TEST_CASE("machine: the name of a CPU tells generations apart that share a marketing name") {
+TEST_CASE("probe: the name of a CPU tells generations apart that share a marketing name") {
   const FakeMachine machine(1, 1);
   auto named = [&](const std::string& cpuinfo) {
     machine.root.write("proc/cpuinfo", cpuinfo);
