@@ -36,7 +36,7 @@ expect 2 "two data folders, 'a' and 'b'" "$rtrain" train a b train.batch=8
 expect 2 "two data folders, 'a' and 'b'" "$rtrain" config a b
 expect 2 'did you mean train.batch' "$rtrain" config train.bach=8
 expect 2 '--resume takes its data and configuration from the run folder' "$rtrain" train DIR --resume RUN
-expect 2 'no data: name a folder' "$rtrain" train
+expect 2 'no data: name it as rtrain train DIR' "$rtrain" train
 expect 2 'there is no such run folder or model file' "$rtrain" eval "$work/none"
 expect 2 'is not the folder of a run' "$rtrain" eval "$work"
 expect 2 '"word" is not key=value' "$rtrain" eval "$work/out" word
