@@ -130,7 +130,8 @@ TEST_CASE("cross_entropy: the batch's mean and counts, when the batch fills neit
     int top1 = 0, top5 = 0;
     for (int i = 0; i < n; ++i) {
       const int rank = (i % k + k - i % 3) % k;
-      top1 += rank < 1, top5 += rank < 5;
+      top1 += rank < 1;
+      top5 += rank < 5;
     }
     const Result r = cross_entropy_of(device, z, labels);
     CHECK(r.loss == doctest::Approx(loss / n).epsilon(1e-6));

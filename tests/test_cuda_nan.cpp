@@ -44,7 +44,10 @@ std::vector<Tensor> on_device(const Row& row, const OpPtr& op, const std::vector
 }
 
 bool have_device() {
-  if (cuda::support().problem.empty()) return cuda::use(0), true;
+  if (cuda::support().problem.empty()) {
+    cuda::use(0);
+    return true;
+  }
   MESSAGE("skipped: " << cuda::support().problem);
   return false;
 }

@@ -84,7 +84,8 @@ TEST_CASE("cudnn_choices: workspaces are planned for the largest admitted algori
 TEST_CASE("cudnn_choices: where no algorithm is admitted the row refuses, and says so") {
   const CudnnConvolution s;
   CHECK(s.refusal() == "");
-  emulation::set_workspace(0, size_t{1} << 40), emulation::set_workspace(1, size_t{1} << 40);
+  emulation::set_workspace(0, size_t{1} << 40);
+  emulation::set_workspace(1, size_t{1} << 40);
   CHECK(s.refusal().find("no deterministic algorithm for conv2d.forward [2,3,6,5] 3x3/1") != std::string::npos);
 }
 
