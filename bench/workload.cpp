@@ -17,7 +17,7 @@ constexpr int classes = 10;
 class RandomImages final : public Dataset {
  public:
   RandomImages(int64_t count, const DatasetInfo& info)
-      : info_(info), image_(info.image_bytes()), bytes_(static_cast<size_t>(count * image_)), size_(count) {
+      : info_(info), image_(info.image.bytes()), bytes_(static_cast<size_t>(count * image_)), size_(count) {
     Rng rng(0, RngPurpose::sample);
     for (uint8_t& b : bytes_) b = static_cast<uint8_t>(rng.next() >> 24);
     labels_.resize(static_cast<size_t>(count));
@@ -69,9 +69,9 @@ Workload::Workload(const WorkloadOptions& o) {
   resident_ = c.optimize.resident;
   DatasetInfo info;
   info.classes = classes;
-  info.height = o.side > 0 ? o.side : o.stem == "cifar" ? 32 : 224;
-  info.width = info.height;
-  options_ = executor_options(c, info);
+  info.image.height = o.side > 0 ? o.side : o.stem == "cifar" ? 32 : 224;
+  info.image.width = info.image.height;
+  options_ = executor_options(c, info.image);
   const float mean[] = {0.5f, 0.5f, 0.5f}, deviation[] = {0.25f, 0.25f, 0.25f};
   options_.normalise = std::make_shared<Tensor>(normalise_table(mean, deviation));
   if (on_cuda())
@@ -94,10 +94,10 @@ void Workload::make_model_and_executor(const WorkloadOptions& o) {
 
 void Workload::make_loader(const WorkloadOptions& o, const DatasetInfo& info) {
   // Enough images that batches differ; more where they stay on the device, and do not count as the program's memory.
-  const int64_t image = info.image_bytes(), two = 2 * int64_t{o.batch};
+  const int64_t image = info.image.bytes(), two = 2 * int64_t{o.batch};
   const int64_t held = std::max<int64_t>(o.batch, std::min<int64_t>(8192, (int64_t{256} << 20) / image));
   data_ = std::make_unique<RandomImages>(resident_ ? held : two, info);
-  if (resident_) executor_->hold(*data_, true);
+  if (resident_) executor_->hold(*data_, *as_stored(info.image), true);
   workers_ = o.workers >= 0 ? o.workers : threads_in_use() > 1 ? 1 : 0;
   LoaderOptions options;
   options.batch = o.batch;

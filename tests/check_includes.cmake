@@ -30,7 +30,7 @@ kernels/reference.hpp kernels/rows.hpp kernels/isa.hpp"
   "src/train: core kernels layers data"
   "tools: core kernels layers data train bench/commands.hpp"
   "bench: core kernels layers data train tools/verb.hpp tools/words.hpp"
-  "tests: core kernels layers data train tools bench emulation run_row.hpp temp_folder.hpp"
+  "tests: core kernels layers data train tools bench emulation"
 )
 
 set(rooms "")

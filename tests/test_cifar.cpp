@@ -27,8 +27,8 @@ TEST_CASE("cifar: CIFAR-10, batches are read in order, with labels, planes and t
   CHECK(pair.train->info().kind == "cifar10");
   CHECK(pair.train->info().classes == 10);
   CHECK(pair.train->info().class_names.at(9) == "truck");
-  CHECK(pair.train->info().height == 32);
-  CHECK(pair.train->info().width == 32);
+  CHECK(pair.train->info().image.height == 32);
+  CHECK(pair.train->info().image.width == 32);
   CHECK(pair.train->size() == 7);
   CHECK(pair.test->size() == 2);
   CHECK(pair.train->label(2) == 2);

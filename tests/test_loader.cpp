@@ -44,11 +44,17 @@ class TestSet final : public MemoryDataset {
 // Every byte is drawn from the key, and the stored one added.
 class Noise final : public Preparation {
  public:
+  explicit Noise(const ImageShape& shape) : shape_(shape) {}
+  ImageShape shape() const override { return shape_; }
+  bool random() const override { return true; }
   void prepare(const Dataset& data, const SampleKey& key, std::span<uint8_t> image) const override {
     data.read(key.sample, image);
     Rng rng(key.seed, RngPurpose::test, key.epoch, key.sample);
     for (uint8_t& b : image) b = static_cast<uint8_t>(b + (rng.next() >> 24));
   }
+
+ private:
+  ImageShape shape_;
 };
 
 LoaderOptions training_options(int workers = 0, int prefetch = 2) {
@@ -272,7 +278,7 @@ TEST_CASE("loader: a random preparation gives the same bits for any workers, oth
     LoaderOptions options = training_options(workers);
     options.shuffle = false;
     options.seed = seed;
-    if (random) options.preparation = std::make_shared<Noise>();
+    if (random) options.preparation = std::make_shared<Noise>(data.info().image);
     Loader loader(data, options);
     loader.start(epoch);
     const Epoch seen = rest(loader);
@@ -288,7 +294,7 @@ TEST_CASE("loader: a random preparation gives the same bits for any workers, oth
   CHECK(epoch_of(5, 1, 2, false) == data.bytes);
   // The same sample under the same key, wherever it stands in the epoch.
   LoaderOptions options = training_options(2);
-  options.preparation = std::make_shared<Noise>();
+  options.preparation = std::make_shared<Noise>(data.info().image);
   Loader loader(data, options);
   loader.start(1);
   const Epoch shuffled = rest(loader);
@@ -346,4 +352,39 @@ TEST_CASE("loader: split_indices gives two sorted parts of everything, chosen by
   CHECK_THROWS_AS(split_indices(10, 1.0, 0), Error);
   CHECK_THROWS_AS(split_indices(10, -0.1, 0), Error);
   CHECK_THROWS_AS(split_indices(1, 0.5, 0), Error);
+}
+
+TEST_CASE("loader: images of several sizes become one by a preparation, and without one are named with both sizes") {
+  // Sample i is i + 1 pixels wide.
+  class Several final : public MemoryDataset {
+   public:
+    Several() : MemoryDataset(8, 8, 3) {}
+    ImageShape shape(int64_t i) const override { return {.height = 8, .width = static_cast<int>(i) + 1}; }
+    void read(int64_t i, std::span<uint8_t> image) const override {
+      std::fill(image.begin(), image.end(), static_cast<uint8_t>(i));
+    }
+  };
+  class FirstPixels final : public Preparation {
+   public:
+    ImageShape shape() const override { return {.height = 1, .width = 1}; }
+    void prepare(const Dataset& data, const SampleKey& key, std::span<uint8_t> image) const override {
+      std::vector<uint8_t> whole(static_cast<size_t>(data.shape(key.sample).bytes()));
+      data.read(key.sample, whole);
+      for (size_t c = 0; c < 3; ++c) image[c] = whole[c * whole.size() / 3];
+    }
+  };
+  const Several data;
+  LoaderOptions options{.batch = 8, .workers = 2};
+  options.preparation = std::make_shared<FirstPixels>();
+  Loader loader(data, options);
+  loader.start(0);
+  const Batch* batch = loader.next();
+  REQUIRE(batch != nullptr);
+  for (size_t i = 0; i < 24; ++i) CHECK(batch->pixels[i] == i / 3);
+
+  options.preparation = as_stored({.height = 8, .width = 1});
+  Loader same(data, options);
+  same.start(0);
+  CHECK_THROWS_WITH_AS(
+      same.next(), "image 1: the image has 2x8 pixels and 3 channels, the network takes 1x8 and 3", Error);
 }

@@ -29,7 +29,7 @@ class Damaged final : public MemoryDataset {
 
 TEST_CASE("read_samples: a range is read into its places, each sample is shown once, whatever the threads") {
   const MemoryDataset data(100, 8, 3);
-  const auto image = static_cast<size_t>(data.info().image_bytes());
+  const auto image = static_cast<size_t>(data.info().image.bytes());
   for (int threads : {1, 2, 5}) {
     std::vector<uint8_t> images(60 * image);
     std::vector<std::atomic<int>> shown(100);
@@ -38,7 +38,10 @@ TEST_CASE("read_samples: a range is read into its places, each sample is shown o
       CHECK(bytes.data() == images.data() + static_cast<size_t>(i - 30) * image);
       CHECK(bytes.size() == image);
     };
-    CHECK(read_samples(data, 30, images, {.threads = threads, .each = each}));
+    const auto place = [&](int64_t i) {
+      return std::span(images).subspan(static_cast<size_t>(i - 30) * image, image);
+    };
+    CHECK(read_samples(data, 30, 60, {.threads = threads, .place = place, .each = each}));
     CHECK(std::equal(images.begin(), images.end(), data.bytes.begin() + 30 * static_cast<int64_t>(image)));
     for (size_t i = 0; i < 100; ++i) CHECK(shown[i] == (i >= 30 && i < 90));
   }
@@ -46,10 +49,9 @@ TEST_CASE("read_samples: a range is read into its places, each sample is shown o
 
 TEST_CASE("read_samples: the error is that of the lowest bad sample, with its name in front") {
   const Damaged data;
-  std::vector<uint8_t> images(data.bytes.size());
   for (int threads : {1, 2, 4}) {
     try {
-      read_samples(data, 0, images, {.threads = threads});
+      read_samples(data, 0, data.size(), {.threads = threads});
       FAIL("no error");
     } catch (const Error& e) {
       CHECK(e.code() == ExitCode::data);
@@ -59,8 +61,8 @@ TEST_CASE("read_samples: the error is that of the lowest bad sample, with its na
 }
 
 TEST_CASE("read_samples: parts hold some MiB, and a few samples for each thread") {
-  CHECK(samples_at_a_time(MemoryDataset(10, 32, 2), 2) == 10);
-  CHECK(samples_at_a_time(MemoryDataset(10000, 32, 2), 2) == (int64_t{16} << 20) / 3072);
-  CHECK(samples_at_a_time(MemoryDataset(40, 1000, 2), 2) == 32);
-  CHECK_THROWS_AS(read_samples(MemoryDataset(2, 4, 2), 1, std::span(std::vector<uint8_t>(96).data(), 96), {}), Error);
+  CHECK(samples_at_a_time(10, 3072, 2) == 10);
+  CHECK(samples_at_a_time(10000, 3072, 2) == (int64_t{16} << 20) / 3072);
+  CHECK(samples_at_a_time(40, 3000000, 2) == 32);
+  CHECK_THROWS_AS(read_samples(MemoryDataset(2, 4, 2), 1, 2, {}), Error);
 }

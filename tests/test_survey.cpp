@@ -86,7 +86,7 @@ TEST_CASE("survey: the checksum changes with any byte, any label and the order")
       --label;
     }
     const MemoryDataset before = data;
-    const auto image = data.info().image_bytes();
+    const auto image = data.info().image.bytes();
     std::swap_ranges(data.bytes.begin(), data.bytes.begin() + image, data.bytes.begin() + 3 * image);
     CHECK(data.labels[0] == data.labels[3]);
     CHECK(seen.insert(checksum_of(data, 2)).second);

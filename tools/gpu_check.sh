@@ -189,8 +189,8 @@ sanitize() {  # tool
       first=0
       continue
     fi
-    local case='cuda: every row*'
-    [ "$op" = step ] && case='cuda step: once warm*'
+    local case='cuda_rows: every row*'
+    [ "$op" = step ] && case='cuda_step: once warm*'
     # In this part's process group (--foreground), so that the part's own limit reaches it too.
     RT_TEST_OP=$op timeout --foreground -k 5 200 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 \
       $build/tests/rt_tests_gpu --test-case="$case" >"$said" 2>&1

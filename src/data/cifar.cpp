@@ -242,7 +242,7 @@ std::unique_ptr<Dataset> read_files(const Variant& v, const DatasetInfo& info, c
   std::vector<RecordFile> files;
   int64_t total = 0;
   for (const fs::path& path : paths) {
-    const FileStamp stamp = stamp_of(path);
+    const FileStamp stamp = stamp_of(path.parent_path(), path.filename());
     const int64_t count = count_records(v, path, stamp.bytes, real);
     files.push_back({.path = path, .stamp = stamp, .first = total, .count = count});
     total += count;
@@ -262,8 +262,7 @@ DatasetPair open(const Variant& v, const fs::path& folder) {
   DatasetInfo info{.kind = std::string(v.name),
                    .classes = v.classes(),
                    .class_names = class_names(v, folder),
-                   .height = side,
-                   .width = side,
+                   .image = {.height = side, .width = side},
                    .checksum = ChecksumKind::chained};
   const bool real = v.batches && files.size() == 5 && is_file(folder / v.names_file) &&
                     std::equal(info.class_names.begin(), info.class_names.end(), v.usual_names.begin());

@@ -18,25 +18,29 @@ namespace rt {
 // kind for ever.
 enum class ChecksumKind { by_sample, chained };
 
+struct ImageShape {
+  int channels = 3, height = 0, width = 0;
+  int64_t bytes() const { return int64_t{channels} * height * width; }  // planar, u8
+  bool operator==(const ImageShape&) const = default;
+};
+
 struct DatasetInfo {
   std::string kind;  // for people: "cifar10", "cifar100", "synthetic" (the set that `rtrain synth` writes)
   int classes = 0;
   std::vector<std::string> class_names;  // as many as classes
-  int channels = 3, height = 0, width = 0;
+  ImageShape image = {};                 // of every sample; 0x0 where they differ
   ChecksumKind checksum = ChecksumKind::by_sample;
-
-  int64_t image_bytes() const { return int64_t{channels} * height * width; }
 };
 
 // A file that samples come from, as it was before anything of it was read. Equal stamps mean that nothing was written
 // to it since; ctime also tells when a program has put the mtime back.
 struct FileStamp {
-  std::string name;  // from the folder of the set
+  std::string name;  // with its folders, from that of the set on
   int64_t bytes = 0, mtime_ns = 0, ctime_ns = 0;
   bool operator==(const FileStamp&) const = default;
 };
-// Throws Error(data) if path cannot be looked at or is no regular file.
-FileStamp stamp_of(const std::filesystem::path& path);
+// Of folder/name. Throws Error(data) if it cannot be looked at or is no regular file.
+FileStamp stamp_of(const std::filesystem::path& folder, const std::filesystem::path& name);
 
 class Dataset {
  public:
@@ -47,8 +51,10 @@ class Dataset {
   virtual std::string name(int64_t i) const = 0;     // where it came from: "data_batch_1.bin, record 17"
   virtual std::vector<FileStamp> files() const = 0;  // that the samples lie in; empty: in none
 
-  // Writes sample i as the network takes it: planar RGB [3,H,W] u8, info().image_bytes() of them. Several threads call
-  // it at the same time. Throws Error(data) that says what is wrong with this sample; whoever reads adds its name.
+  virtual ImageShape shape(int64_t) const { return info().image; }  // of sample i, as read() gives it
+  // Writes sample i: planar RGB [3,H,W] u8, shape(i).bytes() of them. What becomes of it (crop, resize) is a
+  // Preparation's. Several threads call it at the same time. Throws Error(data) that says what is wrong with this
+  // sample; whoever reads adds its name.
   virtual void read(int64_t i, std::span<uint8_t> image) const = 0;
 };
 

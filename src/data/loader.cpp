@@ -32,6 +32,7 @@ Loader::Loader(const Dataset& data, LoaderOptions options)
     : data_(data),
       options_(std::move(options)),
       samples_(samples_per_epoch(data, options_)),
+      preparation_(options_.preparation ? options_.preparation : as_stored(data.info().image)),
       ring_(options_.workers == 0 ? 1 : static_cast<size_t>(std::max(options_.prefetch, 1)) + 1) {
   for (Prefetched& place : ring_) place.batch = empty_batch();
 }
@@ -44,7 +45,7 @@ Batch Loader::empty_batch() const {
   batch.label_storage.resize(images);
   batch.labels = batch.label_storage.data();
   if (!options_.gather) return batch;
-  batch.pixel_storage.resize(images * static_cast<size_t>(data_.info().image_bytes()));
+  batch.pixel_storage.resize(images * static_cast<size_t>(preparation_->shape().bytes()));
   batch.pixels = batch.pixel_storage.data();
   return batch;
 }
@@ -116,7 +117,7 @@ void Loader::work(const std::stop_token& stop) {
 }
 
 void Loader::fill(Batch& batch, int64_t first, const std::function<bool()>& stop) const {
-  const auto bytes = static_cast<size_t>(data_.info().image_bytes());
+  const auto bytes = static_cast<size_t>(preparation_->shape().bytes());
   batch.first = first;
   batch.epoch = epoch_;
   batch.count = std::min(options_.batch, samples_ - first);
@@ -128,7 +129,7 @@ void Loader::fill(Batch& batch, int64_t first, const std::function<bool()>& stop
     if (!batch.pixels) continue;
     const std::span<uint8_t> image(batch.pixels + static_cast<size_t>(i) * bytes, bytes);
     const SampleKey key{.seed = options_.seed, .epoch = epoch_, .sample = sample};
-    naming_sample(data_, sample, [&] { options_.preparation->prepare(data_, key, image); });
+    naming_sample(data_, sample, [&] { preparation_->prepare(data_, key, image); });
   }
 }
 

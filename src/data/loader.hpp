@@ -30,7 +30,7 @@ struct LoaderOptions {
   std::vector<uint32_t> indices;  // the part of the data set to use; empty: all of it
   // Asked while next() waits for a batch, and between samples where it prepares one itself. Once true it stays true.
   std::function<bool()> stop = {};
-  std::shared_ptr<const Preparation> preparation = as_stored();
+  std::shared_ptr<const Preparation> preparation = {};  // null: as_stored(), for a set of one size
 };
 
 struct Batch {
@@ -85,6 +85,7 @@ class Loader {
   const Dataset& data_;
   const LoaderOptions options_;
   const int64_t samples_;
+  const std::shared_ptr<const Preparation> preparation_;
   std::vector<uint32_t> order_;  // position in the epoch -> index in the data set
   uint32_t epoch_ = 0;
   int64_t first_sample_ = 0, batches_left_ = -1;  // of this start(): batch number k begins at first_sample_ + k * batch

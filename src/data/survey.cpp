@@ -84,30 +84,51 @@ class HashChain {
 
 }  // namespace
 
+namespace {
+
+// Reads the whole set a part at a time, and shows every sample in its order, from memory of its own.
+bool read_in_order(const Dataset& data, ReadOptions options,
+                   const std::function<void(int64_t i, std::span<const uint8_t> image)>& show) {
+  const auto bytes = static_cast<size_t>(data.info().image.bytes());
+  const int64_t at_a_time = samples_at_a_time(data.size(), data.info().image.bytes(), options.threads);
+  std::vector<uint8_t> part(static_cast<size_t>(at_a_time) * bytes);
+  for (int64_t first = 0; first < data.size(); first += at_a_time) {
+    const auto place = [&](int64_t i) {
+      return std::span(part).subspan(static_cast<size_t>(i - first) * bytes, bytes);
+    };
+    options.place = place;
+    const int64_t count = std::min(at_a_time, data.size() - first);
+    if (!read_samples(data, first, count, options)) return false;
+    for (int64_t i = first; i < first + count; ++i) show(i, place(i));
+  }
+  return true;
+}
+
+}  // namespace
+
 std::optional<Survey> survey(const Dataset& data, int64_t threads, const std::function<bool()>& stop) {
   RT_CHECK(data.size() > 0, "survey: the data set has no images");
-  const bool chained = data.info().checksum == ChecksumKind::chained;
-  const auto image = static_cast<size_t>(data.info().image_bytes());
   ChannelSums sums;
-  HashOfHashes hashes(chained ? 0 : data.size());
-  HashChain chain;
   ReadOptions options{.threads = threads, .stop = stop};
-  options.each = [&](int64_t i, std::span<const uint8_t> bytes) {
-    sums.add(bytes);
-    if (!chained) hashes.add(i, data.label(i), bytes);
-  };
-  const int64_t at_a_time = samples_at_a_time(data, threads);
-  std::vector<uint8_t> part(static_cast<size_t>(at_a_time) * image);
-  for (int64_t first = 0; first < data.size(); first += at_a_time) {
-    const int64_t count = std::min(at_a_time, data.size() - first);
-    const std::span<uint8_t> images(part.data(), static_cast<size_t>(count) * image);
-    if (!read_samples(data, first, images, options)) return std::nullopt;
-    for (int64_t i = 0; chained && i < count; ++i)
-      chain.add(data.label(first + i), images.subspan(static_cast<size_t>(i) * image, image));
+  std::string checksum;
+  if (data.info().checksum == ChecksumKind::chained) {
+    HashChain chain;
+    options.each = [&](int64_t, std::span<const uint8_t> image) { sums.add(image); };
+    const auto in_order = [&](int64_t i, std::span<const uint8_t> image) { chain.add(data.label(i), image); };
+    if (!read_in_order(data, options, in_order)) return std::nullopt;
+    checksum = chain.text();
+  } else {
+    HashOfHashes hashes(data.size());
+    options.each = [&](int64_t i, std::span<const uint8_t> image) {
+      sums.add(image);
+      hashes.add(i, data.label(i), image);
+    };
+    if (!read_samples(data, 0, data.size(), options)) return std::nullopt;
+    checksum = hashes.text();
   }
-  const int64_t pixels = data.size() * data.info().height * data.info().width;
-  return Survey{.checksum = chained ? chain.text() : hashes.text(),
-                .statistics = sums.statistics(static_cast<double>(pixels))};
+  int64_t pixels = 0;
+  for (int64_t i = 0; i < data.size(); ++i) pixels += int64_t{data.shape(i).height} * data.shape(i).width;
+  return Survey{.checksum = checksum, .statistics = sums.statistics(static_cast<double>(pixels))};
 }
 
 }  // namespace rt

@@ -13,7 +13,7 @@
 
 namespace rt {
 
-ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
+ExecutorOptions executor_options(const Config& c, const ImageShape& image) {
   ExecutorOptions o;
   o.optimize = c.optimize;
   o.device = c.device == "cpu" ? Device::cpu : Device::cuda;
@@ -29,26 +29,31 @@ ExecutorOptions executor_options(const Config& c, const DatasetInfo& data) {
   o.control.clip_norm = c.train.clip_norm;
   o.decay_all = c.optimizer.decay_bn_and_bias;
   o.largest_batch = std::max(c.train.batch, c.eval.batch);
-  o.height = data.height;
-  o.width = data.width;
+  o.height = image.height;
+  o.width = image.width;
   return o;
 }
 
 namespace {
 
-ModelConfig net_config(const Config& c, const DatasetInfo& data) {
-  return {.arch = c.model.arch, .stem = c.model.stem, .classes = data.classes, .channels = data.channels};
+ModelConfig net_config(const Session& s) {
+  const Config& c = s.config();
+  return {.arch = c.model.arch,
+          .stem = c.model.stem,
+          .classes = s.data.train->info().classes,
+          .channels = s.preparation->shape().channels};
 }
 
 // The bytes that a step of `batch` images needs besides the program itself: the data set is in memory already.
-int64_t step_bytes(const Config& c, const DatasetInfo& data, Model& net, ModelState& state, int batch, bool training) {
-  Config sized = c;
+int64_t step_bytes(const Session& s, int batch, bool training) {
+  Config sized = s.config();
   sized.train.batch = sized.eval.batch = batch;
-  ExecutorOptions options = executor_options(sized, data);
+  const ImageShape image = s.preparation->shape();
+  ExecutorOptions options = executor_options(sized, image);
   options.normalise = std::make_shared<Tensor>(Spec{{3, 256}});  // its numbers do not matter here
-  const MemoryFigures m = Executor(net, state, options).memory(batch, training);
+  const MemoryFigures m = Executor(*s.net, *s.state, options).memory(batch, training);
   constexpr int64_t loader_batches = 3;  // in the host's memory: those prefetched, and the one in use
-  const int64_t of_loader = options.device == Device::cpu ? loader_batches * batch * data.image_bytes() : 0;
+  const int64_t of_loader = options.device == Device::cpu ? loader_batches * batch * image.bytes() : 0;
   return m.arena_bytes + m.fixed_bytes + of_loader;
 }
 
@@ -76,6 +81,7 @@ void open_data(Session& s) {
   c.data.dir = std::filesystem::absolute(c.data.dir).lexically_normal().string();
   s.data = open_datasets(c.data.source, c.data.dir);
   if (!s.data.train) fail(ExitCode::data, "{}: there are no training images in this folder", c.data.dir);
+  s.preparation = as_stored(s.data.train->info().image);
 }
 
 void split_data(Session& s) {
@@ -103,33 +109,33 @@ DeviceChoice use_device(Session& s) {
 // decided.
 void build_model(Session& s) {
   if (s.net) return;
-  s.net = make_model(net_config(s.config(), s.data.train->info()));
+  s.net = make_model(net_config(s));
   s.state = std::make_unique<ModelState>(*s.net, &optimizer_named(s.config().optimizer.name));
 }
 
 void resolve(Session& s, const DeviceChoice& device) {
-  const DatasetInfo& data = s.data.train->info();
+  const ImageShape image = s.preparation->shape();
   const auto bytes = [&](int batch, bool training) {
     build_model(s);
-    return step_bytes(s.config(), data, *s.net, *s.state, batch, training);
+    return step_bytes(s, batch, training);
   };
   const int64_t images = s.data.train->size() + (s.data.test ? s.data.test->size() : 0);
   resolve_auto(s.loaded, {.machine = machine(),
                           .device = device,
                           .data_source = s.data.source,
                           .data_source_reason = rt::format("{} images of {}x{} in {} classes", s.data.train->size(),
-                                                           data.height, data.width, data.classes),
-                          .image_size = std::max(data.height, data.width),
+                                                           image.height, image.width, s.data.train->info().classes),
+                          .image_size = std::max(image.height, image.width),
                           .train_images = s.train_images(),
                           .plan_bytes = [&](int batch) { return bytes(batch, true); },
                           .eval_bytes = [&](int batch) { return bytes(batch, false); },
-                          .data_bytes = images * data.image_bytes()});
+                          .data_bytes = images * image.bytes()});
 }
 
 // Sets the weights, and what a model's file says beside them. False: a signal asked to stop meanwhile.
 bool initialise_model(Session& s, const ModelInfo* saved) {
   const Config& c = s.config();
-  const DatasetInfo& data = s.data.train->info();
+  const ImageShape image = s.preparation->shape();
   if (saved) s.info = *saved;
   if (saved && !saved->has_normalisation)
     log_info("the model does not say how its images were normalised: using the statistics of {}", c.data.dir);
@@ -139,10 +145,10 @@ bool initialise_model(Session& s, const ModelInfo* saved) {
     s.info.normalisation = s.survey->statistics;
     s.info.has_normalisation = true;
   }
-  if (!saved) s.info.classes = data.class_names;
+  if (!saved) s.info.classes = s.data.train->info().class_names;
   s.info.net = s.net->config();
-  s.info.height = data.height;
-  s.info.width = data.width;
+  s.info.height = image.height;
+  s.info.width = image.width;
   s.state->initialise(static_cast<uint64_t>(c.run.seed));
   if (!c.model.weights.empty())
     load_weights(SafetensorsFile::open(c.model.weights), *s.net, *s.state, Head::may_differ);
@@ -151,15 +157,15 @@ bool initialise_model(Session& s, const ModelInfo* saved) {
 
 void prepare_executor(Session& s, Purpose purpose) {
   const Config& c = s.config();
-  ExecutorOptions options = executor_options(c, s.data.train->info());
+  ExecutorOptions options = executor_options(c, s.preparation->shape());
   options.normalise = std::make_shared<Tensor>(normalise_table(s.info.normalisation.mean, s.info.normalisation.std));
   if (options.device == Device::cuda && c.optimize.self_test) options.refused = self_test(options, s.net->config());
   if (purpose == Purpose::train && c.optimize.autotune && options.device == Device::cpu)
     options.tuner = std::make_shared<Tuner>();
   s.executor = std::make_unique<Executor>(*s.net, *s.state, options);
   if (c.optimize.resident) {
-    if (purpose == Purpose::train) s.executor->hold(*s.data.train, true);
-    if (s.eval_data) s.executor->hold(*s.eval_data, false);
+    if (purpose == Purpose::train) s.executor->hold(*s.data.train, *s.preparation, true);
+    if (s.eval_data) s.executor->hold(*s.eval_data, *s.preparation, false);
   }
 }
 
@@ -189,6 +195,7 @@ LoaderOptions train_loader_options(const Session& s) {
   o.drop_last = c.train.drop_last;
   o.workers = c.data.workers;
   o.gather = !c.optimize.resident;
+  o.preparation = s.preparation;
   o.indices = s.train_indices;
   o.stop = asked_to_stop;
   return o;
@@ -199,6 +206,7 @@ LoaderOptions eval_loader_options(const Session& s) {
   o.batch = s.config().eval.batch;
   o.workers = s.config().data.workers;
   o.gather = !s.config().optimize.resident;
+  o.preparation = s.preparation;
   o.indices = s.eval_indices;
   o.stop = asked_to_stop;
   return o;

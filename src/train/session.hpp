@@ -18,6 +18,7 @@ struct Session {
   DatasetPair data;
   const Dataset* eval_data = nullptr;  // the test set, or the training set where a part of it is held out; null: none
   std::vector<uint32_t> train_indices, eval_indices;  // empty: all
+  std::shared_ptr<const Preparation> preparation;     // of training and evaluation: what the network is given
   std::optional<Survey> survey;  // of the training set; for a saved model only where that says no normalisation
   ModelInfo info;
   std::unique_ptr<Model> net;
@@ -39,7 +40,7 @@ std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, cons
 
 // What a configuration in which nothing is `auto` any more says of them. The table to normalise by and the rows to
 // refuse are left out.
-ExecutorOptions executor_options(const Config& config, const DatasetInfo& data);
+ExecutorOptions executor_options(const Config& config, const ImageShape& image);
 
 LoaderOptions train_loader_options(const Session& session);  // over *session.data.train
 LoaderOptions eval_loader_options(const Session& session);   // over *session.eval_data

@@ -18,9 +18,9 @@ nlohmann::json origin_of(const Dataset& data, const std::vector<FileStamp>& stam
     files.push_back({{"name", f.name}, {"bytes", f.bytes}, {"mtime_ns", f.mtime_ns}, {"ctime_ns", f.ctime_ns}});
   const DatasetInfo& info = data.info();
   return {{"images", data.size()},
-          {"channels", info.channels},
-          {"height", info.height},
-          {"width", info.width},
+          {"channels", info.image.channels},
+          {"height", info.image.height},
+          {"width", info.image.width},
           {"files", files}};
 }
 

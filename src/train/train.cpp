@@ -33,8 +33,9 @@ void describe_memory(Session& s) {
 void describe(Session& s) {
   const Config& c = s.config();
   const DatasetInfo& d = s.data.train->info();
+  const ImageShape image = s.preparation->shape();
   log_info("data: {} training images, {} for evaluation, {}x{}, {} classes ({})", s.train_images(), s.eval_images(),
-           d.height, d.width, d.classes, d.kind);
+           image.height, image.width, d.classes, d.kind);
   log_info("model: {} with the {} stem, {} parameters", c.model.arch, c.model.stem, s.state->parameter_count());
   if (c.device == "cpu")
     log_info("machine: {}, {} with {} threads, {}{}", machine().cpu_model, name_of(machine().isa), c.threads,

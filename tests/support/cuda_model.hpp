@@ -51,7 +51,7 @@ struct CudaTraining : Network {
     const float mean[] = {0.5f, 0.4f, 0.3f}, deviation[] = {0.2f, 0.25f, 0.3f};
     o.normalise = std::make_shared<Tensor>(normalise_table(mean, deviation));
     executor = std::make_unique<Executor>(*net, *state, o);
-    if (resident) executor->hold(data, true);
+    if (resident) executor->hold(data, *as_stored(data.info().image), true);
     LoaderOptions l;
     l.batch = count;
     l.shuffle = true;

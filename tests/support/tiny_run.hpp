@@ -38,6 +38,7 @@ struct TinyRun {
     session.data.train = std::make_unique<MemoryDataset>(images, tiny_side, tiny_classes);
     session.data.test = std::make_unique<MemoryDataset>(6, tiny_side, tiny_classes);
     session.eval_data = session.data.test.get();
+    session.preparation = as_stored(session.data.train->info().image);
     session.net = make_model({.arch = "resnet18", .stem = "cifar", .classes = tiny_classes, .width = 2});
     session.state = std::make_unique<ModelState>(*session.net);
     session.state->initialise(1);
@@ -47,7 +48,7 @@ struct TinyRun {
                     .normalisation = {{0.5f, 0.5f, 0.5f}, {0.3f, 0.3f, 0.3f}},
                     .height = tiny_side,
                     .width = tiny_side};
-    ExecutorOptions options = executor_options(session.config(), session.data.train->info());
+    ExecutorOptions options = executor_options(session.config(), session.data.train->info().image);
     const Normalisation& by = session.info.normalisation;
     options.normalise = std::make_shared<Tensor>(normalise_table(by.mean, by.std));
     session.executor = std::make_unique<Executor>(*session.net, *session.state, options);

@@ -58,20 +58,24 @@ void Executor::send(const Batch& batch, double weight, double lr) {
   input_.send(batch, weight, lr);
 }
 
-void Executor::hold(const Dataset& data, bool training) {
+void Executor::hold(const Dataset& data, const Preparation& preparation, bool training) {
+  RT_CHECK(!preparation.random(), "images that differ from epoch to epoch cannot stay on the device");
   std::shared_ptr<Resident>& held = held_[&data];
   if (!held) {
-    const int64_t image = data.info().image_bytes(), threads = threads_in_use();
-    const int64_t at_a_time = samples_at_a_time(data, threads);
+    const int64_t image = preparation.shape().bytes(), threads = threads_in_use();
+    const int64_t at_a_time = samples_at_a_time(data.size(), image, threads);
     held = std::make_shared<Resident>();
     held->images = data.size();
     held->bytes = Storage(static_cast<size_t>(data.size() * image), options_.device);
     std::vector<uint8_t> part(static_cast<size_t>(at_a_time * image));
     for (int64_t first = 0; first < data.size(); first += at_a_time) {
-      const int64_t bytes = std::min(at_a_time, data.size() - first) * image;
-      read_samples(data, first, std::span(part).first(static_cast<size_t>(bytes)), {.threads = threads});
+      const int64_t count = std::min(at_a_time, data.size() - first);
+      const auto place = [&](int64_t i) {
+        return std::span(part).subspan(static_cast<size_t>((i - first) * image), static_cast<size_t>(image));
+      };
+      read_samples(data, first, count, {.threads = threads, .preparation = &preparation, .place = place});
       auto* to = static_cast<uint8_t*>(held->bytes.data()) + first * image;
-      write_to({{{bytes}, DType::u8}, to}, options_.device, part.data());
+      write_to({{{count * image}, DType::u8}, to}, options_.device, part.data());
     }
   }
   (training ? held_train_ : held_eval_) = held;

@@ -65,7 +65,7 @@ class Executor {
   Executor(const Model& net, ModelState& state, const ExecutorOptions& options);
 
   // Keeps the bytes of a data set on the device, for batches that say only which images they consist of.
-  void hold(const Dataset& data, bool training);
+  void hold(const Dataset& data, const Preparation& preparation, bool training);
 
   // One micro-batch. `weight` is its share of the update's images; `first` overwrites the gradients, `last` updates
   // with `lr`. Its result is the next that result() gives; at most a few are outstanding.
