@@ -10,9 +10,9 @@ namespace rt {
 
 struct ReadOptions {
   int64_t threads = 1;
-  // Called with each sample that was read, by the threads that read: in no order, several at the same time.
+  // The threads that read call it with each sample: in no order, several at the same time.
   std::function<void(int64_t i, std::span<const uint8_t> image)> each = {};
-  // Asked by all threads before each sample; true: leave off.
+  // All threads ask it before each sample; true: leave off.
   std::function<bool()> stop = {};
 };
 

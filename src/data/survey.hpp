@@ -11,7 +11,7 @@
 namespace rt {
 
 struct Survey {
-  // Of every byte of every image, every label, and their order, by XXH3-64:
+  // It depends on every byte of every image, every label, and their order, by XXH3-64:
   //   by_sample  "xxh3p1:" and 16 hexadecimal digits: each image is hashed with its label as the seed, then the list of
   //              these hashes (64 bits each, little-endian). Any number of threads can share the work.
   //   chained    16 hexadecimal digits: the hash of each image is the seed of the next (times 31, plus the label). What
