@@ -130,9 +130,9 @@ TEST_CASE("models: what does not exist, and images that are too small, are refus
 
 TEST_CASE("models: a plain network learns, and computes the same without a plan and without fusion") {
   ExecutorOptions eager;
-  eager.plan = false;
+  eager.optimize.plan = false;
   ExecutorOptions unfused;
-  unfused.fuse = false;
+  unfused.optimize.fuse = false;
   Training m("vgg11", {});
   Training by_steps("vgg11", eager);
   Training apart("vgg11", unfused);
