@@ -34,7 +34,7 @@ struct StepTiming {
   double gbps() const { return work.bytes / ms * 1e-6; }
 };
 
-// In the order in which they run. Error(usage) lists the kinds where nothing matches the filter.
+// Times the steps, in the order in which they run. Error(usage) lists the kinds where nothing matches the filter.
 std::vector<StepTiming> bench_ops(const OpBenchOptions& options);
 
 // Measures the peaks too, prints a table (or one JSON object) on stdout, returns 0.

@@ -34,7 +34,7 @@ Sums sums_of(const std::vector<StepTiming>& timings) {
   return s;
 }
 
-// Without the batch, which every shape shares: "[128,64,32,32] 3x3/1 -> 64" is "64@32x32 3x3/1 -> 64".
+// Leaves the batch out, which every shape shares: "[128,64,32,32] 3x3/1 -> 64" is "64@32x32 3x3/1 -> 64".
 std::string short_shape(const std::string& shape) {
   int n = 0, c = 0, h = 0, w = 0, end = 0;
   if (std::sscanf(shape.c_str(), "[%d,%d,%d,%d]%n", &n, &c, &h, &w, &end) != 4) return shape;
@@ -43,7 +43,7 @@ std::string short_shape(const std::string& shape) {
 
 std::string number(double value, int digits) { return value > 0 ? rt::format("{:.{}f}", value, digits) : ""; }
 
-// Beside a peer its two columns stand in place of three.
+// Where there is a peer, its two columns stand in place of three.
 void print_table(const std::vector<StepTiming>& timings, const Peak& peak, const OpBenchOptions& o) {
   rt::print("{}, {} stem, batch {}, {}\n", o.workload.arch, o.workload.stem, o.workload.batch, o.workload.precision);
   rt::print("{:<21} {:>2} {:<25} {:<15} {:<23} {:>8} {:>7} {:>6} {:>5}", "layer", "x", "step", "row", "shape", "ms",

@@ -1,6 +1,7 @@
 # Instruction sets that the vector kernels are compiled for. A file named *_simd.cpp is compiled once per entry with
-# RT_ISA set to the entry's name (the namespace of its code); the rows of kernels/isa.hpp's types are picked at run time. Such a file
-# includes no standard-library header, so that no inline function built for AVX-512 can be linked into baseline code.
+# RT_ISA set to the entry's name (the namespace of its code); a type of kernels/isa.hpp stands for it, and its rows are
+# picked at run time. Such a file includes no standard-library header, so that no inline function built for AVX-512 can
+# be linked into baseline code.
 # Where an entry adds a few instructions to another, it is for the files that use those.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(RT_ISAS baseline avx2 avx512 avx512_bf16 amx)

@@ -48,7 +48,6 @@ COVERED = {
     "src/core/tensor.cpp": "test_ops and all others hold their numbers in it",
     "src/core/tensor_copy.cpp": "test_ops, where every comparison converts by it",
     "src/core/format.cpp": "every message",
-    "src/core/log.cpp": "test_progress, on a terminal and elsewhere",
     # Layers and data.
     "src/layers/model.cpp": "test_models",
     "src/layers/module.cpp": "test_layers",
@@ -61,7 +60,8 @@ COVERED = {
     "src/train/config/config_read.cpp": "test_config",
     "src/train/config/toml_depth.cpp": "test_config",
     "src/train/files/safetensors_header.cpp": "test_safetensors",
-    "src/train/signals.cpp": "check_resume.py stops runs by a signal",
+    "src/train/fingerprint.cpp": "test_trainer and check_resume.py",
+    "src/train/run_length.cpp": "test_trainer",
     "src/train/train.cpp": "check_resume.py",
     "tools/train.cpp": "check_resume.py and check_verbs.sh",
     "tools/rtrain.cpp": "check_verbs.sh",
@@ -72,6 +72,7 @@ COVERED = {
 
 # Test files about more than one source.
 SUBJECTS = {
+    "loader_stop": "the loader, asked to stop while a sample takes long",
     "ops": "every row on every case",
     "passes": "every pass of a plan on every case",
     "parity": "PyTorch",

@@ -360,17 +360,17 @@ TEST_CASE("loader: images of several sizes become one by a preparation, and with
    public:
     Several() : MemoryDataset(8, 8, 3) {}
     ImageShape shape(int64_t i) const override { return {.height = 8, .width = static_cast<int>(i) + 1}; }
-    void read(int64_t i, std::span<uint8_t> image) const override {
-      std::fill(image.begin(), image.end(), static_cast<uint8_t>(i));
+    void read(int64_t i, std::span<uint8_t> to) const override {
+      std::fill(to.begin(), to.end(), static_cast<uint8_t>(i));
     }
   };
   class FirstPixels final : public Preparation {
    public:
     ImageShape shape() const override { return {.height = 1, .width = 1}; }
-    void prepare(const Dataset& data, const SampleKey& key, std::span<uint8_t> image) const override {
+    void prepare(const Dataset& data, const SampleKey& key, std::span<uint8_t> to) const override {
       std::vector<uint8_t> whole(static_cast<size_t>(data.shape(key.sample).bytes()));
       data.read(key.sample, whole);
-      for (size_t c = 0; c < 3; ++c) image[c] = whole[c * whole.size() / 3];
+      for (size_t c = 0; c < 3; ++c) to[c] = whole[c * whole.size() / 3];
     }
   };
   const Several data;
@@ -385,6 +385,6 @@ TEST_CASE("loader: images of several sizes become one by a preparation, and with
   options.preparation = as_stored({.height = 8, .width = 1});
   Loader same(data, options);
   same.start(0);
-  CHECK_THROWS_WITH_AS(
-      same.next(), "image 1: the image has 2x8 pixels and 3 channels, the network takes 1x8 and 3", Error);
+  CHECK_THROWS_WITH_AS(same.next(), "image 1: the image has 2x8 pixels and 3 channels, the network takes 1x8 and 3",
+                       Error);
 }

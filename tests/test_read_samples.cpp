@@ -38,9 +38,7 @@ TEST_CASE("read_samples: a range is read into its places, each sample is shown o
       CHECK(bytes.data() == images.data() + static_cast<size_t>(i - 30) * image);
       CHECK(bytes.size() == image);
     };
-    const auto place = [&](int64_t i) {
-      return std::span(images).subspan(static_cast<size_t>(i - 30) * image, image);
-    };
+    const auto place = [&](int64_t i) { return std::span(images).subspan(static_cast<size_t>(i - 30) * image, image); };
     CHECK(read_samples(data, 30, 60, {.threads = threads, .place = place, .each = each}));
     CHECK(std::equal(images.begin(), images.end(), data.bytes.begin() + 30 * static_cast<int64_t>(image)));
     for (size_t i = 0; i < 100; ++i) CHECK(shown[i] == (i >= 30 && i < 90));

@@ -1,10 +1,15 @@
 // Names of run folders, runs/latest, and folders that are refused.
 #include <doctest/doctest.h>
 
+#include <atomic>
+#include <barrier>
 #include <ctime>
 #include <filesystem>
 #include <string>
+#include <thread>
+#include <vector>
 
+#include "core/check.hpp"
 #include "tests/support/error_of.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "train/files/files.hpp"
@@ -58,4 +63,29 @@ TEST_CASE("run_folder: a latest that cannot be replaced does not stop a run") {
   CHECK(create_run_folder("runs/a", "x").dir == "runs/a");
   CHECK(fs::is_directory("runs/latest/in the way"));
   CHECK(!fs::is_symlink("runs/a.latest"));
+}
+
+TEST_CASE("run_folder: of several runs that name one folder at once, one gets it") {
+  const TempFolder folder;
+  for (int round = 0; round < 50; ++round) {
+    const std::string dir = folder / ("run" + std::to_string(round));
+    constexpr int runs = 4;
+    std::barrier together(runs);
+    std::atomic<int> got{0}, refused{0};
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < runs; ++i)
+      threads.emplace_back([&] {
+        together.arrive_and_wait();
+        try {
+          create_run_folder(dir, "recipe");
+          ++got;
+        } catch (const Error& e) {
+          if (e.code() == ExitCode::usage && std::string(e.what()).find("already holds a run") != std::string::npos)
+            ++refused;
+        }
+      });
+    threads.clear();
+    REQUIRE(got == 1);
+    REQUIRE(refused == runs - 1);
+  }
 }

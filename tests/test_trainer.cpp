@@ -12,6 +12,8 @@
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/threads_guard.hpp"
 #include "tests/support/tiny_run.hpp"
+#include "train/fingerprint.hpp"
+#include "train/run_length.hpp"
 #include "train/trainer.hpp"
 
 using namespace rt;

@@ -1,7 +1,7 @@
-// Every backward pass against central differences of its forward pass, in f64, on an eager tape: `rtrain gradcheck`.
-// The output is reduced to a number by a random direction d:  (sum over j of d[j] * (y+[j] - y-[j])) / 2h  is compared
-// with the gradient that the tape gives for that direction. Differences are taken output by output, before the sum,
-// so that outputs an input does not reach add no rounding.
+// `rtrain gradcheck` checks every backward pass against central differences of its forward pass, in f64, on an eager
+// tape. The output is reduced to a number by a random direction d:  (sum over j of d[j] * (y+[j] - y-[j])) / 2h  is
+// compared with the gradient that the tape gives for that direction. Differences are taken output by output, before the
+// sum, so that outputs an input does not reach add no rounding.
 #pragma once
 #include <span>
 #include <string>
@@ -22,7 +22,7 @@ struct GradientCheck {
   bool ok() const { return error <= tolerance; }  // false for a NaN
 };
 
-// One entry per differentiable input. Every element of a small input, a seeded sample of a large one.
+// Gives one entry per differentiable input. It checks every element of a small input, a seeded sample of a large one.
 std::vector<GradientCheck> check_gradients(const OpCase& c, Layout layout, std::span<const Row> table);
 
 std::string gradcheck_table(std::span<const GradientCheck> checks);

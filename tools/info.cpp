@@ -6,8 +6,8 @@
 #include "core/cuda.hpp"
 #include "core/device.hpp"
 #include "kernels/defaults.hpp"
-#include "kernels/table.hpp"
 #include "kernels/isa.hpp"
+#include "kernels/table.hpp"
 #include "tools/doctor.hpp"
 #include "tools/verbs.hpp"
 

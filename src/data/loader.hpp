@@ -28,7 +28,8 @@ struct LoaderOptions {
   int workers = 0;                // threads; 0: next() prepares the batch itself
   int prefetch = 2;               // batches prepared ahead, at least 1 when there are workers
   std::vector<uint32_t> indices;  // the part of the data set to use; empty: all of it
-  // Asked while next() waits for a batch, and between samples where it prepares one itself. Once true it stays true.
+  // next() asks it while it waits for a batch, and between samples where it prepares one itself. Once true it stays
+  // true.
   std::function<bool()> stop = {};
   std::shared_ptr<const Preparation> preparation = {};  // null: as_stored(), for a set of one size
 };

@@ -21,8 +21,8 @@ class Preparation {
   // Whether an image differs from epoch to epoch. Only one that does not can be prepared once and kept on a device.
   virtual bool random() const { return false; }
   // Writes the image of a sample: planar RGB [3,H,W] u8, shape().bytes() of them. Random numbers are drawn from the key
-  // alone, so that workers, prefetching and resume change no bit. Workers call it at the same time, and put the sample's
-  // name in front of what it throws.
+  // alone, so that workers, prefetching and resume change no bit. Workers call it at the same time, and put the
+  // sample's name in front of what it throws.
   virtual void prepare(const Dataset& data, const SampleKey& key, std::span<uint8_t> image) const = 0;
 };
 

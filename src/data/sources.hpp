@@ -16,12 +16,12 @@ struct Source {
   std::string_view title;  // in messages: "CIFAR-10"
   std::string_view help;   // what a folder has to hold, after "a folder of": "CIFAR-100 binaries (train.bin)"
 
-  // Where the set lies: at `path` or in a folder below it. Empty: nowhere. Looks at names, opens no file.
+  // Returns where the set lies: at `path` or in a folder below it, or nothing. It looks at names and opens no file.
   std::filesystem::path (*recognise)(const std::filesystem::path& path);
   // Checks and opens what recognise() found. Throws Error(data) with the file, what it has and should have.
   DatasetPair (*open)(const std::filesystem::path& found);
-  // Of a folder in which no source is at home: one sentence that says what looks like this one, and what to do about
-  // it. Empty: nothing does.
+  // Explains a folder in which no source is at home, in one sentence: what looks like this source, and what to do about
+  // it. Empty where nothing does.
   std::string (*explain)(const std::filesystem::path& dir);
 };
 

@@ -70,7 +70,7 @@ class HashOfHashes {
   std::vector<uint64_t> hashes_;
 };
 
-// One image after the other.
+// Takes one image after the other.
 class HashChain {
  public:
   void add(int label, std::span<const uint8_t> image) {

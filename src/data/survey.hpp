@@ -11,11 +11,11 @@
 namespace rt {
 
 struct Survey {
-  // Of every byte of every image, every label, and their order, by XXH3-64:
+  // It depends on every byte of every image, every label, and their order, by XXH3-64:
   //   by_sample  "xxh3p1:" and 16 hexadecimal digits: each image is hashed with its label as the seed, then the list of
   //              these hashes (64 bits each, little-endian). Any number of threads can share the work.
-  //   chained    of sets of one image size. 16 hexadecimal digits: the hash of each image is the seed of the next (times 31, plus the label). What
-  //              runs on CIFAR have always recorded; one image after the other.
+  //   chained    16 hexadecimal digits: the hash of each image is the seed of the next (times 31, plus the label), one
+  //              image after the other. What runs on CIFAR have always recorded; for sets of one image size.
   std::string checksum;
   // Mean and population standard deviation of every pixel of the set, at least 1/255 (a constant channel must not
   // divide by 0). On the real CIFAR sets this gives the published constants to all their digits, so there is no table

@@ -23,7 +23,7 @@ namespace {
 constexpr size_t record_bytes = 1 + 3 * 32 * 32;
 constexpr int64_t images_in_memory = 10000;
 
-// Files under temporary names, until publish(); a set that was not finished leaves nothing behind.
+// Files that have temporary names until publish(); a set that was not finished leaves nothing behind.
 class PendingFiles {
  public:
   explicit PendingFiles(fs::path dir) : dir_(std::move(dir)) {}
@@ -41,7 +41,7 @@ class PendingFiles {
     if (error != 0)
       fail(ExitCode::data, "'{}' cannot be written ({} more bytes): {}", path, bytes, std::strerror(error));
   }
-  // In reverse: data_batch_1.bin comes last, and no reader takes a folder without it for a set.
+  // Files get their names in reverse: data_batch_1.bin comes last, and no reader takes a folder without it for a set.
   void publish() {
     for (; !names_.empty(); names_.pop_back()) {
       std::error_code error;

@@ -97,7 +97,7 @@ void draw_synthetic(uint64_t seed, uint32_t split, uint32_t index, int label, ui
   while (distance2(object, back) < 0.6f * 0.6f) object = random_color(rng);
   const float radius = rng.uniform(9, 13);
   const float center_x = side / 2 + rng.uniform(-4, 4), center_y = side / 2 + rng.uniform(-4, 4);
-  // Of the angle, which is at most 15 degrees either way: a rotation without sin and cos.
+  // The angle is at most 15 degrees either way. The tangent of its half gives a rotation without sin and cos.
   const float half_tangent = rng.uniform(-0.1317f, 0.1317f);
   const float cosine = (1 - half_tangent * half_tangent) / (1 + half_tangent * half_tangent);
   const float sine = 2 * half_tangent / (1 + half_tangent * half_tangent);

@@ -66,7 +66,7 @@ class MaxPool2d final : public Module {
   MaxPoolAttrs attrs_;
 };
 
-// One after the other; their names are their places: "0", "1", ...
+// Modules that run one after the other; their names are their places: "0", "1", ...
 class Sequential final : public Module {
  public:
   template <class M, class... A>

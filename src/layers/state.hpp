@@ -28,7 +28,7 @@ struct NamedView {
 
 class ModelState {
  public:
-  // With gradients and the optimizer's slots; null leaves them out (evaluation).
+  // Makes room for gradients and the optimizer's slots too; null leaves them out (evaluation).
   explicit ModelState(Module& root, const Optimizer* optimizer = &optimizer_named("sgd"), DType dtype = DType::f32);
 
   // Draws the host's numbers, as loading a file reads them: push() afterwards.
@@ -44,7 +44,7 @@ class ModelState {
   // are the fresh copy. Inference: the committed copy, no gradients.
   Pass begin(Tape& tape, bool training, bool accumulate = false);
 
-  // Where steps find them.
+  // These are where steps find them.
   View weights() const { return flats_[weights_].view(); }
   View grads() const { return flats_[grads_].view(); }
   View slot(std::string_view name) const { return slot_named(name).view(); }  // throws where there is none

@@ -44,7 +44,7 @@ class CheckpointFolder {
   int keep_;
 };
 
-// Weights, statistics, the optimizer's slots and control of a checkpoint into a model of the same architecture and
+// Puts weights, statistics, the optimizer's slots and control of a checkpoint into a model of the same architecture and
 // optimizer. Error(data) names a tensor that is missing or of another size.
 void restore(const CheckpointFolder::Loaded& checkpoint, const Model& model, ModelState& state);
 

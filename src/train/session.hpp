@@ -34,7 +34,7 @@ struct Session {
 enum class Purpose { train, evaluate, describe };  // describe: only the configuration is decided, no model is built
 
 // Opens data.dir, resolves what is still `auto`, builds the model and initialises it (from model.weights where given).
-// With `saved`: the model of a run, whose classes and normalisation (where it says one) are kept instead of taken from
+// `saved` is the model of a run, whose classes and normalisation (where it says one) are kept instead of taken from
 // the data. Null: a signal asked to stop while the images were read.
 std::unique_ptr<Session> open_session(LoadedConfig loaded, Purpose purpose, const ModelInfo* saved = nullptr);
 
@@ -45,7 +45,7 @@ ExecutorOptions executor_options(const Config& config, const ImageShape& image);
 LoaderOptions train_loader_options(const Session& session);  // over *session.data.train
 LoaderOptions eval_loader_options(const Session& session);   // over *session.eval_data
 
-// All of a loader's images; polls for a stop signal and shows progress under `label`.
+// Evaluates all of a loader's images; polls for a stop signal and shows progress under `label`.
 EvalResult evaluate(Executor& executor, Loader& loader, const std::string& label);
 
 // One line about a training step's memory: arena, what it would be without sharing, parameters.

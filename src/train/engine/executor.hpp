@@ -67,8 +67,8 @@ class Executor {
   // Keeps the bytes of a data set on the device, for batches that say only which images they consist of.
   void hold(const Dataset& data, const Preparation& preparation, bool training);
 
-  // One micro-batch. `weight` is its share of the update's images; `first` overwrites the gradients, `last` updates
-  // with `lr`. Its result is the next that result() gives; at most a few are outstanding.
+  // Enqueues one micro-batch. `weight` is its share of the update's images; `first` overwrites the gradients, `last`
+  // updates with `lr`. Its result is the next that result() gives; at most a few are outstanding.
   void enqueue(const Batch& batch, double weight, bool first, bool last, double lr);
   void enqueue_evaluation(const Batch& batch);
   std::optional<StepResult> result(bool wait) { return output_.take(wait); }
@@ -86,7 +86,7 @@ class Executor {
   // The chosen implementations of a training step: alone, and with the variants and their timings.
   std::string rows(int64_t batch);
   std::string explain(int64_t batch);
-  // Called after each step of a plan that is replayed; benchmarks time steps with it.
+  // The observer is called after each step of a plan that is replayed; benchmarks time steps with it.
   void set_observer(Plan::Observer observer) { observer_ = std::move(observer); }
   const Target& target() const { return target_; }
 

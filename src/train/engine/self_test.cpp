@@ -167,12 +167,12 @@ std::string cache_key(const ExecutorOptions& o, const ModelConfig& net) {
   std::error_code none;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", none);
   const auto changed = std::filesystem::last_write_time(program, none).time_since_epoch().count();
-  return rt::format(
-      "{} {} driver {} runtime {} cudnn {} cublas {} {} {} {}{}{} unfused [{}] {} {} {} {} {}", RT_VERSION, changed,
-      s.driver, s.runtime, s.cudnn, s.cublas, s.devices.at(static_cast<size_t>(cuda::device_in_use())).name,
-      cuda_target().capability, o.optimize.fuse, o.optimize.layout, o.optimize.select, o.optimize.unfused,
-      cudnn::choices().deterministic ? "deterministic" : "any order", name_of(o.precision), net.arch, net.stem,
-      o.optimizer->name);
+  return rt::format("{} {} driver {} runtime {} cudnn {} cublas {} {} {} {}{}{} unfused [{}] {} {} {} {} {}",
+                    RT_VERSION, changed, s.driver, s.runtime, s.cudnn, s.cublas,
+                    s.devices.at(static_cast<size_t>(cuda::device_in_use())).name, cuda_target().capability,
+                    o.optimize.fuse, o.optimize.layout, o.optimize.select, o.optimize.unfused,
+                    cudnn::choices().deterministic ? "deterministic" : "any order", name_of(o.precision), net.arch,
+                    net.stem, o.optimizer->name);
 }
 
 }  // namespace

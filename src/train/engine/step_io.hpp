@@ -54,7 +54,7 @@ class StepInput {
   View labels(int64_t n) const { return {{{n}, DType::i32}, at(header)}; }
   View rows(int64_t n) const { return {{{n}, DType::i32}, at(header + list_bytes_)}; }
   View samples(int64_t n) const { return {{{n}, DType::i32}, at(header + 2 * list_bytes_)}; }
-  // Without memory until such a batch was sent.
+  // These two have no memory until such a batch was sent.
   View pixels(int64_t n) const { return area(pixels_, DType::u8, n); }   // [n,C,H,W]
   View images(int64_t n) const { return area(images_, DType::f32, n); }  // [n,C,H,W]
 

@@ -2,15 +2,16 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
 #include "data/loader.hpp"
-#include "support/memory_dataset.hpp"
+#include "tests/support/memory_dataset.hpp"
 
 using namespace rt;
-using testing::MemoryDataset;
+using namespace rt::testing;
 
 namespace {
 
@@ -44,7 +45,7 @@ class SlowDataset final : public MemoryDataset {
 
 }  // namespace
 
-TEST_CASE("loader: next() gives up a batch that is not ready where it is asked to stop") {
+TEST_CASE("loader_stop: next() gives up a batch that is not ready where it is asked to stop") {
   SlowDataset data(8, 4, 2);
   std::atomic<bool> stop{false};
   LoaderOptions options;
@@ -61,7 +62,7 @@ TEST_CASE("loader: next() gives up a batch that is not ready where it is asked t
   data.open();
 }
 
-TEST_CASE("loader: without workers it stops between two samples") {
+TEST_CASE("loader_stop: without workers it stops between two samples") {
   const MemoryDataset data(8, 4, 2);
   int asked = 0;
   LoaderOptions options;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "core/log.hpp"
-#include "temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 
 using namespace rt;
 
