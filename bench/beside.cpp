@@ -11,14 +11,17 @@
 
 #include "core/check.hpp"
 #include "core/clock.hpp"
+#include "core/threads.hpp"
 
 namespace rt {
 namespace {
 
-[[noreturn]] void stay_busy(pid_t parent) {
+// On any of these CPUs, though OpenMP may have bound the parent's thread to one.
+[[noreturn]] void stay_busy(pid_t parent, std::span<const int> cpus) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, "rbench-busy");
   if (getppid() != parent) _exit(1);  // it died before it was asked to take this process along
+  run_on(cpus);
   raise(SIGSTOP);
   for (volatile uint64_t turns = 0;;) turns = turns + 1;
 }
@@ -63,9 +66,10 @@ double fair_share(int threads, int processes, int cpus) {
 
 BusyProcesses::BusyProcesses(int count) {
   const pid_t parent = getpid();
+  const std::vector<int> cpus = process_cpus();
   for (int i = 0; i < count; ++i) {
     const pid_t child = fork();
-    if (child == 0) stay_busy(parent);
+    if (child == 0) stay_busy(parent, cpus);
     const int problem = errno;
     if (child > 0) processes_.push_back(child);
     if (child > 0 && wait_until_stopped(child)) continue;

@@ -73,7 +73,8 @@ logged() {
   if [ $code != 0 ]; then tail -n 60 $log >&2; fi
   return $code
 }
-logged env CUDACXX="$nvcc" cmake --preset cuda -B build/check-cuda "-DRTRAIN_CUDA_ARCHS=$list" "${host[@]}"
+logged env CUDACXX="$nvcc" cmake --preset cuda -B build/check-cuda "-DRTRAIN_CUDA_ARCHS=$list" -DRTRAIN_WERROR=ON \
+  "${host[@]}"
 grep -E '^-- (cudnn|cublas|CUDA [0-9])' $log || true
 logged cmake --build build/check-cuda -j "$jobs" --target rtrain rbench rt_tests_gpu
 tail -n 1 $log

@@ -4,7 +4,7 @@
 
 namespace {
 
-constexpr const char* help = R"(rtrain trains ResNets on images. For example:
+constexpr const char* help = R"(rtrain trains image classifiers. For example:
 
   rtrain synth --out data/synth                     write a small data set to try things with
   rtrain train data/synth train.epochs=3            train on it

@@ -17,7 +17,7 @@ std::function<int()> add(CLI::App& command) {
   };
   const auto o = std::make_shared<Options>();
   TrainRequest& request = o->request;
-  command.add_option("words", o->words, "DIR with CIFAR binaries, and settings as key=value")
+  command.add_option("words", o->words, "DIR with images, and settings as key=value")
       ->type_name("[DIR] [key=value]...");
   command.add_option("-c,--config", request.config_file, "TOML file with settings")->type_name("FILE");
   command.add_option("--resume", request.resume, "continue this run folder")->type_name("RUN");

@@ -44,8 +44,10 @@ class Op {
 // In a row: the first of the step's ops that is an O. Error(runtime) where none is.
 template <class O>
 const O& attributes(Ops ops) {
-  for (const OpPtr& op : ops)
-    if (op && typeid(*op) == typeid(O)) return static_cast<const O&>(*op);
+  for (const OpPtr& op : ops) {
+    const Op& each = *op;
+    if (typeid(each) == typeid(O)) return static_cast<const O&>(each);
+  }
   fail_attributes(ops, typeid(O).name());
 }
 

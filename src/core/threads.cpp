@@ -30,13 +30,6 @@ constexpr const char* decide_places[] = {"OMP_PROC_BIND", "OMP_PLACES", "GOMP_CP
 int threads_set = 0;  // 0: never
 bool workers_pinned = false;
 
-void run_on(std::span<const int> cpus) {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  for (const int cpu : cpus) CPU_SET(static_cast<size_t>(cpu), &mask);
-  sched_setaffinity(0, sizeof mask, &mask);
-}
-
 // One CPU of each core before any core's second.
 std::vector<int> cores_first(std::span<const int> cpus) {
   std::vector<int> first, siblings;
@@ -59,6 +52,13 @@ bool can_pin(int threads, std::span<const int> cpus) {
 }
 
 }  // namespace
+
+void run_on(std::span<const int> cpus) {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  for (const int cpu : cpus) CPU_SET(static_cast<size_t>(cpu), &mask);
+  sched_setaffinity(0, sizeof mask, &mask);
+}
 
 std::vector<int> process_cpus() {
   std::vector<int> cpus;

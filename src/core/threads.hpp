@@ -16,6 +16,7 @@ int threads_in_use();
 
 // CPUs that this process may run on, in rising order; empty where the system does not say.
 std::vector<int> process_cpus();
+void run_on(std::span<const int> cpus);  // lets the calling thread run on these alone
 
 // Call it first of all in main(). OpenMP reads the environment when it is loaded, before main: where
 // waiting_variables() asks for some, they are set and the program starts itself anew, with the same words, in a

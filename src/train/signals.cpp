@@ -2,12 +2,14 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 
 namespace rt {
 namespace {
-volatile std::sig_atomic_t g_first = 0;
+std::atomic<int> g_first = 0;  // other threads read it
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler writes it");
 volatile std::sig_atomic_t g_interrupted = 0, g_terminated = 0;
 
 void on_signal(int signal) {
